@@ -1,0 +1,120 @@
+"""Files and folders that appear whole or not at all: written beside their place, then renamed into it; zips read."""
+
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from galaxy_triton.errors import DataFault, expected
+
+PARTIAL = ".partial"
+
+
+def partial(target: Path) -> Path:
+    """The sibling in which `target` is written until it is whole."""
+    return target.with_name(target.name + PARTIAL)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `target` to write; rename it into place when the block succeeds.
+
+    Raises:
+        DataFault: the disk is full, or the folder cannot be written.
+    """
+    temporary = partial(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        # a parent that is a file raises here what was already reported above
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty temporary sibling of `target` to fill; rename it into place when the block succeeds.
+
+    A leftover of an earlier run that was killed is removed first. `target` itself must not exist.
+
+    Raises:
+        DataFault: `target` exists, the disk is full, or the folder cannot be written.
+    """
+    if target.exists():
+        raise DataFault(expected("a new folder", "one that exists", target, "choose another name or remove it"))
+    temporary = partial(target)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            _sync(file)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip for reading.
+
+    Raises:
+        DataFault: missing, truncated, or no zip.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataFault(expected("a whole zip file", reason(error), path, "download or copy it again")) from error
+
+
+def visible_names(archive: zipfile.ZipFile) -> list[str]:
+    """The names of the files in a zip, without folders, dotfiles and what macOS adds."""
+    names = (entry.filename for entry in archive.infolist() if not entry.is_dir())
+    return [name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts)]
+
+
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of one file of a zip, checked against its CRC-32.
+
+    Raises:
+        DataFault: damaged, encrypted, or packed by a method Python does not know.
+    """
+    try:
+        return archive.read(name)
+    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        where = f"{archive.filename}, {name}"
+        raise DataFault(expected("a readable file", reason(error), where, "copy or make the zip again")) from error
+
+
+def reason(error: Exception) -> str:
+    """An exception in a few words, for a message of ours."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _unwritable(target: Path, error: OSError) -> DataFault:
+    return DataFault(
+        expected(
+            "to write it whole",
+            reason(error),
+            target,
+            "free some space or choose another place; nothing was left there",
+        )
+    )

@@ -1,0 +1,118 @@
+"""A configuration as text and back: config.toml, --set key=value."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import replace
+from typing import Any
+
+from galaxy_triton.config import RECIPES, SEED, Config, require, require_choice
+from galaxy_triton.errors import UsageFault, expected
+
+VERSION = 1  # of config.toml
+
+
+def override(config: Config, settings: dict[str, Any]) -> Config:
+    """`config` with dotted fields replaced: {"optimiser.lr": "3e-4"}; text is read as the field's type.
+
+    Raises:
+        UsageFault: no such field, or a value that the field cannot hold.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = _parse(key, value)
+    for section, values in sections.items():
+        config = replace(config, **{section: replace(getattr(config, section), **values)})
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values, with the format's version first."""
+    return {"version": VERSION, **dataclasses.asdict(config)}
+
+
+def from_dict(values: dict[str, Any], where: object) -> Config:
+    """The configuration that `to_dict` gave; fields left out keep their recipe's values.
+
+    Raises:
+        UsageFault: another format version, an unknown recipe, field or value.
+    """
+    if values.get("version", VERSION) != VERSION:
+        message = expected(f"format version {VERSION}", values["version"], where, "use the release that wrote it")
+        raise UsageFault(message)
+    recipe = values.get("recipe", SEED.recipe)
+    require_choice("recipe", recipe, tuple(RECIPES))
+    flat: dict[str, Any] = {}
+    for section, content in values.items():
+        if section not in ("version", "recipe"):
+            require(isinstance(content, dict), section, "a section of fields", content)
+            flat |= {f"{section}.{name}": value for name, value in content.items()}
+    return override(RECIPES[recipe], flat)
+
+
+def to_toml(config: Config) -> str:
+    """config.toml: a line a field, a section a class."""
+    top, sections = [], []
+    for key, value in to_dict(config).items():
+        if isinstance(value, dict):
+            lines = "\n".join(f"{name} = {_toml(entry)}" for name, entry in value.items())
+            sections.append(f"\n[{key}]\n{lines}\n")
+        else:
+            top.append(f"{key} = {_toml(value)}\n")
+    return "".join(top + sections)
+
+
+def from_toml(text: str, where: object) -> Config:
+    """Read what `to_toml` wrote, or a hand-written part of it.
+
+    Raises:
+        UsageFault: no TOML, or a field or value that cannot be.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageFault(expected("a TOML file", error, where, "mend that line")) from error
+    return from_dict(values, where)
+
+
+def _parse(key: str, value: Any) -> Any:
+    types_of = _field_types()
+    if key not in types_of:
+        known = ", ".join(sorted(types_of))
+        raise UsageFault(expected("a configuration field", repr(key), "--set or the TOML file", f"use one of {known}"))
+    kind = types_of[key]
+    try:
+        return _read(kind, value)
+    except (TypeError, ValueError) as error:
+        name = getattr(kind, "__name__", str(kind))
+        raise UsageFault(expected(f"{key} of type {name}", repr(value), "--set or the TOML file", "mend it")) from error
+
+
+def _read(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _no()
+    if isinstance(kind, types.GenericAlias):
+        entries = value.split(",") if isinstance(value, str) else value
+        return tuple(int(entry) for entry in entries)
+    if kind is int and isinstance(value, float):
+        return int(value) if value.is_integer() else _no()
+    return kind(value) if not isinstance(value, bool) else _no()
+
+
+def _no() -> typing.NoReturn:
+    raise ValueError("not a value of this field")
+
+
+def _field_types() -> dict[str, Any]:
+    sections = (entry for entry in dataclasses.fields(Config) if dataclasses.is_dataclass(entry.type))
+    return {f"{s.name}.{f.name}": f.type for s in sections for f in dataclasses.fields(typing.cast(type, s.type))}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(list(value)) if isinstance(value, tuple) else repr(value)

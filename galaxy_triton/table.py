@@ -1,0 +1,183 @@
+"""CSV tables by galaxy id: labels and predictions (Kaggle's 37 columns), and lists of ids."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.files import open_zip, read_entry, reason, visible_names, whole_file
+from galaxy_triton.ids import check_unique, galaxy_id
+from galaxy_triton.questions import COLUMNS, ID_COLUMN
+
+NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values are clipped
+# what a spreadsheet or pandas makes of an integer id in a column that was once numeric
+NOT_AN_ID = re.compile(r"\s*|nan|[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?", re.IGNORECASE)
+
+Rows = Iterator[tuple[int, list[str]]]
+
+
+def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """A table of labels or predictions -> ids int64 [N], answers float32 [N, 37] in [0, 1], in the file's order.
+
+    A CSV, or a zip that holds one (or, among several, one of the zip's own name). Columns are found by name, in any
+    order. An id that is not an integer is hashed as an image's stem is.
+
+    Raises:
+        DataFault: no such file or table; a column missing, unknown or doubled; a row too short or too long; an id
+            doubled or no whole number; a value that is no fraction. The line and column are named.
+    """
+    rows = _rows(path)
+    places = _places(_header(rows, path), path)
+    names, answers = [], []
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        if len(row) != len(places):
+            raise DataFault(expected(f"{len(places)} cells", len(row), where, "mend that line"))
+        names.append(_name(row[places[ID_COLUMN]], where))
+        values = [_fraction(row[places[column]], column, where) for column in COLUMNS]
+        answers.append(np.array(values, dtype=np.float32))
+    # in this order: an empty table is a fault before it is a shape
+    ids = _unique_ids(names, path)
+    return ids, np.stack(answers)
+
+
+def read_ids(path: Path) -> NDArray[np.int64]:
+    """The ids in the first column of a CSV with a header line -> int64 [N], in the file's order; the rest is ignored.
+
+    Raises:
+        DataFault: no such file, no header line, no id, an id doubled or no whole number.
+    """
+    rows = _rows(path)
+    _header(rows, path)
+    names = [_name(row[0], f"{path}, line {line}") for line, row in rows]
+    return _unique_ids(names, path)
+
+
+def write_answers(
+    path: Path, chunks: Iterable[tuple[Sequence[int | str] | NDArray[np.int64], NDArray[np.floating]]]
+) -> int:
+    """Write Kaggle's submission format, a row an image, and return the number of rows.
+
+    The file appears whole or not at all; memory does not grow with the answers. Values carry 7 significant digits:
+    a relative error of at most 5e-7, float32's own being 6e-8.
+
+    Args:
+        path: The CSV to write; one that exists is replaced.
+        chunks: (names, answers): ids or file stems, and float [n, 37] in [0, 1], the rows of the same images.
+
+    Raises:
+        DataFault: an answer that is no fraction, another shape, an id twice, no row, or a disk that is full.
+    """
+    seen: set[int] = set()
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow((ID_COLUMN, *COLUMNS))
+        for names, answers in chunks:
+            texts = [str(name) for name in names]
+            _check_answers(texts, answers, seen, path)
+            for text, row in zip(texts, np.clip(answers, 0, 1).tolist(), strict=True):
+                writer.writerow((text, *(f"{value:.7g}" for value in row)))
+        if not seen:
+            raise DataFault(expected("answers to write", "none", path, "give at least one image"))
+    return len(seen)
+
+
+def _rows(path: Path) -> Rows:
+    """The lines that are not empty, each with its number; the header comes first."""
+    try:
+        text = _content(path).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        yield from ((reader.line_num, row) for row in reader if row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataFault(expected("a CSV file in UTF-8", error, path, "save it as CSV, UTF-8")) from error
+
+
+def _header(rows: Rows, path: Path) -> list[str]:
+    _, header = next(rows, (0, []))
+    if not header or header[0].isdigit():
+        got = header[0] if header else "an empty file"
+        raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
+    return [name.strip() for name in header]
+
+
+def _content(path: Path) -> bytes:
+    if path.suffix.lower() == ".zip":
+        with open_zip(path) as archive:
+            return read_entry(archive, _table_entry(visible_names(archive), path))
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataFault(
+            expected("a CSV file, or a zip that holds one", reason(error), path, "mend the path")
+        ) from error
+
+
+def _table_entry(names: list[str], path: Path) -> str:
+    tables = [name for name in names if name.lower().endswith(".csv")]
+    own = [name for name in tables if PurePosixPath(name).stem == path.stem]
+    for candidates in (tables, own):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise DataFault(expected("one CSV file in the zip", f"{len(tables)}", path, "unpack it and give the one you mean"))
+
+
+def _places(header: list[str], path: Path) -> dict[str, int]:
+    wanted = (ID_COLUMN, *COLUMNS)
+    missing = [name for name in wanted if name not in header]
+    extra = [name for place, name in enumerate(header) if name not in wanted or name in header[:place]]
+    if missing or extra:
+        got = f"{_listed('without', missing)}{' and ' * bool(missing and extra)}{_listed('also', extra)}"
+        do = "name the columns as Kaggle's training_solutions_rev1.csv does"
+        raise DataFault(expected(f"{ID_COLUMN} and the {len(COLUMNS)} answers as columns", got, f"{path}, line 1", do))
+    return {name: header.index(name) for name in wanted}
+
+
+def _listed(word: str, names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{word} {shown}{', …' * (len(names) > 3)}" if names else ""
+
+
+def _name(cell: str, where: str) -> str:
+    name = cell.strip()
+    if NOT_AN_ID.fullmatch(name):
+        raise DataFault(expected("a whole number or a file's stem as id", repr(cell), where, "mend that id"))
+    return name
+
+
+def _fraction(cell: str, column: str, where: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = float("nan")
+    if not -NOISE <= value <= 1 + NOISE:
+        raise DataFault(expected("a fraction from 0 to 1", repr(cell), f"{where}, {column}", "mend that value"))
+    return min(max(value, 0.0), 1.0)
+
+
+def _unique_ids(names: list[str], path: Path) -> NDArray[np.int64]:
+    if not names:
+        raise DataFault(expected("rows below the header", "none", path, "give a table that has rows"))
+    ids = [galaxy_id(name) for name in names]
+    check_unique(ids, names, path)
+    return np.array(ids, dtype=np.int64)
+
+
+def _check_answers(names: list[str], answers: NDArray[np.floating], seen: set[int], path: Path) -> None:
+    if answers.shape != (len(names), len(COLUMNS)):
+        want = f"answers of shape {(len(names), len(COLUMNS))}"
+        raise DataFault(expected(want, answers.shape, path, "give a row for each name"))
+    wrong = np.argwhere(~((answers >= -NOISE) & (answers <= 1 + NOISE)))
+    if len(wrong):
+        row, column = wrong[0]
+        where = f"{path}, {names[row]}, {COLUMNS[column]}"
+        raise DataFault(expected("a fraction from 0 to 1", answers[row, column], where, "look into the model"))
+    for name in names:
+        number = galaxy_id(name)
+        if number in seen:
+            raise DataFault(expected("each id once", f"{name} again", path, "predict each image once"))
+        seen.add(number)

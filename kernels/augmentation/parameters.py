@@ -1,0 +1,164 @@
+"""What one view is made of, and how it is drawn: the torch twin of what the fused kernel draws for itself."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..checks import require
+from ..philox import draw_bits, uniform
+
+MAX_ZOOM = 1.5  # bilinear sampling has no antialiasing: shrinking further would alias
+
+
+class AugmentParams(NamedTuple):
+    """The parameters of B views; what any implementation takes.
+
+    affine: fp32 [B, 2, 3]; (sx, sy) = affine @ (x, y, 1) takes an output pixel to its place in the source, in pixel
+        indices (0 is the centre of the first pixel).
+    jitter: fp32 [B, 4], factors of brightness, contrast and saturation, and hue in turns; None: colours stay.
+    order: int32 [B], the k-th of itertools.permutations(range(4)) over (brightness, contrast, saturation, hue).
+    """
+
+    affine: Tensor
+    jitter: Tensor | None = None
+    order: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What views are drawn from; the defaults change nothing.
+
+    Uniform: rotation in degrees within plus and minus `rotation`; shift within plus and minus `shift` source pixels on
+    each axis; brightness, contrast and saturation factors within 1 plus and minus theirs; hue within plus and minus
+    `hue` turns; the crop among all whole-pixel places if `random_crop`, else centred. Log-uniform: zoom from 1/zoom to
+    zoom. The flips are probabilities.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    rotation: float = 0.0
+    horizontal_flip: float = 0.0
+    vertical_flip: float = 0.0
+    zoom: float = 1.0
+    shift: float = 0.0
+    random_crop: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        bounds = {"rotation": 180.0, "shift": math.inf, "hue": 0.5}
+        for name in (field.name for field in fields(self) if field.name not in ("zoom", "random_crop")):
+            value, bound = getattr(self, name), bounds.get(name, 1.0)
+            require(0 <= value <= bound, f"0 to {bound}", value, f"Ranges.{name}", "change it")
+        require(1 <= self.zoom <= MAX_ZOOM, f"1 to {MAX_ZOOM}", self.zoom, "Ranges.zoom", "there is no antialiasing")
+
+    @property
+    def jitter(self) -> tuple[float, float, float, float]:
+        """Strengths in the order of AugmentParams.jitter."""
+        return self.brightness, self.contrast, self.saturation, self.hue
+
+
+class AugmentDraw(NamedTuple):
+    """Views yet to be drawn.
+
+    seed: int64 scalar tensor. epoch: int64 scalar tensor. ids: int64 [B], the galaxies' own ids, which the draw
+    depends on, and not their places in the store. All on one device.
+    """
+
+    seed: Tensor
+    epoch: Tensor
+    ids: Tensor
+    ranges: Ranges
+
+
+def sample(draw: AugmentDraw, *, side: int, size: int) -> AugmentParams:
+    """Draw the views of a batch: a function of (seed, epoch, id) alone.
+
+    Args:
+        draw: what to draw from.
+        side: of the square source image, pixels.
+        size: of the square view, pixels.
+
+    Returns:
+        Parameters on the draw's device. The words are drawn on the CPU where the device has no 64-bit integers to
+        draw them with (MPS).
+    """
+    device = draw.ids.device
+    here = torch.device("cpu") if device.type == "mps" else device
+    seed, epoch, ids = draw.seed.to(here), draw.epoch.to(here), draw.ids.to(here)
+    affine = _draw_affine(seed, epoch, ids, draw.ranges, side, size)
+    if not any(draw.ranges.jitter):
+        return AugmentParams(affine.to(device))
+    units = _symmetric(draw_bits(seed, epoch, ids, "jitter")).unbind(1)
+    middles = (1.0, 1.0, 1.0, 0.0)
+    spread = zip(middles, draw.ranges.jitter, units, strict=True)
+    jitter = torch.stack([middle + strength * unit for middle, strength, unit in spread], dim=1)
+    order = (uniform(draw_bits(seed, epoch, ids, "order")[:, 0]) * 24).to(torch.int32)
+    return AugmentParams(affine.to(device), jitter.to(device), order.to(device))
+
+
+def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corner: Tensor, *, side: int) -> Tensor:
+    """The map of a view: the image is rotated about its centre, flipped, magnified, shifted, then cropped.
+
+    With m = (side - 1) / 2 and (dx, dy) = flips * (x + corner_x - m, y + corner_y - m), the source of output pixel
+    (x, y) is m + shift + scale R(turns) (dx, dy), R = [[cos, -sin], [sin, cos]].
+
+    Args:
+        turns: fp32 [B], counter-clockwise as seen, as in torchvision's rotate.
+        flips: fp32 [B, 2], -1 or 1 for x and y.
+        scale: fp32 [B], source pixels per view pixel: 1 / zoom.
+        shift: fp32 [B, 2], source pixels.
+        corner: fp32 [B, 2], of the crop.
+        side: of the source, pixels.
+
+    Returns:
+        fp32 [B, 2, 3], as AugmentParams.affine.
+    """
+    cos, sin = cos_sin(turns)
+    fx, fy = (flips * scale[:, None]).unbind(1)
+    matrix = torch.stack((cos * fx, -sin * fy, sin * fx, cos * fy), dim=1).view(-1, 2, 2)
+    middle = (side - 1) / 2
+    x, y = (corner - middle).unbind(1)
+    offset = matrix[:, :, 0] * x[:, None] + matrix[:, :, 1] * y[:, None] + (middle + shift)
+    return torch.cat((matrix, offset[:, :, None]), dim=2)
+
+
+def cos_sin(turns: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2π turns, fp32 [B], |turns| < 2**20: exact at quarter turns, elsewhere within 2e-7.
+
+    Taylor polynomials on an eighth of a turn, written with single operations so that the fused kernel gives the same
+    bits on any device.
+    """
+    quarter = torch.floor(turns * 4 + 0.5)
+    x = (turns - quarter * 0.25) * (2 * math.pi)
+    q = x * x
+    sin = x * (1 - q * (1 / 6) * (1 - q * (1 / 20) * (1 - q * (1 / 42) * (1 - q * (1 / 72)))))
+    cos = 1 - q * (1 / 2) * (1 - q * (1 / 12) * (1 - q * (1 / 30) * (1 - q * (1 / 56) * (1 - q * (1 / 90)))))
+    turn = quarter - 4 * torch.floor(quarter / 4)
+    cosine = torch.where(turn == 0, cos, torch.where(turn == 1, -sin, torch.where(turn == 2, -cos, sin)))
+    sine = torch.where(turn == 0, sin, torch.where(turn == 1, cos, torch.where(turn == 2, -sin, -cos)))
+    return cosine, sine
+
+
+def _draw_affine(seed: Tensor, epoch: Tensor, ids: Tensor, ranges: Ranges, side: int, size: int) -> Tensor:
+    geometry = uniform(draw_bits(seed, epoch, ids, "geometry"))
+    place = draw_bits(seed, epoch, ids, "place")
+    turns = (2 * geometry[:, 0] - 1) * (ranges.rotation / 360)
+    chances = (ranges.horizontal_flip, ranges.vertical_flip)
+    flips = torch.stack([torch.where(geometry[:, 1 + k] < chances[k], -1.0, 1.0) for k in (0, 1)], dim=1)
+    scale = torch.exp2((1 - 2 * geometry[:, 3]) * math.log2(ranges.zoom))
+    shift = _symmetric(place[:, :2]) * ranges.shift
+    corner = torch.full_like(shift, (side - size) / 2)
+    if ranges.random_crop:
+        corner = torch.floor(uniform(place[:, 2:]) * (side - size + 1))
+    return view_affine(turns, flips, scale, shift, corner, side=side)
+
+
+def _symmetric(bits: Tensor) -> Tensor:
+    return 2 * uniform(bits) - 1

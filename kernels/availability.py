@@ -1,0 +1,61 @@
+"""Whether an implementation can run on a device, and if not, why."""
+
+import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+
+MIN_CAPABILITY = (7, 5)
+
+
+def unavailable(impl: str, device: torch.device) -> str | None:
+    """The reason why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can."""
+    return {"torch": _torch_reason, "compile": _compile_reason, "triton": _triton_reason}[impl](device)
+
+
+def compiler_reason() -> str | None:
+    """Why nothing can be built here: Triton's launchers and torch.compile's CPU code need a C compiler and headers."""
+    if compiler() is None:
+        return "no C compiler was found (install gcc or clang, or set CC)"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        return "Python's headers were not found (install python3-dev)"
+    return None
+
+
+def compiler() -> str | None:
+    """The C compiler that Triton and torch.compile would call: $CC, else clang or gcc from the PATH, else cc."""
+    return next((found for name in (os.environ.get("CC"), "gcc", "clang", "cc") if name and (found := shutil.which(name))), None)
+
+
+def _torch_reason(device: torch.device) -> str | None:
+    return None
+
+
+def _compile_reason(device: torch.device) -> str | None:
+    if device.type == "mps":
+        return "torch.compile for MPS is not supported here"
+    return compiler_reason()
+
+
+def _triton_reason(device: torch.device) -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (it exists for Linux only)"
+    if _interpreted():
+        return None
+    if device.type != "cuda":
+        return f"Triton kernels need a CUDA GPU, and the device is {device.type}"
+    if torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"the GPU has compute capability {major}.{minor}, below 7.5"
+    return compiler_reason()
+
+
+def _interpreted() -> bool:
+    from triton.runtime.interpreter import InterpretedFunction
+
+    from .sigmoid_loss import fused
+
+    return isinstance(fused._sigmoid_mse_kernel, InterpretedFunction)

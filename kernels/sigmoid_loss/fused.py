@@ -1,0 +1,99 @@
+"""Value and gradient of the sigmoid head's mean squared error in one launch.
+
+p = σ(z);  L = mean(w (p - y)²);  dL/dz = 2 w (p - y) p (1 - p) / n,  n = B K.
+
+One program covers a usual batch; above that each writes a partial sum, and torch adds them in its fixed order: no
+atomics, so the loss has the same bits every time.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+BLOCK = 16384
+COMPILER_OPTIONS = {"num_warps": 16, "enable_fp_fusion": False}
+
+
+@triton.jit
+def _sigmoid_mse_kernel(
+    logits_ptr,  # [B, K]
+    targets_ptr,  # fp32 [B, K]
+    weight_ptr,  # fp32 [K]
+    partial_ptr,  # fp32 [programs]
+    gradient_ptr,  # fp32 [B, K]
+    count,  # B * K
+    over_count,  # 1 / count
+    COLUMNS: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = place < count
+    z = tl.load(logits_ptr + place, mask=mask, other=0.0).to(tl.float32)
+    y = tl.load(targets_ptr + place, mask=mask, other=0.0)
+    p = tl.sigmoid(z)
+    # sigmoid(0) is 0.5, so masked lanes must be cleared after it.
+    error = tl.where(mask, p - y, 0.0)
+    weighted = error
+    if WEIGHTED:
+        weighted = error * tl.load(weight_ptr + place % COLUMNS, mask=mask, other=0.0)
+    tl.store(partial_ptr + tl.program_id(0), tl.sum(weighted * error, axis=0) * over_count)
+    tl.store(gradient_ptr + place, 2.0 * weighted * p * (1.0 - p) * over_count, mask=mask)
+
+
+torch.library.define(
+    "galaxy_triton::sigmoid_mse", "(Tensor logits, Tensor targets, Tensor? weight) -> (Tensor, Tensor)"
+)
+
+
+@torch.library.impl("galaxy_triton::sigmoid_mse", ("cpu", "cuda"))
+def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    count = logits.numel()
+    programs = triton.cdiv(count, BLOCK)
+    partial = torch.empty(programs, dtype=torch.float32, device=logits.device)
+    gradient = torch.empty_like(logits, dtype=torch.float32)
+    # Triton launches on the current device, which need not be the tensors'.
+    with torch.cuda.device_of(logits):
+        _sigmoid_mse_kernel[(programs,)](
+            logits,
+            targets,
+            targets if weight is None else weight,
+            partial,
+            gradient,
+            count,
+            1 / count,
+            COLUMNS=logits.shape[1],
+            WEIGHTED=weight is not None,
+            BLOCK=BLOCK,
+            **COMPILER_OPTIONS,
+        )
+    return (partial[0] if programs == 1 else partial.sum()), gradient
+
+
+@torch.library.register_fake("galaxy_triton::sigmoid_mse")
+def _sigmoid_mse_fake(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    return logits.new_empty((), dtype=torch.float32), torch.empty_like(logits, dtype=torch.float32)
+
+
+class _SigmoidMSE(torch.autograd.Function):
+    """Outside the op: cheapest in eager, and opaque to the compiler."""
+
+    @staticmethod
+    def forward(ctx, logits, targets, weight):
+        loss, gradient = torch.ops.galaxy_triton.sigmoid_mse(logits, targets, weight)
+        ctx.save_for_backward(gradient)
+        ctx.dtype = logits.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream):
+        (gradient,) = ctx.saved_tensors
+        # Scaled before the cast: without a GradScaler's factor an fp16 gradient is subnormal.
+        return (gradient * upstream).to(ctx.dtype), None, None
+
+
+def sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+    """As the reference; the gradient is written by the forward launch."""
+    loss: Tensor = _SigmoidMSE.apply(logits, targets, weight)
+    return loss
