@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from galaxy_triton.errors import DataFault, expected
 
 PARTIAL = ".partial"
+REPLACED = ".replaced"
 
 
 def partial(target: Path) -> Path:
@@ -64,6 +65,48 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """As `whole_folder`, but `target` may exist and is replaced: at every moment `target` or its old self is whole.
+
+    A run that is killed between the two renames leaves the old folder under another name: `surviving` finds it.
+
+    Raises:
+        DataFault: the disk is full, or the folder cannot be written.
+    """
+    old = target.with_name(target.name + REPLACED)
+    temporary = partial(target)
+    restore(target)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            _sync(file)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(temporary, target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def surviving(target: Path) -> Path:
+    """Where `target` is whole: at its place, or, if its replacement was cut short, under the name of its old self."""
+    old = target.with_name(target.name + REPLACED)
+    return old if old.exists() and not target.exists() else target
+
+
+def restore(target: Path) -> None:
+    """Put right what a killed `replaced_folder` left."""
+    old = target.with_name(target.name + REPLACED)
+    if surviving(target) == old:
+        os.replace(old, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip for reading.
 
@@ -79,7 +122,12 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 def visible_names(archive: zipfile.ZipFile) -> list[str]:
     """The names of the files in a zip, without folders, dotfiles and what macOS adds."""
     names = (entry.filename for entry in archive.infolist() if not entry.is_dir())
-    return [name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts)]
+    return [name for name in names if not any(is_hidden(part) for part in PurePosixPath(name).parts)]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a dotfile or macOS's."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -98,10 +146,6 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 def reason(error: Exception) -> str:
     """An exception in a few words, for a message of ours."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-
-
-def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
 
 
 def _sync(file: Path) -> None:

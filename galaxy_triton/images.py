@@ -18,7 +18,7 @@ from PIL import Image
 
 from galaxy_triton.config import Preprocess, require
 from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.files import open_zip, read_entry, reason, visible_names
+from galaxy_triton.files import is_hidden, open_zip, read_entry, reason, visible_names
 from galaxy_triton.ids import check_unique, galaxy_id
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -57,7 +57,7 @@ def open_images(path: Path) -> Iterator[ImageSource]:
     """
     if path.is_dir():
         folder = _image_folder(path)
-        names = [file.name for file in folder.iterdir()]
+        names = [file.name for file in folder.iterdir() if not is_hidden(file.name)]
         yield ImageSource(path, _entries(names, path), functools.partial(_read_file, folder))
     else:
         with open_zip(path) as archive:
@@ -192,8 +192,7 @@ def _bad(want: str, got: str, name: str) -> DataFault:
 
 
 def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
-    files = [PurePosixPath(name) for name in names if not name.startswith(".")]
-    images = sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
+    images = sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if not images:
         raise DataFault(expected("JPEG, PNG or TIFF images", "none", path, "give the folder or zip that holds them"))
     folders = sorted({str(PurePosixPath(name).parent) for name in images})
@@ -207,7 +206,7 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
 
 
 def _image_folder(path: Path) -> Path:
-    children = [child for child in path.iterdir() if not child.name.startswith((".", "__MACOSX"))]
+    children = [child for child in path.iterdir() if not is_hidden(child.name)]
     folders = [child for child in children if child.is_dir()]
     holds_images = any(child.suffix.lower() in SUFFIXES for child in children if child not in folders)
     return folders[0] if len(folders) == 1 and not holds_images else path

@@ -52,6 +52,7 @@ class PackSummary:
 
     @property
     def images_without_labels(self) -> int:
+        """How many packed images the table has no row for."""
         return self.images - self.labelled
 
 

@@ -11,6 +11,7 @@ from galaxy_triton.config import RECIPES, SEED, Config, require, require_choice
 from galaxy_triton.errors import UsageFault, expected
 
 VERSION = 1  # of config.toml
+CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 
 def override(config: Config, settings: dict[str, Any]) -> Config:
@@ -33,8 +34,8 @@ def to_dict(config: Config) -> dict[str, Any]:
     return {"version": VERSION, **dataclasses.asdict(config)}
 
 
-def from_dict(values: dict[str, Any], where: object) -> Config:
-    """The configuration that `to_dict` gave; fields left out keep their recipe's values.
+def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Config:
+    """The configuration that `to_dict` gave; fields left out keep the values of the recipe named in it, or of `base`.
 
     Raises:
         UsageFault: another format version, an unknown recipe, field or value.
@@ -42,20 +43,21 @@ def from_dict(values: dict[str, Any], where: object) -> Config:
     if values.get("version", VERSION) != VERSION:
         message = expected(f"format version {VERSION}", values["version"], where, "use the release that wrote it")
         raise UsageFault(message)
-    recipe = values.get("recipe", SEED.recipe)
-    require_choice("recipe", recipe, tuple(RECIPES))
+    if "recipe" in values:
+        require_choice("recipe", values["recipe"], tuple(RECIPES))
+        base = RECIPES[values["recipe"]]
     flat: dict[str, Any] = {}
     for section, content in values.items():
-        if section not in ("version", "recipe"):
+        if section not in ("version", "recipe", CHOSEN):
             require(isinstance(content, dict), section, "a section of fields", content)
             flat |= {f"{section}.{name}": value for name, value in content.items()}
-    return override(RECIPES[recipe], flat)
+    return override(base, flat)
 
 
-def to_toml(config: Config) -> str:
-    """config.toml: a line a field, a section a class."""
+def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:
+    """config.toml: a line a field, a section a class; what was `chosen` for each "auto" is for the reader only."""
     top, sections = [], []
-    for key, value in to_dict(config).items():
+    for key, value in {**to_dict(config), **({CHOSEN: chosen} if chosen else {})}.items():
         if isinstance(value, dict):
             lines = "\n".join(f"{name} = {_toml(entry)}" for name, entry in value.items())
             sections.append(f"\n[{key}]\n{lines}\n")
@@ -64,7 +66,7 @@ def to_toml(config: Config) -> str:
     return "".join(top + sections)
 
 
-def from_toml(text: str, where: object) -> Config:
+def from_toml(text: str, where: object, base: Config = SEED) -> Config:
     """Read what `to_toml` wrote, or a hand-written part of it.
 
     Raises:
@@ -74,7 +76,7 @@ def from_toml(text: str, where: object) -> Config:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageFault(expected("a TOML file", error, where, "mend that line")) from error
-    return from_dict(values, where)
+    return from_dict(values, where, base)
 
 
 def _parse(key: str, value: Any) -> Any:

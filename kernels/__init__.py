@@ -3,21 +3,27 @@
 Importing this needs torch only: a Triton kernel is loaded when `impl="triton"` asks for it.
 """
 
-from .augmentation import AugmentDraw, AugmentParams, Ranges, augment, sample, view_affine
 from .augmentation import IMPLEMENTATIONS as AUGMENT_IMPLEMENTATIONS
+from .augmentation import AugmentDraw, AugmentParams, Ranges, augment, sample, view_affine
 from .availability import unavailable
 from .sigmoid_loss import IMPLEMENTATIONS as SIGMOID_IMPLEMENTATIONS
 from .sigmoid_loss import sigmoid_mse
+from .tree_loss import IMPLEMENTATIONS as TREE_IMPLEMENTATIONS
+from .tree_loss import Tree, tree_mse, tree_probabilities
 
 __all__ = [
     "AUGMENT_IMPLEMENTATIONS",
     "SIGMOID_IMPLEMENTATIONS",
+    "TREE_IMPLEMENTATIONS",
     "AugmentDraw",
     "AugmentParams",
     "Ranges",
+    "Tree",
     "augment",
     "sample",
     "sigmoid_mse",
+    "tree_mse",
+    "tree_probabilities",
     "unavailable",
     "view_affine",
 ]

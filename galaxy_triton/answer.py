@@ -1,0 +1,117 @@
+"""A network and what it takes to ask it: answers averaged over fixed views."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from galaxy_triton import head as heads
+from galaxy_triton import run_folder
+from galaxy_triton.checkpoint import Checkpoint, load
+from galaxy_triton.config import Config, Preprocess
+from galaxy_triton.data import Galaxies, slices
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.machine import Machine, choose
+from galaxy_triton.settings import override
+from galaxy_triton.views import ViewMaker, fixed_affines
+
+Answers = NDArray[np.float32]  # [n, 37]
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A network with what it takes to ask it."""
+
+    network: nn.Module
+    head: heads.Head
+    maker: ViewMaker
+    machine: Machine
+    config: Config
+
+    def answer(
+        self, galaxies: Galaxies, rows: Tensor, views: int, batch_size: int, progress: Callable[[int], None]
+    ) -> Answers:
+        """The mean answers over `views` fixed rotations and flips.
+
+        Args:
+            galaxies: on the network's device.
+            rows: int64 [n], on that device too.
+            views: how many.
+            batch_size: galaxies at a time.
+            progress: takes the galaxies done so far.
+
+        Returns:
+            float32 [n, 37] in [0, 1].
+        """
+        self.network.eval()
+        affines = fixed_affines(views, galaxies.pixels.shape[1], self.maker.augmentation.size, rows.device)
+        buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
+        done = []
+        with torch.inference_mode():
+            for part in slices(len(rows), batch_size):
+                done.append(self._answer_batch(galaxies, rows[part], affines, buffer))
+                progress(part.stop)
+        return torch.cat(done).cpu().numpy()
+
+    def _answer_batch(self, galaxies: Galaxies, rows: Tensor, affines: Tensor, buffer: Tensor) -> Tensor:
+        total = torch.zeros(len(rows), 37, device=rows.device)
+        for affine in affines:
+            views = self.maker.fixed(galaxies, rows, affine, buffer)
+            with self.machine.autocast():
+                logits = self.network(views)
+            total += self.head.probabilities(logits)
+        return total / len(affines)
+
+
+def open_run(run: Path, which: str, device: str) -> Answerer:
+    """The network of a run's checkpoint `which` ("last" or "best"), on `device` ("auto", "cuda", "mps" or "cpu").
+
+    Raises:
+        DataFault: no run or checkpoint there, or weights that are not of the network it describes.
+        UsageFault: no such device here.
+    """
+    run_folder.read_config(run)
+    checkpoint = load(run / which)
+    # Implementations are chosen anew: a run trained on one machine is asked on another.
+    settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body")}
+    config = override(checkpoint.config, {**settings, "run.device": device})
+    return make_answerer(checkpoint, config, choose(config))
+
+
+def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> Answerer:
+    """The network of a checkpoint, ready to be asked on this machine.
+
+    Raises:
+        DataFault: the weights are not of the network that the configuration describes.
+    """
+    network = heads.make_network(config.network)
+    try:
+        network.load_state_dict(checkpoint.best_weights)
+    except RuntimeError as error:
+        got = str(error).splitlines()[1].strip()
+        do = "use the checkpoint of this run"
+        raise DataFault(expected(f"the weights of {config.network.name}", got, "the checkpoint", do)) from error
+    network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
+    return Answerer(network, heads.HEADS[config.network.head], maker, machine, config)
+
+
+def check_preprocess(wanted: Preprocess, store: Preprocess, where: object) -> None:
+    """Raise unless a store was packed as a run needs it.
+
+    Raises:
+        DataFault: the two differ; both are named.
+    """
+    if wanted != store:
+        pack = f"pack with --crop {wanted.crop} --size {wanted.size}"
+        do = f"{pack}, or train on this store with --set {_differing(store, wanted)}"
+        raise DataFault(expected(f"a store of {wanted}", store, where, do))
+
+
+def _differing(store: Preprocess, wanted: Preprocess) -> str:
+    names = [name for name in ("frame", "crop", "size") if getattr(store, name) != getattr(wanted, name)]
+    return " --set ".join(f"preprocess.{name}={getattr(store, name)}" for name in names)

@@ -1,0 +1,115 @@
+"""From a store to pixels that lie on the device, its split, and the order of an epoch."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.kernels.philox import draw_bits
+from galaxy_triton.store import Store, verified_pixels
+
+
+class Galaxies(NamedTuple):
+    """Galaxies on one device: pixels uint8 [N, S, S, 4], ids int64 [N], answers fp32 [N, 37] (NaN: no label)."""
+
+    pixels: Tensor
+    ids: Tensor
+    answers: Tensor
+
+
+class Split(NamedTuple):
+    """Rows of the store, int64, ascending: to train on, and held out."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+def load(store: Store, device: torch.device, progress: Callable[[int], None]) -> Galaxies:
+    """Copy a store onto `device`, each block of it verified on the way; `progress` takes the rows done so far.
+
+    Raises:
+        DataFault: the store has no labels, or a block does not match its hash.
+    """
+    if store.labels is None:
+        message = expected("a store with labels", "one without", store.path, "pack it again with --labels")
+        raise DataFault(message)
+    pixels = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device)
+    for start, rows in verified_pixels(store):
+        pixels[start : start + len(rows)] = torch.from_numpy(np.array(rows)).to(device)
+        progress(start + len(rows))
+    ids = torch.from_numpy(np.array(store.ids)).to(device)
+    return Galaxies(pixels, ids, torch.from_numpy(np.array(store.labels)).to(device))
+
+
+def split_by_ids(store: Store, held_out: NDArray[np.int64]) -> Split:
+    """Hold out the labelled galaxies of this list; train on all the other labelled ones.
+
+    Raises:
+        DataFault: none of the ids is a labelled galaxy of the store, or all of them are.
+    """
+    labelled = labelled_rows(store)
+    chosen = np.isin(store.ids[labelled], held_out)
+    return _checked(Split(labelled[~chosen], labelled[chosen]), store)
+
+
+def split_by_fraction(store: Store, fraction: float, seed: int) -> Split:
+    """Hold out a fraction of the labelled galaxies: those with the smallest draws of (seed, id).
+
+    Raises:
+        DataFault: too few labelled galaxies to train on one and hold out one.
+    """
+    labelled = labelled_rows(store)
+    if fraction == 0:
+        return Split(labelled, labelled[:0])
+    order = _philox_order(torch.from_numpy(np.array(store.ids[labelled])), seed, 0, "split").numpy()
+    count = max(1, round(fraction * len(labelled)))
+    held_out = np.sort(order[:count])
+    return _checked(Split(np.delete(labelled, held_out), labelled[held_out]), store)
+
+
+def labelled_rows(store: Store) -> NDArray[np.int64]:
+    """Rows with a label, int64, ascending."""
+    if store.labels is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(~np.isnan(store.labels).any(axis=1)).astype(np.int64)
+
+
+def epoch_batches(rows: Tensor, ids: Tensor, seed: int, epoch: int, batch_size: int) -> tuple[Tensor, ...]:
+    """The batches of an epoch: every row once, in an order that (seed, epoch) and the ids alone decide.
+
+    Args:
+        rows: int64 [M], rows of the store. ids: int64 [M], of the same galaxies.
+        batch_size: the largest batch; sizes differ by one at most, so that none is too small for batch norm.
+
+    Returns:
+        int64 tensors on the device of `rows`.
+    """
+    shuffled = rows[_philox_order(ids, seed, epoch, "shuffle").to(rows.device)]
+    return torch.tensor_split(shuffled, count_batches(len(rows), batch_size))
+
+
+def count_batches(rows: int, batch_size: int) -> int:
+    """Steps of an epoch."""
+    return -(-rows // batch_size)
+
+
+def slices(count: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` that cover `count`."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _philox_order(ids: Tensor, seed: int, epoch: int, stream: str) -> Tensor:
+    words = draw_bits(torch.tensor(seed), torch.tensor(epoch), ids.cpu(), stream)
+    return torch.argsort((words[:, 0] >> 1 << 32) + words[:, 1], stable=True)  # 63 random bits
+
+
+def _checked(split: Split, store: Store) -> Split:
+    for part, rows in zip(("trained on", "held out"), split, strict=True):
+        if len(rows) == 0:
+            want, do = f"labelled galaxies to be {part}", "check --validation against the store's ids"
+            raise DataFault(expected(want, "none", store.path, do))
+    return split

@@ -1,0 +1,106 @@
+"""A report of the machine, fit to paste into a bug report: versions, compiler, GPU, memory, what runs and why not."""
+
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from galaxy_triton import __version__, head, views
+from galaxy_triton.config import IMPLEMENTATIONS, RECIPES, Augmentation
+from galaxy_triton.data import Galaxies
+from galaxy_triton.kernels.availability import compiler, compiler_reason
+from galaxy_triton.machine import choose, free_memory
+
+PACKAGES = ("torch", "triton", "torchvision", "numpy", "pandas", "pillow", "click", "rich", "matplotlib", "safetensors")
+TOLERANCE = 2e-4  # fp32 views on a GPU against the torch path
+LOSS_TOLERANCE = 1e-5
+
+
+def examine() -> Iterator[tuple[str, bool]]:
+    """Lines of the report, each with whether it is a fault."""
+    yield f"galaxy-triton {__version__}, Python {platform.python_version()}, {platform.platform()}", False
+    yield from _packages()
+    yield f"compiler     {compiler() or 'none'}: {compiler_reason() or 'Triton and torch.compile can build'}", False
+    device = choose(RECIPES["seed"]).device
+    yield from _hardware(device)
+    yield from _implementations(device)
+    if device.type == "cuda":
+        yield from _parity(device)
+
+
+def _packages() -> Iterator[tuple[str, bool]]:
+    for name in PACKAGES:
+        try:
+            yield f"{name:<12} {version(name)}", False
+        except PackageNotFoundError:
+            optional = name == "triton" and sys.platform != "linux"
+            yield f"{name:<12} missing{'' if optional else ': pip install ' + name}", not optional
+
+
+def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:
+    if device.type == "cuda":
+        for number in range(torch.cuda.device_count()):
+            gpu = torch.cuda.get_device_properties(number)
+            size = f"{gpu.total_memory / 2**30:.1f} GiB"
+            yield f"gpu {number}        {gpu.name}, capability {gpu.major}.{gpu.minor}, {size}", False
+    else:
+        yield f"gpu          none for CUDA; training uses {device.type}, {torch.get_num_threads()} threads", False
+    free = free_memory(device)
+    disk = shutil.disk_usage(".").free
+    memory = "unknown" if free is None else f"{free / 2**30:.1f} GiB"
+    yield f"free         memory of {device.type} {memory}, disk here {disk / 2**30:.1f} GiB", False
+
+
+def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
+    for impl in IMPLEMENTATIONS[1:]:
+        yield f"augment      {impl:<8} {views.unavailable(impl, device) or 'runs here'}", False
+    for name in head.HEADS:
+        for impl in IMPLEMENTATIONS[1:]:
+            yield f"loss {name:<7} {impl:<8} {head.unavailable(name, impl, device) or 'runs here'}", False
+
+
+def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
+    """The kernels against the torch path on random images, a few seconds."""
+    reason = views.unavailable("triton", device)
+    if reason is not None:
+        yield f"parity       the kernels cannot run: {reason}", True
+        return
+    started = time.perf_counter()
+    for what, error, tolerance in (
+        ("augment", _augment_error(device), TOLERANCE),
+        ("sigmoid loss", _loss_error(device), LOSS_TOLERANCE),
+    ):
+        verdict = "as the torch path" if error <= tolerance else f"EXPECTED AT MOST {tolerance:g}"
+        yield f"parity       {what}: largest difference {error:.1e}, {verdict}", error > tolerance
+    yield f"parity       took {time.perf_counter() - started:.1f} s", False
+
+
+def _augment_error(device: torch.device) -> float:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (64, 160, 160, 4), dtype=torch.uint8, generator=generator).to(device)
+    rows = torch.arange(64, device=device)
+    galaxies = Galaxies(pixels, rows + 100_000, torch.empty(0, device=device))
+    recipe = Augmentation(zoom=1.2, shift=0.05, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.05)
+    seed, epoch = torch.tensor(1, device=device), torch.tensor(0, device=device)
+    results = []
+    for impl in ("torch", "triton"):
+        maker = views.ViewMaker(recipe, impl=impl)
+        results.append(maker.random(galaxies, rows, seed, epoch, maker.empty(64, device)))
+    return (results[0] - results[1]).abs().max().item()
+
+
+def _loss_error(device: torch.device) -> float:
+    generator = torch.Generator().manual_seed(2)
+    logits, answers = (torch.randn(256, 37, generator=generator).to(device) for _ in range(2))
+    answers = answers.sigmoid()
+    gradients: list[torch.Tensor] = []
+    for impl in ("torch", "triton"):
+        leaf = logits.clone().requires_grad_()
+        loss = head.HEADS["sigmoid"].loss(leaf, answers, impl)
+        gradients += torch.autograd.grad(loss, leaf)
+    first, second = gradients
+    return ((first - second).abs().max() / first.abs().max()).item()

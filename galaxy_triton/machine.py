@@ -1,0 +1,178 @@
+"""What a run uses of the machine it is on: device, precision, implementations, each with the reason for it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from galaxy_triton import head, views
+from galaxy_triton.config import Config
+from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.kernels.availability import compiler_reason
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS_OF = {"cuda": ("fp32", "fp16", "bf16"), "mps": ("fp32",), "cpu": ("fp32", "bf16")}
+
+
+class Choice(NamedTuple):
+    """A name that was chosen, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The choices of a run."""
+
+    device: torch.device
+    device_why: str
+    precision: Choice
+    augment: Choice
+    loss: Choice
+    body: Choice
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the views and of the body's arithmetic."""
+        return DTYPES[self.precision.name]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which the body runs."""
+        if self.precision.name == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def lines(self) -> list[str]:
+        """The choices as text, one a line."""
+        named = {"precision": self.precision, "augment": self.augment, "loss": self.loss, "body": self.body}
+        rest = [f"{what:<10} {choice.name:<8} {choice.why}" for what, choice in named.items()]
+        return [f"{'device':<10} {self.device.type:<8} {self.device_why}", *rest]
+
+    def chosen(self) -> dict[str, str]:
+        """The choices by name, for config.toml and result rows."""
+        choices = {"precision": self.precision, "augment": self.augment, "loss": self.loss, "body": self.body}
+        return {"device": self.device.type, **{what: choice.name for what, choice in choices.items()}}
+
+
+def choose(config: Config) -> Machine:
+    """Settle every "auto" for this machine.
+
+    Raises:
+        UsageFault: something asked for by name cannot run here; nothing is put in its place.
+    """
+    run = config.run
+    device, why = _device(run.device)
+    kernel_reason = views.unavailable("triton", device) if device.type == "cuda" else "not on a CUDA GPU"
+    loss_reason = head.unavailable(config.network.head, "triton", device) if kernel_reason is None else kernel_reason
+    return Machine(
+        device,
+        why,
+        _precision(run.precision, device),
+        _implementation("--augment", run.augment, kernel_reason, lambda name: views.unavailable(name, device)),
+        _implementation(
+            "--loss", run.loss, loss_reason, lambda name: head.unavailable(config.network.head, name, device)
+        ),
+        _body(run.body, device),
+    )
+
+
+def compiled(body: str, network: nn.Module) -> nn.Module:
+    """The network as `body` ("eager", "compile" or "graph") runs it; parameters stay those of `network`."""
+    return BODIES[body](network)
+
+
+def _compile(network: nn.Module) -> nn.Module:
+    module: nn.Module = torch.compile(network)  # type: ignore[assignment]
+    return module
+
+
+def _graph(network: nn.Module) -> nn.Module:
+    module: nn.Module = torch.compile(network, mode="reduce-overhead")  # type: ignore[assignment]
+    return module
+
+
+BODIES: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "eager": lambda network: network,
+    "compile": _compile,
+    "graph": _graph,
+}
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Free bytes on the device, or None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes held so far: allocated on a GPU, resident elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _device(asked: str) -> tuple[torch.device, str]:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        name = next(name for name, here in present.items() if here)
+        missing = [other for other in present if not present[other]]
+        return torch.device(name), f"found by itself; absent: {', '.join(missing)}" if missing else "found by itself"
+    if not present[asked]:
+        have = ", ".join(name for name, here in present.items() if here)
+        raise UsageFault(expected(f"a machine with {asked}", f"one with {have}", "--device", "use --device auto"))
+    return torch.device(asked), "asked for"
+
+
+def _precision(asked: str, device: torch.device) -> Choice:
+    if asked == "auto":
+        return _best_precision(device)
+    if asked not in PRECISIONS_OF[device.type]:
+        have = " or ".join(PRECISIONS_OF[device.type])
+        raise UsageFault(expected(f"{have} on {device.type}", asked, "--precision", "use --precision auto"))
+    return Choice(asked, "asked for")
+
+
+def _best_precision(device: torch.device) -> Choice:
+    if device.type != "cuda":
+        return Choice("fp32", f"the precision for {device.type}")
+    major, minor = torch.cuda.get_device_capability(device)
+    if major >= 8:
+        return Choice("bf16", f"compute capability {major}.{minor} has it")
+    return Choice("fp16", f"compute capability {major}.{minor} has no bf16; gradients are scaled")
+
+
+def _implementation(option: str, asked: str, triton_reason: str | None, why_not: Callable[[str], str | None]) -> Choice:
+    if asked == "auto":
+        return Choice("triton", "runs here") if triton_reason is None else Choice("torch", triton_reason)
+    reason = why_not(asked)
+    if reason is not None:
+        raise UsageFault(expected(f"a machine for {option} {asked}", reason, option, f"use {option} auto or torch"))
+    return Choice(asked, "asked for")
+
+
+def _body(asked: str, device: torch.device) -> Choice:
+    on_gpu = device.type == "cuda"
+    reason = compiler_reason()
+    if asked == "auto":
+        if on_gpu and reason is None:
+            return Choice("compile", "runs here")
+        return Choice("eager", reason if on_gpu and reason else f"the choice for {device.type}")
+    if asked == "graph" and not on_gpu:
+        reason = f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
+    if asked != "eager" and reason is not None:
+        raise UsageFault(expected(f"a machine for --body {asked}", reason, "--body", "use --body auto or eager"))
+    return Choice(asked, "asked for")

@@ -1,0 +1,81 @@
+"""Networks by name: the body, up to the features that the head turns into answers."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from galaxy_triton.config import Network
+
+
+class GalaxyVGG(nn.Module):
+    """VGG blocks of 3x3 convolutions with batch norm and max pooling, the mean over places, a dropout tail."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        channels = (3, *network.widths)
+        self.blocks = nn.Sequential(
+            *(_block(channels[i], channels[i + 1], network.convs) for i in range(len(network.widths)))
+        )
+        self.tail = _tail(network)
+        self.features = network.hidden or network.widths[-1]
+
+    def forward(self, views: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, features]."""
+        # The mean over places is adaptive average pooling to 1x1, with a deterministic gradient on CUDA.
+        answers: Tensor = self.tail(self.blocks(views).mean((2, 3)))
+        return answers
+
+
+def build(network: Network) -> tuple[nn.Module, int]:
+    """The named body, weights from torch's generator, and the length of its features."""
+    return MODELS[network.name](network)
+
+
+def _block(inputs: int, outputs: int, convs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(convs):
+        layers.append(nn.Conv2d(outputs if number else inputs, outputs, 3, padding=1, bias=False))
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.MaxPool2d(2))
+
+
+def _tail(network: Network) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Dropout(network.dropout)]
+    if network.hidden:
+        layers += [nn.Linear(network.widths[-1], network.hidden), nn.ReLU(inplace=True), nn.Dropout(network.dropout)]
+    return nn.Sequential(*layers)
+
+
+def _galaxy_vgg(network: Network) -> tuple[nn.Module, int]:
+    body = GalaxyVGG(network)
+    return body, body.features
+
+
+def _torchvision_vgg(name: str) -> Callable[[Network], tuple[nn.Module, int]]:
+    def make(network: Network) -> tuple[nn.Module, int]:
+        from torchvision import models
+
+        body = getattr(models, name)(weights=None, dropout=network.dropout)
+        features = body.classifier[-1].in_features
+        body.classifier[-1] = nn.Identity()
+        return body, features
+
+    return make
+
+
+def _resnet50(network: Network) -> tuple[nn.Module, int]:
+    from torchvision import models
+
+    body = models.resnet50(weights=None)
+    features = body.fc.in_features
+    body.fc = nn.Dropout(network.dropout)
+    return body, features
+
+
+# torchvision's VGG with batch norm: without it, training from scratch does not start at these learning rates.
+MODELS: dict[str, Callable[[Network], tuple[nn.Module, int]]] = {
+    "galaxy-vgg": _galaxy_vgg,
+    "vgg11": _torchvision_vgg("vgg11_bn"),
+    "vgg16": _torchvision_vgg("vgg16_bn"),
+    "resnet50": _resnet50,
+}

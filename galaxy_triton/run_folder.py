@@ -1,0 +1,137 @@
+"""The folder of a run: what it was asked, what it ran on, which galaxies it held out, and a row of figures an epoch."""
+
+import csv
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from galaxy_triton import __version__, files
+from galaxy_triton.config import Config
+from galaxy_triton.data import Split
+from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.machine import Machine
+from galaxy_triton.questions import ID_COLUMN
+from galaxy_triton.settings import from_toml, to_toml
+from galaxy_triton.store import Store
+
+CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """A row of metrics.csv. Losses are mean squared errors; the RMSE is nan when nothing is held out."""
+
+    epoch: int
+    train_loss: float  # over augmented views, dropout on
+    validation_loss: float
+    validation_rmse: float
+    learning_rate: float  # after the epoch's last step
+    images_per_s: float  # training only
+    waiting_for_data: float  # share of the training time before a step's views are there, as the host sees it
+    peak_memory_mib: float
+    seconds: float  # training and validation
+
+
+def check_new(folder: Path) -> None:
+    """Raise unless a run may begin here.
+
+    Raises:
+        UsageFault: the folder is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        do = "add --resume to continue it, or choose another --run"
+        raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
+
+
+def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split) -> None:
+    """Lay out a new run in a folder that `check_new` has passed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / CONFIG, to_toml(config, machine.chosen()))
+    _write(folder / SPLIT, _split_csv(store, split))
+    log(folder, machine, store)
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration of an earlier run.
+
+    Raises:
+        DataFault: the folder holds no run.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise DataFault(expected("a run's config.toml", "none", folder, "name the folder of a run"))
+    return from_toml(file.read_text(), file)
+
+
+def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
+    """The ids of each part ("train", "validation") of an earlier run.
+
+    Raises:
+        DataFault: split.csv is missing or not as written.
+    """
+    file = folder / SPLIT
+    parts: dict[str, list[int]] = {"train": [], "validation": []}
+    try:
+        with file.open(newline="") as handle:
+            for row in csv.DictReader(handle):
+                parts[row["part"]].append(int(row[ID_COLUMN]))
+    except (OSError, KeyError, ValueError) as error:
+        raise DataFault(expected("the run's split.csv", files.reason(error), file, "use a whole run")) from error
+    return {part: np.array(ids, np.int64) for part, ids in parts.items()}
+
+
+def log(folder: Path, machine: Machine, store: Store) -> None:
+    """Append what this start of the run ran on."""
+    lines = [f"{name:<10} {value}" for name, value in surroundings().items()]
+    lines += [f"{'store':<10} {store.path} {store.hash}", *machine.lines(), ""]
+    with (folder / LOG).open("a") as handle:
+        handle.write("\n".join(lines) + "\n")
+
+
+def surroundings() -> dict[str, str]:
+    """Versions, commit and threads, by name."""
+    return {
+        "release": f"galaxy-triton {__version__}, commit {_commit()}",
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+    }
+
+
+def cut_metrics(folder: Path, epochs: int) -> None:
+    """Drop the rows of epochs that the checkpoint does not have."""
+    file = folder / METRICS
+    if file.is_file():
+        _write(file, "".join(file.read_text().splitlines(keepends=True)[: epochs + 1]))
+
+
+def add_metrics(folder: Path, row: EpochRow) -> None:
+    """Append a row, the header first."""
+    file = folder / METRICS
+    header = "" if file.is_file() else ",".join(field.name for field in fields(EpochRow)) + "\n"
+    values = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in asdict(row).values())
+    with file.open("a") as handle:
+        handle.write(header + ",".join(values) + "\n")
+
+
+def _split_csv(store: Store, split: Split) -> str:
+    parts = (("train", split.train), ("validation", split.validation))
+    rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
+    return f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows)
+
+
+def _write(file: Path, text: str) -> None:
+    with files.whole_file(file) as temporary:
+        temporary.write_text(text)
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return "unknown (not run from a clone)"
+    asked = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "unknown"

@@ -1,0 +1,266 @@
+"""Training: the step, the loop, and what is kept between them."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from galaxy_triton import checkpoint as checkpoints
+from galaxy_triton import head as heads
+from galaxy_triton import run_folder
+from galaxy_triton.answer import Answerer
+from galaxy_triton.checkpoint import Checkpoint, Progress
+from galaxy_triton.config import Config, Optimiser
+from galaxy_triton.data import Galaxies, Split, count_batches, epoch_batches
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.evaluate import rmse
+from galaxy_triton.machine import Machine, compiled, peak_memory
+from galaxy_triton.run_folder import EpochRow
+from galaxy_triton.stop import Stop
+from galaxy_triton.views import ViewMaker
+
+LOOK_EVERY = 50  # steps between two looks at the loss, which wait for the GPU
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains: resolved once, before the first step."""
+
+    config: Config
+    machine: Machine
+    galaxies: Galaxies
+    split: Split
+    store_hash: str
+    folder: Path
+
+
+class Trainer:
+    """The moving parts of a run: network, optimiser, averages, and how far they are."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.run = plan.config.run
+        self.device = plan.machine.device
+        if self.run.deterministic:
+            torch.use_deterministic_algorithms(True)
+        torch.manual_seed(self.run.seed)
+        self.rows = torch.from_numpy(plan.split.train).to(self.device)
+        self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
+        self.head = heads.HEADS[plan.config.network.head]
+        self.network = self._network()
+        self.step_network = compiled(plan.machine.body.name, self.network)
+        self.optimiser = make_optimiser(self.network, plan.config.optimiser, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.machine.precision.name == "fp16")
+        self.average = average_of(self.network, plan.config.optimiser.average)
+        self.maker = ViewMaker(plan.config.augmentation, plan.machine.dtype, impl=plan.machine.augment.name)
+        self.buffer = self.maker.empty(min(self.run.batch_size, len(self.rows)), self.device)
+        self.seed = torch.tensor(self.run.seed, device=self.device)
+        self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
+        self.progress = Progress()
+        self.last_rmse = math.nan
+
+    def fit(self, display: Display, stop: Stop) -> bool:
+        """Train the epochs that are left, saving after each; False if a stop was asked for first."""
+        for epoch in range(self.progress.epoch, self.run.epochs):
+            started = time.perf_counter()
+            with display.progress(f"epoch {epoch + 1}/{self.run.epochs}", "images") as show:
+                whole, waited = self._train_epoch(epoch, stop, show)
+            trained = time.perf_counter() - started
+            if not whole:
+                self.save(run_folder.LAST)
+                return False
+            row = self._finish_epoch(epoch, started, trained, waited)
+            display.say(epoch_line(row, self.run.epochs))
+        return True
+
+    def save(self, name: str) -> None:
+        """Write the checkpoint `name` of the run."""
+        checkpoints.save(self.plan.folder / name, self._checkpoint())
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of this run.
+
+        Raises:
+            DataFault: it was trained on another store.
+        """
+        if checkpoint.store_hash != self.plan.store_hash:
+            do = "resume with the store that the run began with"
+            got = f"one with hash {self.plan.store_hash[:12]}"
+            raise DataFault(expected(f"the store with hash {checkpoint.store_hash[:12]}", got, self.plan.folder, do))
+        self.network.load_state_dict(checkpoint.weights)
+        self.optimiser.load_state_dict(checkpoint.state["optimiser"])
+        self.scaler.load_state_dict(checkpoint.state["scaler"])
+        if self.average is not None and checkpoint.average is not None:
+            self.average.module.load_state_dict(checkpoint.average)
+            self.average.n_averaged.fill_(checkpoint.state["averaged"])
+        self.progress = checkpoint.progress
+
+    def answerer(self) -> Answerer:
+        """The network as it is evaluated: averaged weights when there are any."""
+        network = self.network if self.average is None else self.average.module
+        return Answerer(network, self.head, self.maker, self.plan.machine, self.plan.config)
+
+    def _network(self) -> heads.AnswerNet:
+        network = heads.make_network(self.plan.config.network)
+        network.start_at(self.plan.galaxies.answers[self.rows].mean(dim=0).cpu(), self.head)
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def _train_epoch(self, epoch: int, stop: Stop, show: Callable[[int, int], None]) -> tuple[bool, float]:
+        """The steps that are left of an epoch: whether all were made, and the seconds waited for views."""
+        self.network.train()
+        epoch_tensor = torch.tensor(epoch, device=self.device)
+        batches = epoch_batches(self.rows, self.plan.galaxies.ids[self.rows], self.run.seed, epoch, self.run.batch_size)
+        loss_sum = torch.tensor(self.progress.loss_sum, dtype=torch.float32, device=self.device)
+        waited, done = 0.0, sum(map(len, batches[: self.progress.step]))
+        for step in range(self.progress.step, len(batches)):
+            loss, wait = self._step(batches[step], epoch_tensor, epoch * len(batches) + step)
+            loss_sum += loss * len(batches[step])
+            waited, done = waited + wait, done + len(batches[step])
+            last = stop.requested or step + 1 == len(batches)
+            if last or self.device.type == "cpu" or step % LOOK_EVERY == 0:
+                self._check_finite(loss_sum, batches[: step + 1])
+                self.progress = replace(self.progress, step=step + 1, loss_sum=loss_sum.item())
+            show(done, len(self.rows))
+            if stop.requested and step + 1 < len(batches):
+                return False, waited
+        return True, waited
+
+    def _step(self, rows: Tensor, epoch: Tensor, number: int) -> tuple[Tensor, float]:
+        """One step of the optimiser on the galaxies `rows` (int64 [B]): the loss, and the seconds until the views."""
+        torch.manual_seed(step_seed(self.run.seed, number))
+        set_learning_rate(self.optimiser, self._learning_rate(number))
+        started = time.perf_counter()
+        views = self.maker.random(self.plan.galaxies, rows, self.seed, epoch, self.buffer)
+        waited = time.perf_counter() - started
+        with self.plan.machine.autocast():
+            logits = self.step_network(views)
+        loss = self.head.loss(logits, self.plan.galaxies.answers[rows], self.plan.machine.loss.name)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._update()
+        return loss.detach(), waited
+
+    def _update(self) -> None:
+        clip = self.plan.config.optimiser.clip
+        if clip:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def _learning_rate(self, number: int) -> float:
+        return one_cycle(number, self.steps_per_epoch * self.run.epochs, self.plan.config.optimiser)
+
+    def _finish_epoch(self, epoch: int, started: float, trained: float, waited: float) -> EpochRow:
+        train_loss = self.progress.loss_sum / len(self.rows)
+        error = self._validate()
+        self.last_rmse = error
+        better = error < self.progress.best_rmse
+        self.progress = Progress(epoch + 1, 0, 0.0, min(error, self.progress.best_rmse))
+        row = EpochRow(
+            epoch=epoch + 1,
+            train_loss=train_loss,
+            validation_loss=error**2,
+            validation_rmse=error,
+            learning_rate=self._learning_rate(self.steps_per_epoch * (epoch + 1) - 1),
+            images_per_s=len(self.rows) / trained,
+            waiting_for_data=waited / trained,
+            peak_memory_mib=peak_memory(self.device) / 2**20,
+            seconds=time.perf_counter() - started,
+        )
+        # The row first: a resumed run cuts rows that its checkpoint does not have.
+        run_folder.add_metrics(self.plan.folder, row)
+        self.save(run_folder.LAST)
+        if better:
+            self.save(run_folder.BEST)
+        return row
+
+    def _validate(self) -> float:
+        if len(self.held_out) == 0:
+            return math.nan
+        answers = self.answerer().answer(
+            self.plan.galaxies, self.held_out, self.run.views, self.run.batch_size, lambda done: None
+        )
+        return rmse(answers, self.plan.galaxies.answers[self.held_out].cpu().numpy())
+
+    def _check_finite(self, loss_sum: Tensor, batches: tuple[Tensor, ...]) -> None:
+        if torch.isfinite(loss_sum):
+            return
+        recent = torch.cat(batches[-LOOK_EVERY if self.device.type != "cpu" else -1 :])
+        ids = self.plan.galaxies.ids[recent].tolist()
+        got = f"{loss_sum.item()} on the galaxies {', '.join(map(str, ids))}"
+        do = "lower --lr or use --precision fp32; the last checkpoint is whole"
+        raise DataFault(expected("a finite loss", got, self.plan.folder, do))
+
+    def _checkpoint(self) -> Checkpoint:
+        state: dict[str, Any] = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        average = None
+        if self.average is not None:
+            average = self.average.module.state_dict()
+            state["averaged"] = int(self.average.n_averaged)
+        plan = self.plan
+        return Checkpoint(plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state)
+
+
+def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices and kernels only, as biases and norms are no capacity."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=options.lr, fused=device.type in ("cuda", "cpu"))
+
+
+def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of weights and buffers, or None for a decay of 0."""
+    if decay == 0:
+        return None
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+
+
+def one_cycle(step: int, steps: int, options: Optimiser) -> float:
+    """Learning rate of a step: linear from lr/25 to lr over the warm-up, then a cosine towards 0."""
+    warm = options.warmup * steps
+    if step < warm:
+        return options.lr * (1 + 24 * step / warm) / 25
+    return options.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of torch's generator in a step, for dropout: far apart for neighbouring steps (Weyl's constant)."""
+    return (seed + (step + 1) * 0x9E3779B97F4A7C15) % 2**63
+
+
+def epoch_line(row: EpochRow, epochs: int) -> str:
+    """An epoch as a line of text."""
+    held_out = "" if math.isnan(row.validation_rmse) else f"  RMSE {row.validation_rmse:.4f}"
+    train = math.sqrt(row.train_loss)
+    return (
+        f"epoch {row.epoch:>3}/{epochs}  train {train:.4f}{held_out}  lr {row.learning_rate:.1e}  "
+        f"{row.images_per_s:,.0f} images/s  {row.seconds:.1f} s"
+    )
+
+
+def mean_answer_rmse(plan: Plan) -> float:
+    """What answering the mean of the training labels scores on the held-out galaxies."""
+    answers = plan.galaxies.answers.cpu().numpy()
+    mean = answers[plan.split.train].mean(axis=0, dtype=np.float64)
+    held_out = answers[plan.split.validation]
+    return rmse(np.broadcast_to(mean, held_out.shape), held_out)

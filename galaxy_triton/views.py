@@ -1,0 +1,80 @@
+"""A recipe's ranges become the views of an epoch; an evaluation has fixed views."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from galaxy_triton import kernels
+from galaxy_triton.config import Augmentation
+from galaxy_triton.data import Galaxies
+
+
+@dataclass(frozen=True)
+class ViewMaker:
+    """Makes the views that a network sees, always with the same implementation and type.
+
+    dtype, layout, impl: as `kernels.augment` takes them.
+    """
+
+    augmentation: Augmentation
+    dtype: torch.dtype = torch.float32
+    layout: int = 3
+    impl: str = "torch"
+
+    def empty(self, count: int, device: torch.device) -> Tensor:
+        """A buffer for `count` views: [count, layout, size, size], channels_last."""
+        side = self.augmentation.size
+        shape = (count, self.layout, side, side)
+        return torch.empty(shape, dtype=self.dtype, device=device, memory_format=torch.channels_last)
+
+    def random(self, galaxies: Galaxies, rows: Tensor, seed: Tensor, epoch: Tensor, buffer: Tensor) -> Tensor:
+        """The training views of `rows` (int64 [B]) in this epoch, in the first B places of `buffer`."""
+        ranges = training_ranges(self.augmentation, galaxies.pixels.shape[1])
+        draw = kernels.AugmentDraw(seed, epoch, galaxies.ids[rows], ranges)
+        return self._augment(galaxies, rows, draw, buffer)
+
+    def fixed(self, galaxies: Galaxies, rows: Tensor, affine: Tensor, buffer: Tensor) -> Tensor:
+        """One fixed view (`affine` fp32 [2, 3]) of `rows` (int64 [B]), in the first B places of `buffer`."""
+        params = kernels.AugmentParams(affine.expand(len(rows), 2, 3).contiguous())
+        return self._augment(galaxies, rows, params, buffer)
+
+    def _augment(
+        self, galaxies: Galaxies, rows: Tensor, views: kernels.AugmentParams | kernels.AugmentDraw, buffer: Tensor
+    ) -> Tensor:
+        a, out = self.augmentation, buffer[: len(rows)]
+        return kernels.augment(galaxies.pixels, rows, views, size=a.size, border=a.border, out=out, impl=self.impl)
+
+
+def training_ranges(augmentation: Augmentation, side: int) -> kernels.Ranges:
+    """The kernels' ranges for a stored image of `side` pixels."""
+    return kernels.Ranges(
+        rotation=augmentation.rotation,
+        horizontal_flip=augmentation.horizontal_flip,
+        vertical_flip=augmentation.vertical_flip,
+        zoom=augmentation.zoom,
+        shift=augmentation.shift * side,
+        random_crop=augmentation.crop == "random",
+        brightness=augmentation.brightness,
+        contrast=augmentation.contrast,
+        saturation=augmentation.saturation,
+        hue=augmentation.hue,
+    )
+
+
+def fixed_affines(count: int, side: int, size: int, device: torch.device) -> Tensor:
+    """`count` centred views, fp32 [count, 2, 3]: evenly spaced rotations, each also mirrored when `count` is even."""
+    mirrored = count % 2 == 0
+    rotations = count // 2 if mirrored else count
+    turns = torch.arange(rotations, dtype=torch.float32) / rotations
+    turns = turns.repeat(2) if mirrored else turns
+    flips = torch.ones(count, 2)
+    flips[rotations:, 0] = -1
+    corner = torch.full((count, 2), (side - size) / 2)
+    affine = kernels.view_affine(turns, flips, torch.ones(count), torch.zeros(count, 2), corner, side=side)
+    return affine.to(device)
+
+
+def unavailable(impl: str, device: torch.device) -> str | None:
+    """Why this implementation of the augmentation cannot run on `device`; None if it can."""
+    return kernels.unavailable(impl, device)
