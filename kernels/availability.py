@@ -26,8 +26,9 @@ def compiler_reason() -> str | None:
 
 
 def compiler() -> str | None:
-    """The C compiler that Triton and torch.compile would call: $CC, else clang or gcc from the PATH, else cc."""
-    return next((found for name in (os.environ.get("CC"), "gcc", "clang", "cc") if name and (found := shutil.which(name))), None)
+    """The C compiler that Triton and torch.compile would call: $CC, else gcc or clang from the PATH, else cc."""
+    names = (os.environ.get("CC"), "gcc", "clang", "cc")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def _torch_reason(device: torch.device) -> str | None:

@@ -28,12 +28,12 @@ def philox(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor, Tensor, Te
 
     Args:
         key: two int64 tensors holding unsigned 32-bit words.
-        counter: four likewise; all broadcast together to [B].
+        counter: four likewise; the rounds broadcast all six together, to [B].
 
     Returns:
         int64 [B, 4], each value in [0, 2**32).
     """
-    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)
+    c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(_ROUNDS):
         # The int64 product wraps, but its 64 bits are those of the unsigned product.

@@ -65,7 +65,9 @@ def _channel(nw, ne, sw, se, w_nw, w_ne, w_sw, w_se, SHIFT: tl.constexpr):
 
 
 @triton.jit
-def _sample(image_ptr, a00, a01, a02, a10, a11, a12, place, mask, SIDE: tl.constexpr, SIZE: tl.constexpr, REFLECT: tl.constexpr):
+def _sample(
+    image_ptr, a00, a01, a02, a10, a11, a12, place, mask, SIDE: tl.constexpr, SIZE: tl.constexpr, REFLECT: tl.constexpr
+):
     x = (place % SIZE).to(tl.float32)
     y = (place // SIZE).to(tl.float32)
     sx = a00 * x + a01 * y + a02
@@ -340,13 +342,18 @@ def _cos_sin(turns):
     x = (turns - quarter * 0.25) * 6.283185307179586
     q = x * x
     sin = x * (1.0 - q * (1 / 6) * (1.0 - q * (1 / 20) * (1.0 - q * (1 / 42) * (1.0 - q * (1 / 72)))))
-    cos = 1.0 - q * (1 / 2) * (
-        1.0 - q * (1 / 12) * (1.0 - q * (1 / 30) * (1.0 - q * (1 / 56) * (1.0 - q * (1 / 90))))
-    )
+    cos = 1.0 - q * (1 / 2) * (1.0 - q * (1 / 12) * (1.0 - q * (1 / 30) * (1.0 - q * (1 / 56) * (1.0 - q * (1 / 90)))))
     turn = quarter - 4.0 * tl.floor(quarter * 0.25)
     cosine = tl.where(turn == 0.0, cos, tl.where(turn == 1.0, -sin, tl.where(turn == 2.0, -cos, sin)))
     sine = tl.where(turn == 0.0, sin, tl.where(turn == 1.0, cos, tl.where(turn == 2.0, -sin, -cos)))
     return cosine, sine
+
+
+@triton.jit
+def _small_exp(x):
+    """As parameters.small_exp."""
+    tail = 1.0 + x * (1 / 6) * (1.0 + x * (1 / 7) * (1.0 + x * (1 / 8)))
+    return 1.0 + x * (1.0 + x * (1 / 2) * (1.0 + x * (1 / 3) * (1.0 + x * (1 / 4) * (1.0 + x * (1 / 5) * tail))))
 
 
 @triton.jit
@@ -357,7 +364,7 @@ def _draw_affine(
     turns,
     horizontal,
     vertical,
-    log2_zoom,
+    log_zoom,
     shift,
     SIDE: tl.constexpr,
     SIZE: tl.constexpr,
@@ -367,7 +374,7 @@ def _draw_affine(
     angle, flip_x, flip_y, zoom = _words(seed, epoch, image_id, _GEOMETRY)
     shift_x, shift_y, crop_x, crop_y = _words(seed, epoch, image_id, _PLACE)
     cos, sin = _cos_sin(_symmetric(angle) * turns)
-    scale = tl.exp2((1.0 - 2.0 * _unit(zoom)) * log2_zoom)
+    scale = _small_exp((1.0 - 2.0 * _unit(zoom)) * log_zoom)
     fx = tl.where(_unit(flip_x) < horizontal, -1.0, 1.0) * scale
     fy = tl.where(_unit(flip_y) < vertical, -1.0, 1.0) * scale
     x = (SIDE - SIZE) / 2 - (SIDE - 1) / 2
@@ -392,10 +399,10 @@ def _draw_kernel(
     epoch_ptr,  # int64 scalar
     ids_ptr,  # int64 [B]
     out_ptr,  # [B, SIZE, SIZE, LAYOUT]
-    rotation,  # the ranges: turns, probabilities, log2 of the zoom, source pixels, strengths of the jitter
+    rotation,  # the ranges: turns, probabilities, logarithm of the zoom, source pixels, strengths of the jitter
     horizontal,
     vertical,
-    log2_zoom,
+    log_zoom,
     shift,
     brightness_range,
     contrast_range,
@@ -422,7 +429,7 @@ def _draw_kernel(
     epoch = tl.load(epoch_ptr)
     image_id = tl.load(ids_ptr + batch)
     a00, a01, a02, a10, a11, a12 = _draw_affine(
-        seed, epoch, image_id, rotation, horizontal, vertical, log2_zoom, shift, SIDE, SIZE, RANDOM_CROP
+        seed, epoch, image_id, rotation, horizontal, vertical, log_zoom, shift, SIDE, SIZE, RANDOM_CROP
     )
     brightness, contrast, saturation, turns, order = 1.0, 1.0, 1.0, 0.0, 0
     if OPERATIONS:
@@ -485,7 +492,7 @@ def augment(
 
 def _kernel_ranges(ranges: Ranges) -> list[float]:
     geometry = [ranges.rotation / 360, ranges.horizontal_flip, ranges.vertical_flip]
-    return [*geometry, math.log2(ranges.zoom), ranges.shift, *ranges.jitter]
+    return [*geometry, math.log(ranges.zoom), ranges.shift, *ranges.jitter]
 
 
 torch.library.define(

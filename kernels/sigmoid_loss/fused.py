@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 16384
+TILE = 4096  # a whole block in registers spills
 COMPILER_OPTIONS = {"num_warps": 16, "enable_fp_fusion": False}
 
 
@@ -27,19 +28,26 @@ def _sigmoid_mse_kernel(
     COLUMNS: tl.constexpr,
     WEIGHTED: tl.constexpr,
     BLOCK: tl.constexpr,
+    TILE: tl.constexpr,
 ):
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    mask = place < count
-    z = tl.load(logits_ptr + place, mask=mask, other=0.0).to(tl.float32)
-    y = tl.load(targets_ptr + place, mask=mask, other=0.0)
-    p = tl.sigmoid(z)
-    # sigmoid(0) is 0.5, so masked lanes must be cleared after it.
-    error = tl.where(mask, p - y, 0.0)
-    weighted = error
-    if WEIGHTED:
-        weighted = error * tl.load(weight_ptr + place % COLUMNS, mask=mask, other=0.0)
-    tl.store(partial_ptr + tl.program_id(0), tl.sum(weighted * error, axis=0) * over_count)
-    tl.store(gradient_ptr + place, 2.0 * weighted * p * (1.0 - p) * over_count, mask=mask)
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    left = tl.minimum(count - start, BLOCK).to(tl.int32)
+    column = (start % COLUMNS).to(tl.int32)
+    total = tl.zeros([TILE], tl.float32)
+    for tile in range(BLOCK // TILE):
+        place = tile * TILE + tl.arange(0, TILE)
+        mask = place < left
+        z = tl.load(logits_ptr + start + place, mask=mask, other=0.0).to(tl.float32)
+        y = tl.load(targets_ptr + start + place, mask=mask, other=0.0)
+        p = tl.sigmoid(z)
+        # sigmoid(0) is 0.5, so masked lanes must be cleared after it.
+        error = tl.where(mask, p - y, 0.0)
+        weighted = error
+        if WEIGHTED:
+            weighted = error * tl.load(weight_ptr + (column + place) % COLUMNS, mask=mask, other=0.0)
+        total += weighted * error
+        tl.store(gradient_ptr + start + place, 2.0 * weighted * p * (1.0 - p) * over_count, mask=mask)
+    tl.store(partial_ptr + tl.program_id(0), tl.sum(total, axis=0) * over_count)
 
 
 torch.library.define(
@@ -66,6 +74,7 @@ def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tupl
             COLUMNS=logits.shape[1],
             WEIGHTED=weight is not None,
             BLOCK=BLOCK,
+            TILE=TILE,
             **COMPILER_OPTIONS,
         )
     return (partial[0] if programs == 1 else partial.sum()), gradient

@@ -1,0 +1,122 @@
+"""Compile the kernels for GPUs that are not here, and report what the assembler made of them.
+
+    python compile_ahead.py daily|full
+
+prints one line of JSON for each variant: its name, registers, stack and local bytes, or why it was skipped. It runs in
+a process of its own: a kernel that was imported for the interpreter cannot be compiled.
+"""
+
+import functools
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from galaxy_triton.kernels.augmentation import fused as augmentation
+from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
+
+VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
+CAPABILITIES = (75, 80, 86, 89, 90, 100)
+RANGES = ("rotation", "horizontal", "vertical", "log_zoom", "shift")
+JITTER = ("brightness_range", "contrast_range", "saturation_range", "hue_range")
+
+# (kernel, capability, options of the variant)
+Variant = tuple[str, int, dict[str, object]]
+
+
+def daily() -> Iterator[Variant]:
+    """Training's kernel on every target; the others at the ends of the range."""
+    for capability in CAPABILITIES:
+        yield "draw", capability, {"dtype": "fp16" if capability == 75 else "bf16"}
+    yield "draw", 90, {"dtype": "bf16", "layout": 4, "reflect": True}
+    yield "params", 75, {"dtype": "fp32"}
+    yield "params", 90, {"dtype": "fp32", "layout": 4, "jitter": False}
+    yield "sigmoid_mse", 75, {"dtype": "fp16"}
+    yield "sigmoid_mse", 90, {"dtype": "bf16", "weighted": True}
+    yield "sigmoid_mse", 100, {"dtype": "fp32", "weighted": True}
+
+
+def full() -> Iterator[Variant]:
+    """Every variant on every target."""
+    for capability, dtype in itertools.product(CAPABILITIES, ("fp32", "fp16", "bf16")):
+        for kernel, layout, reflect, jitter in itertools.product(("draw", "params"), (3, 4), (0, 1), (0, 1)):
+            yield (
+                kernel,
+                capability,
+                {"dtype": dtype, "layout": layout, "reflect": bool(reflect), "jitter": bool(jitter)},
+            )
+        for weighted in (False, True):
+            yield "sigmoid_mse", capability, {"dtype": dtype, "weighted": weighted}
+
+
+def source(kernel: str, *, dtype: str, layout=3, reflect=False, jitter=True, weighted=False) -> tuple:
+    """The function, the types of its arguments, its constants and its options."""
+    if kernel == "sigmoid_mse":
+        types = {"logits_ptr": f"*{dtype}", "targets_ptr": "*fp32", "weight_ptr": "*fp32", "partial_ptr": "*fp32"}
+        types |= {"gradient_ptr": "*fp32", "count": "i32", "over_count": "fp32"}
+        constants = {"COLUMNS": 37, "WEIGHTED": weighted, "BLOCK": sigmoid_loss.BLOCK, "TILE": sigmoid_loss.TILE}
+        return sigmoid_loss._sigmoid_mse_kernel, types, constants, sigmoid_loss.COMPILER_OPTIONS
+    types = {"pixels_ptr": "*i32", "index_ptr": "*i64"}
+    constants = {"SIDE": 160, "SIZE": 128, "LAYOUT": layout, "REFLECT": reflect, "OPERATIONS": 15 * jitter}
+    constants |= {f"MEAN_{name}": 0.5 for name in ("RED", "GREEN", "BLUE")} | {"BLOCK": augmentation.BLOCK}
+    constants |= {f"STD_{name}": 0.25 for name in ("RED", "GREEN", "BLUE")}
+    if kernel == "params":
+        types |= {"affine_ptr": "*fp32", "jitter_ptr": "*fp32", "order_ptr": "*i32", "out_ptr": f"*{dtype}"}
+        return augmentation._params_kernel, types, constants, augmentation.COMPILER_OPTIONS
+    types |= {"seed_ptr": "*i64", "epoch_ptr": "*i64", "ids_ptr": "*i64", "out_ptr": f"*{dtype}"}
+    types |= dict.fromkeys(RANGES + JITTER, "fp32")
+    return augmentation._draw_kernel, types, constants | {"RANDOM_CROP": True}, augmentation.COMPILER_OPTIONS
+
+
+def compiled(capability: int, kernel: str, options: dict[str, object]) -> bytes:
+    """The machine code."""
+    function, types, constants, compiler_options = source(kernel, **options)
+    if VERSION < (3, 3):
+        unit = ASTSource(fn=function, signature=types, constants=constants)
+    else:
+        unit = ASTSource(fn=function, signature=types | dict.fromkeys(constants, "constexpr"), constexprs=constants)
+    result = triton.compile(unit, target=GPUTarget("cuda", capability, 32), options=compiler_options)
+    return result.asm["cubin"]
+
+
+@functools.cache
+def cuobjdump() -> str:
+    """Triton's own copy."""
+    return str(next(Path(triton.__file__).parent.rglob("bin/cuobjdump")))
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """{"REG": ..., "STACK": ..., "LOCAL": ..., ...} of the kernel."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [cuobjdump(), "-res-usage", file.name]
+        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    usage = dict(re.findall(r"\b(REG|STACK|LOCAL|SHARED):(\d+)", report))
+    return {name: int(value) for name, value in usage.items()}
+
+
+def skip_reason(capability: int) -> str | None:
+    if capability >= 100 and VERSION < (3, 3):
+        return f"Triton {triton.__version__} has no assembler for sm_{capability}"
+    return None
+
+
+def main(table: str) -> None:
+    for kernel, capability, options in {"daily": daily, "full": full}[table]():
+        row = {"kernel": kernel, "sm": capability, **options}
+        reason = skip_reason(capability)
+        row |= {"skipped": reason} if reason else resources(compiled(capability, kernel, options))
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,209 @@
+"""What augment promises whatever the view: memory, dtypes, bits that do not depend on the batch, launches."""
+
+import oracle
+import pytest
+import torch
+from oracle import View
+from scenes import scenes, tolerance
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment
+from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, reference
+
+SIDE, SIZE = 24, 16
+RANGES = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, 0.3, 0.3, 0.1)
+INTERPRETED = not torch.cuda.is_available()
+
+
+def _draw(ids: Tensor, ranges: Ranges = RANGES) -> AugmentDraw:
+    return AugmentDraw(torch.tensor(9, device=ids.device), torch.tensor(2, device=ids.device), ids, ranges)
+
+
+def _params(count: int, device: torch.device) -> AugmentParams:
+    factors = (1.2, 0.8, 1.3, 0.1)
+    views = [View(40 * k, k % 2 == 1, zoom=1.1, corner=(k % 5, 3), factors=factors, order=k) for k in range(count)]
+    return oracle.params(views, SIDE, device)
+
+
+@pytest.mark.parametrize("layout", [3, 4])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_augment_shape_and_memory(count: int, layout: int, impl: str, device: torch.device) -> None:
+    index = torch.arange(count, device=device) % 4
+    views = augment(scenes(SIDE, device), index, _params(count, device), size=SIZE, layout=layout, impl=impl)
+    assert views.shape == (count, layout, SIZE, SIZE)
+    assert views.dtype == torch.float32
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    assert not views.isnan().any()
+    assert (views[:, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("layout", [3, 4])
+def test_augment_fills_out(layout: int, impl: str, device: torch.device) -> None:
+    """All of `out`, and nothing beside it: its rows lie between others."""
+    pixels, index = scenes(SIDE, device), torch.arange(3, device=device)
+    shape = (5, layout, SIZE, SIZE)
+    buffer = torch.empty(shape, device=device, memory_format=torch.channels_last)
+    assert buffer.isnan().all()
+    got = augment(pixels, index, _params(3, device), size=SIZE, out=buffer[1:4], impl=impl)
+    assert got.data_ptr() == buffer[1:4].data_ptr()
+    assert torch.equal(buffer[1:4], augment(pixels, index, _params(3, device), size=SIZE, layout=layout, impl=impl))
+    assert buffer[0].isnan().all()
+    assert buffer[4].isnan().all()
+
+
+def test_augment_ignores_the_fourth_byte(impl: str, device: torch.device) -> None:
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    want = augment(pixels, index, _params(4, device), size=SIZE, impl=impl)
+    pixels[..., 3] = 255
+    assert torch.equal(augment(pixels, index, _params(4, device), size=SIZE, impl=impl), want)
+
+
+def test_augment_gathers(impl: str, device: torch.device) -> None:
+    """Rows in any order, again and again: the same as gathering first."""
+    pixels = scenes(SIDE, device)
+    index = torch.tensor([3, 0, 0, 2, 3, 1], device=device)
+    want = augment(pixels[index], torch.arange(6, device=device), _params(6, device), size=SIZE, impl=impl)
+    assert torch.equal(augment(pixels, index, _params(6, device), size=SIZE, impl=impl), want)
+
+
+def test_augment_normalises(impl: str, device: torch.device) -> None:
+    """After the colours; the channel that layout 4 adds stays zero."""
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    mean, std = (0.1, 0.5, 0.9), (0.5, 2.0, 0.25)
+    plain = augment(pixels, index, _params(4, device), size=SIZE, impl=impl)
+    got = augment(pixels, index, _params(4, device), size=SIZE, mean=mean, std=std, layout=4, impl=impl)
+    columns = [torch.tensor(values, device=device)[:, None, None] for values in (mean, std)]
+    want = (plain - columns[0]) / columns[1]
+    assert ((got[:, :3] - want).abs() <= 1e-6 * (1 + want.abs())).all()
+    assert (got[:, 3] == 0).all()
+
+
+# The interpreter truncates where a GPU and torch round.
+_BF16 = pytest.param(torch.bfloat16, marks=pytest.mark.skipif(INTERPRETED, reason="the interpreter truncates bfloat16"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, _BF16])
+def test_augment_rounds_once(dtype: torch.dtype, impl: str, device: torch.device) -> None:
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    exact = augment(pixels, index, _params(4, device), size=SIZE, mean=(0.5,) * 3, impl=impl)
+    got = augment(pixels, index, _params(4, device), size=SIZE, mean=(0.5,) * 3, dtype=dtype, impl=impl)
+    assert got.dtype == dtype
+    assert torch.equal(got, exact.to(dtype))
+
+
+@pytest.mark.parametrize("source", ["params", "draw"])
+def test_augment_has_the_same_bits_in_any_batch(source: str, impl: str, device: torch.device) -> None:
+    """Halves, a permutation, and one at a time."""
+    pixels, index = scenes(SIDE, device), torch.arange(7, device=device) % 4
+    params, ids = _params(7, device), index * 3 + 2**33
+
+    def views(rows: Tensor) -> Tensor:
+        chosen = AugmentParams(*(column[rows] for column in params)) if source == "params" else _draw(ids[rows])
+        return augment(pixels, index[rows], chosen, size=SIZE, impl=impl)
+
+    whole = views(torch.arange(7, device=device))
+    shuffled = torch.tensor([4, 0, 6, 2, 5, 1, 3], device=device)
+    for batches in ([shuffled], [shuffled[:3], shuffled[3:]], shuffled.split(1)):
+        assert torch.equal(torch.cat([views(rows) for rows in batches]), whole[torch.cat(list(batches))])
+
+
+def test_contrast_has_the_same_bits_in_any_batch(device: torch.device) -> None:
+    """At a size where torch.mean divides its work by the size of the batch."""
+    images = torch.rand(5, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
+    factors = torch.full((5,), 0.5, device=device)
+    alone = [reference.contrast(image, factor) for image, factor in zip(images.split(1), factors.split(1), strict=True)]
+    assert torch.equal(torch.cat(alone), reference.contrast(images, factors))
+
+
+def test_augment_is_repeatable(impl: str, device: torch.device) -> None:
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    views = [augment(pixels, index, _draw(index), size=SIZE, impl=impl) for _ in range(3)]
+    assert torch.equal(views[0], views[1])
+    assert torch.equal(views[0], views[2])
+
+
+class Calls(TorchDispatchMode):
+    """Every operator that torch dispatches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("source", ["params", "draw"])
+def test_augment_is_one_launch(source: str, launches, device: torch.device) -> None:
+    """Of the one kernel; no operator of torch computes anything beside it."""
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    views = _params(4, device) if source == "params" else _draw(index)
+    out = torch.empty((4, 3, SIZE, SIZE), device=device, memory_format=torch.channels_last)
+    launched = launches(fused)
+    with Calls() as calls:
+        augment(pixels, index, views, size=SIZE, out=out, impl="triton")
+    assert launched == [(f"_{source}_kernel", (4,))]
+    assert [name for name in calls.names if "view" not in name] == [f"galaxy_triton.augment_{source}.default"]
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="a compiled kernel holds what it calls")
+@pytest.mark.parametrize(("contrast", "passes"), [(0.2, 4), (0.0, 0)])
+def test_augment_takes_the_mean_only_for_contrast(
+    contrast: float, passes: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    walked = []
+    mean_grey = fused._mean_grey
+    monkeypatch.setattr(fused, "_mean_grey", lambda *given: walked.append(1) or mean_grey(*given))
+    index = torch.arange(4, device=device)
+    draw = _draw(index, Ranges(brightness=0.2, contrast=contrast, saturation=0.2, hue=0.1))
+    augment(scenes(SIDE, device), index, draw, size=SIZE, impl="triton")
+    assert len(walked) == passes
+
+
+def _op_arguments(device: torch.device) -> dict[str, tuple]:
+    pixels, index = scenes(SIDE, device), torch.arange(2, device=device)
+    out = torch.zeros((2, 3, SIZE, SIZE), device=device).contiguous(memory_format=torch.channels_last)
+    rest = ([0.0] * 3, [1.0] * 3, False, out)
+    draw = _draw(index)
+    numbers = fused._kernel_ranges(RANGES)
+    return {
+        "augment_params": (pixels, index, *_params(2, device), *rest),
+        "augment_draw": (pixels, index, draw.seed, draw.epoch, draw.ids, numbers, True, *rest),
+    }
+
+
+@pytest.mark.parametrize("name", ["augment_params", "augment_draw"])
+def test_ops_are_registered_soundly(name: str, device: torch.device) -> None:
+    torch.library.opcheck(getattr(torch.ops.galaxy_triton, name).default, _op_arguments(device)[name])
+
+
+def test_augment_inside_a_compiled_graph(device: torch.device) -> None:
+    """Opaque to the compiler, and no break of the graph."""
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+
+    def step(ids: Tensor) -> Tensor:
+        return augment(pixels, index, _draw(ids), size=SIZE, impl="triton") * 2
+
+    want = step(index)
+    assert torch.equal(torch.compile(step, fullgraph=True, backend="aot_eager")(index), want)
+
+
+@pytest.mark.parametrize("border", ["zeros", "reflect"])
+def test_augment_compile_traces_the_reference(
+    border: str, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    """What torch.compile is given, run as it stands: it computes every operation and keeps the chosen."""
+    monkeypatch.setitem(IMPLEMENTATIONS, "compile", lambda: reference.augment_by_mask)
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    views = [augment(pixels, index, _draw(index), size=SIZE, border=border, impl=impl) for impl in ("torch", "compile")]
+    assert torch.equal(*views)
+
+
+@pytest.mark.slow  # 20 to 40 s for each border on a CPU
+@pytest.mark.parametrize("border", ["zeros", "reflect"])
+def test_augment_compiled(border: str, device: torch.device) -> None:
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    views = [augment(pixels, index, _draw(index), size=SIZE, border=border, impl=impl) for impl in ("torch", "compile")]
+    assert (views[0] - views[1]).abs().max() <= tolerance(SIDE, device)

@@ -1,0 +1,79 @@
+"""Every wrong use of the public functions: a ValueError that says what was expected, what came and what to do."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment, sigmoid_mse
+
+PIXELS = torch.zeros(5, 8, 8, 4, dtype=torch.uint8)
+INDEX = torch.arange(3)
+PARAMS = AugmentParams(torch.zeros(3, 2, 3), torch.ones(3, 4), torch.zeros(3, dtype=torch.int32))
+DRAW = AugmentDraw(torch.tensor(0), torch.tensor(0), INDEX, Ranges())
+VIEWS = torch.zeros(3, 3, 6, 6)
+
+
+def _augment(pixels=PIXELS, index=INDEX, views=PARAMS, size=6, **options) -> Callable[[], object]:
+    return lambda: augment(pixels, index, views, **{"size": size, "impl": "torch", **options})
+
+
+def _loss(logits=(4, 37), targets=(4, 37), **options) -> Callable[[], object]:
+    tensors = [torch.zeros(one) if isinstance(one, tuple) else one for one in (logits, targets)]
+    return lambda: sigmoid_mse(*tensors, **{"impl": "torch", **options})
+
+
+AUGMENT = [
+    (_augment(impl="cuda"), "Expected one of torch, compile, triton, got 'cuda' (impl): choose one"),
+    (_augment(border="wrap"), "Expected one of zeros, reflect, got 'wrap' (border): choose one"),
+    (_augment(layout=5), "Expected 3 or 4, got 5 (layout): choose one"),
+    (_augment(dtype=torch.float64), "Expected float32 or float16 or bfloat16, got float64 (out): convert it"),
+    (_augment(pixels=PIXELS[..., :3]), "Expected shape [any, any, any, 4], got [5, 8, 8, 3] (pixels): reshape it"),
+    (_augment(pixels=PIXELS.float()), "Expected uint8, got float32 (pixels): convert it"),
+    (_augment(pixels=PIXELS[:, :7]), "Expected square images, got [5, 7, 8, 4] (pixels): crop or pad them"),
+    (_augment(pixels=PIXELS.transpose(1, 2)), "Expected contiguous memory, got (256, 4, 32, 1) (pixels)"),
+    (_augment(index=INDEX.int()), "Expected int64, got int32 (index): convert it"),
+    (_augment(index=INDEX[None]), "Expected shape [any], got [1, 3] (index): reshape it"),
+    (_augment(index=INDEX.to("meta")), "Expected a tensor on cpu, got meta (index): move it there"),
+    (_augment(index=INDEX[:2]), "Expected shape [2, 2, 3], got [3, 2, 3] (affine): reshape it"),
+    (_augment(views=PARAMS._replace(affine=PARAMS.affine.double())), "Expected float32, got float64 (affine)"),
+    (_augment(views=PARAMS._replace(order=None)), "Expected jitter and order together, got one of them"),
+    (_augment(views=PARAMS._replace(jitter=torch.ones(3, 3))), "Expected shape [3, 4], got [3, 3] (jitter)"),
+    (_augment(views=PARAMS._replace(order=INDEX)), "Expected int32, got int64 (order): convert it"),
+    (_augment(views=DRAW._replace(seed=torch.tensor([0]))), "Expected shape [], got [1] (seed): reshape it"),
+    (_augment(views=DRAW._replace(epoch=torch.tensor(0.5))), "Expected int64, got float32 (epoch): convert it"),
+    (_augment(views=DRAW._replace(ids=INDEX[:1])), "Expected shape [3], got [1] (ids): reshape it"),
+    (_augment(out=VIEWS), "Expected channels_last memory, got (108, 36, 6, 1) (out)"),
+    (_augment(out=VIEWS[:2]), "Expected shape [3, any, 6, 6], got [2, 3, 6, 6] (out): reshape it"),
+    (_augment(out=VIEWS[:, :2]), "Expected 3 or 4 channels, got 2 (out): choose one"),
+]
+
+LOSS = [
+    (_loss(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
+    (_loss(logits=(37,)), "Expected shape [any, any], got [37] (logits): reshape it"),
+    (_loss(logits=torch.zeros(4, 37).double()), "Expected float32 or float16 or bfloat16, got float64 (logits)"),
+    (_loss(logits=(0, 37)), "Expected at least one row, got [0, 37] (logits): skip an empty batch"),
+    (_loss(targets=(4, 36)), "Expected shape [4, 37], got [4, 36] (targets): reshape it"),
+    (_loss(targets=torch.zeros(4, 37).half()), "Expected float32, got float16 (targets): convert it"),
+    (_loss(logits=torch.zeros(37, 4).T), "Expected contiguous memory, got (1, 4) (logits): call .contiguous()"),
+    (_loss(weight=torch.ones(36)), "Expected shape [37], got [36] (weight): reshape it"),
+]
+
+RANGES = [
+    (lambda: Ranges(rotation=181), "Expected 0 to 180.0, got 181 (Ranges.rotation): change it"),
+    (lambda: Ranges(horizontal_flip=1.1), "Expected 0 to 1.0, got 1.1 (Ranges.horizontal_flip): change it"),
+    (lambda: Ranges(shift=-1), "Expected 0 to inf, got -1 (Ranges.shift): change it"),
+    (lambda: Ranges(contrast=float("nan")), "Expected 0 to 1.0, got nan (Ranges.contrast): change it"),
+    (lambda: Ranges(hue=0.6), "Expected 0 to 0.5, got 0.6 (Ranges.hue): change it"),
+    (lambda: Ranges(zoom=0.9), "Expected 1 to 1.5, got 0.9 (Ranges.zoom): there is no antialiasing"),
+]
+
+
+CASES = AUGMENT + LOSS + RANGES
+
+
+@pytest.mark.parametrize(("use", "message"), CASES, ids=[message for _, message in CASES])
+def test_wrong_use_is_explained(use: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        use()

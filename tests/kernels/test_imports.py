@@ -1,0 +1,86 @@
+"""kernels stands alone: it needs no Triton to be imported, and knows nothing of the application."""
+
+import ast
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import galaxy_triton.kernels
+
+KERNELS = Path(galaxy_triton.kernels.__file__).parent
+WITHOUT_TRITON = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "triton":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+import torch
+from galaxy_triton.kernels import AugmentParams, augment, sigmoid_mse
+
+def views(impl):
+    pixels, index = torch.zeros(2, 8, 8, 4, dtype=torch.uint8), torch.arange(2)
+    return augment(pixels, index, AugmentParams(torch.zeros(2, 2, 3)), size=6, impl=impl)
+
+def loss(impl):
+    return sigmoid_mse(torch.zeros(2, 3), torch.zeros(2, 3), impl=impl)
+
+for function in (views, loss):
+    function("torch")
+    try:
+        function("triton")
+    except ImportError as error:
+        assert "triton" in str(error), error
+    else:
+        raise SystemExit(f"{function.__name__} ran without Triton")
+"""
+
+
+def _modules() -> list[Path]:
+    return sorted(KERNELS.rglob("*.py"))
+
+
+def test_kernels_work_without_triton() -> None:
+    """In a process of its own; only `impl="triton"` asks for it."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def _imported(path: Path) -> list[tuple[int, str]]:
+    """(level, module) of every import in a file, wherever it stands; level counts the dots."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or ""))
+    return found
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: path.relative_to(KERNELS).as_posix())
+def test_kernels_import_only_themselves(path: Path) -> None:
+    depth = len(path.relative_to(KERNELS).parts)
+    others = sys.stdlib_module_names | {"torch", "triton"}
+    for level, module in _imported(path):
+        assert level <= depth, f"{module} lies outside the package"
+        assert level or module.split(".")[0] in others, module
+
+
+def test_triton_is_imported_only_where_asked_for() -> None:
+    """Elsewhere than in a `fused`, an import of Triton must lie inside a function."""
+    for path in _modules():
+        if path.name != "fused.py":
+            tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not [node for node in tops if "triton" in ast.unparse(node)], path
+
+
+def test_import_test_sees_a_breach(tmp_path: Path) -> None:
+    """The reader of imports is code too."""
+    path = tmp_path / "bad.py"
+    path.write_text(textwrap.dedent("def f():\n    from ...store import open_store\n    import galaxy_triton.data\n"))
+    assert _imported(path) == [(3, "store"), (0, "galaxy_triton.data")]

@@ -1,0 +1,90 @@
+"""Philox4x32-10 against its authors' vectors, Triton's own, and the streams as pinned here."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+from galaxy_triton.kernels.philox import STREAMS, draw_bits, philox, uniform
+
+# Random123's kat_vectors, philox4x32 10: counter, key, answer.
+KNOWN_ANSWERS = [
+    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+]
+
+# What (seed, epoch, id) = (2**40 + 1, 3, 2**35 + 7) draws from each stream. A change here is a new format version.
+GOLDEN = {
+    "geometry": [3570199478, 448063121, 2390605032, 2145613341],
+    "place": [4132623084, 700140993, 1961403368, 1659651062],
+    "jitter": [1465549045, 4188091626, 4215191325, 339693332],
+    "order": [677985547, 2411831551, 2794155041, 106439113],
+    "shuffle": [3836819603, 3074260111, 3637196950, 2770511591],
+    "split": [3307249524, 993755121, 3300217728, 1785654420],
+}
+
+
+def _words(text: str) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.tensor(int(word, 16)) for word in text.split())
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS, ids=["zeros", "ones", "pi"])
+def test_philox_known_answers(counter: str, key: str, answer: str) -> None:
+    assert philox(_words(key), _words(counter)).tolist() == [int(word, 16) for word in answer.split()]
+
+
+@triton.jit
+def _philox_kernel(seed_ptr, counters_ptr, bits_ptr, count, BLOCK: tl.constexpr):
+    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = place < count
+    seed = tl.load(seed_ptr)
+    c0 = tl.load(counters_ptr + place * 4, mask=mask, other=0).to(tl.uint32)
+    c1 = tl.load(counters_ptr + place * 4 + 1, mask=mask, other=0).to(tl.uint32)
+    c2 = tl.load(counters_ptr + place * 4 + 2, mask=mask, other=0).to(tl.uint32)
+    c3 = tl.load(counters_ptr + place * 4 + 3, mask=mask, other=0).to(tl.uint32)
+    w0, w1, w2, w3 = tl.philox(seed, c0, c1, c2, c3)
+    tl.store(bits_ptr + place * 4, w0.to(tl.int64), mask=mask)
+    tl.store(bits_ptr + place * 4 + 1, w1.to(tl.int64), mask=mask)
+    tl.store(bits_ptr + place * 4 + 2, w2.to(tl.int64), mask=mask)
+    tl.store(bits_ptr + place * 4 + 3, w3.to(tl.int64), mask=mask)
+
+
+@pytest.mark.parametrize("seed", [0, 12345, 2**32 + 1, 2**62 + 987654321])
+def test_draw_bits_equals_tl_philox(seed: int, device: torch.device) -> None:
+    """10,000 counters, ids below and above 2**32."""
+    ids = torch.arange(10_000, device=device) * (2**50 // 10_000 + 1)
+    epoch = torch.tensor(77, device=device)
+    for stream, number in STREAMS.items():
+        want = draw_bits(torch.tensor(seed, device=device), epoch, ids, stream)
+        words = (ids & 0xFFFFFFFF, ids >> 32, epoch.expand_as(ids), torch.full_like(ids, number))
+        got = torch.zeros_like(want)
+        counters = torch.stack(words, dim=1)
+        seeds = torch.tensor([seed], device=device)
+        _philox_kernel[(10,)](seeds, counters, got, len(ids), BLOCK=1024, enable_fp_fusion=False)
+        assert torch.equal(got, want), stream
+
+
+def _draw(stream: str = "geometry", *, seed: int = 2**40 + 1, epoch: int = 3, image: int = 2**35 + 7) -> list[int]:
+    return draw_bits(torch.tensor(seed), torch.tensor(epoch), torch.tensor([image]), stream)[0].tolist()
+
+
+def test_streams_are_pinned() -> None:
+    assert {stream: _draw(stream) for stream in STREAMS} == GOLDEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 2**40 + 2}, {"seed": 1}, {"epoch": 4}, {"image": 2**35 + 8}, {"image": 7}, {"stream": "place"}],
+    ids=["low seed", "high seed", "epoch", "low id", "high id", "stream"],
+)
+def test_draw_bits_depends_on(change: dict) -> None:
+    assert all(a != b for a, b in zip(_draw(), _draw(**change), strict=True))
+
+
+def test_uniform_is_below_one_and_even() -> None:
+    assert uniform(torch.tensor([0, 255, 256, 2**32 - 1])).tolist() == [0.0, 0.0, 2.0**-24, 1 - 2.0**-24]
+    drawn = uniform(draw_bits(torch.tensor(5), torch.tensor(0), torch.arange(50_000), "jitter"))
+    counts = torch.histc(drawn, bins=20, min=0, max=1) / drawn.numel()
+    # Five standard deviations of a bin's share.
+    assert (counts - 1 / 20).abs().max() < 5 * (1 / 20 / drawn.numel()) ** 0.5
