@@ -4,20 +4,21 @@
 are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True). Reading one runs no code.
 """
 
+import io
 import json
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from galaxy_triton import files
 from galaxy_triton.config import Config
-from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.settings import from_dict, to_dict
 
@@ -39,7 +40,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is saved. `average` is None when weights are not averaged; `state` holds plain tensors and numbers."""
+    """What is saved. `average` is None when weights are not averaged; `state` holds plain tensors and numbers;
+    `made_with` is what `surroundings` says."""
 
     config: Config
     store_hash: str
@@ -47,6 +49,7 @@ class Checkpoint:
     weights: Weights
     average: Weights | None
     state: dict[str, Any]
+    made_with: dict[str, str]
 
     @property
     def best_weights(self) -> Weights:
@@ -62,7 +65,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """
     manifest = {
         "version": VERSION,
-        "torch": torch.__version__,
+        "made_with": checkpoint.made_with,
         "store": checkpoint.store_hash,
         "columns": COLUMNS,
         "progress": asdict(checkpoint.progress),
@@ -70,10 +73,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     }
     with files.replaced_folder(folder) as temporary:
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        save_file(_plain(checkpoint.weights), temporary / WEIGHTS)
+        # Bytes first: a full disk is then an OSError with its reason, which safetensors' and torch's own writers hide.
+        (temporary / WEIGHTS).write_bytes(safetensors.torch.save(_plain(checkpoint.weights)))
         if checkpoint.average is not None:
-            save_file(_plain(checkpoint.average), temporary / AVERAGE)
-        torch.save(checkpoint.state, temporary / STATE)
+            (temporary / AVERAGE).write_bytes(safetensors.torch.save(_plain(checkpoint.average)))
+        (temporary / STATE).write_bytes(_state_bytes(checkpoint.state))
 
 
 def load(folder: Path) -> Checkpoint:
@@ -83,15 +87,15 @@ def load(folder: Path) -> Checkpoint:
         DataFault: none there, another format version, or a file that is broken or holds more than tensors and numbers.
     """
     folder = files.surviving(folder)
-    manifest = _manifest(folder)
-    average = folder / AVERAGE
+    config, store_hash, progress, made_with = _manifest(folder)
     return Checkpoint(
-        from_dict(manifest["config"], folder / MANIFEST),
-        manifest["store"],
-        Progress(**manifest["progress"]),
+        config,
+        store_hash,
+        progress,
         _weights(folder / WEIGHTS),
-        _weights(average) if average.exists() else None,
+        _weights(folder / AVERAGE) if config.optimiser.average else None,
         _state(folder / STATE),
+        made_with,
     )
 
 
@@ -99,22 +103,28 @@ def _plain(weights: Weights) -> Weights:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _state_bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str]]:
     file = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(file.read_text())
-        version = manifest["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = json.loads(file.read_text())
+        if manifest["version"] != VERSION:
+            do = "use the release of galaxy-triton that wrote it"
+            raise DataFault(expected(f"a checkpoint of format version {VERSION}", manifest["version"], file, do))
+        config, progress = from_dict(dict(manifest["config"]), file), Progress(**manifest["progress"])
+        return config, str(manifest["store"]), progress, dict(manifest["made_with"])
+    except (OSError, ValueError, KeyError, TypeError, UsageFault) as error:
         raise _broken(file, error) from error
-    if version != VERSION:
-        do = "use the release of galaxy-triton that wrote it"
-        raise DataFault(expected(f"a checkpoint of format version {VERSION}", version, file, do))
-    return manifest
 
 
 def _weights(file: Path) -> Weights:
     try:
-        return load_file(file)
+        return safetensors.torch.load_file(file)
     except (OSError, SafetensorError) as error:
         raise _broken(file, error) from error
 

@@ -42,7 +42,13 @@ def _example(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def _asking(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that asks a trained network."""
 
-    @click.option("--views", default=16, show_default=True, help="Fixed rotations and flips to average over.")
+    @click.option(
+        "--views",
+        default=16,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Fixed rotations and flips to average over.",
+    )
     @click.option("--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True)
     @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
     @click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1))
@@ -166,7 +172,9 @@ RECIPES_OWN = "the recipe's"
 @click.argument("store", type=EXISTING)
 @click.option("--recipe", type=click.Choice(list(RECIPES)), default="seed", show_default=True)
 @click.option("--config", "config_file", type=CSV, help="TOML file of fields over the recipe.  [default: none]")
-@click.option("--set", "fields", multiple=True, metavar="KEY=VALUE", help="Any field, e.g. augmentation.zoom=1.2.")
+@click.option(
+    "--set", "fields", multiple=True, metavar="KEY=VALUE", help="Any field, e.g. run.views=8.  [default: none]"
+)
 @click.option("--model", type=click.Choice(MODELS), help="vgg11, vgg16 with batch norm.", show_default=RECIPES_OWN)
 @click.option("--width", help="Channels of galaxy-vgg's blocks, e.g. 64,128,256.", show_default=RECIPES_OWN)
 @click.option("--convs", type=click.IntRange(1, 2), help="3x3 convolutions a block.", show_default=RECIPES_OWN)

@@ -150,6 +150,14 @@ class Config:
     def __post_init__(self) -> None:
         side, size = self.augmentation.size, self.preprocess.size
         require(side <= size, "augmentation.size", f"at most preprocess.size = {size}", side)
+        least = smallest_view(self.network)
+        require(side >= least, "augmentation.size", f"at least {least} for this {self.network.name}", side)
+
+
+def smallest_view(network: Network) -> int:
+    """Side of the smallest view that the network can be trained on, pixels."""
+    # Halvings must leave a pixel; resnet50's must leave two, for the batch norm of a batch of one.
+    return {"vgg11": 32, "vgg16": 32, "resnet50": 33}.get(network.name, 1 << len(network.widths))
 
 
 # The seed document's recipe: 160, any rotation, both flips, crop 128, jitter 0.1/0.1/0.1/0.05, VGG blocks
@@ -161,9 +169,9 @@ BEST = Config(
     recipe="best",
     preprocess=Preprocess(crop=256, size=80),
     augmentation=Augmentation(size=64, zoom=1.2, shift=0.05, crop="centre"),
-    network=Network(widths=(24, 48, 96, 128, 160), convs=1, hidden=0, dropout=0.2),
+    network=Network(widths=(24, 48, 96, 128, 160), convs=1, hidden=0, dropout=0.0),
     optimiser=Optimiser(lr=4e-3, weight_decay=0.02, warmup=0.2),
-    run=Run(epochs=24, batch_size=64),
+    run=Run(epochs=48, batch_size=64),
 )
 
 RECIPES: dict[str, Config] = {"seed": SEED, "best": BEST}

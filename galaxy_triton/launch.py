@@ -9,14 +9,17 @@ from typing import Any
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import run_folder, settings
 from galaxy_triton.answer import check_preprocess
+from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Split, load, split_by_fraction, split_by_ids
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.head import training_bytes
 from galaxy_triton.machine import Machine, choose, free_memory
+from galaxy_triton.report import draw_curves
 from galaxy_triton.stop import stop_between_steps
 from galaxy_triton.store import Store, open_store
+from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
 from galaxy_triton.table import read_ids
 from galaxy_triton.train import Plan, Trainer, mean_answer_rmse
 
@@ -67,6 +70,7 @@ def launch(request: Request, display: Display) -> bool:
         trainer.resume(checkpoint)
         run_folder.cut_metrics(folder, checkpoint.progress.epoch)
         run_folder.log(folder, machine, store)
+        _warn_of_other_bits(display, checkpoint)
     display.say(f"{'run':<10} {folder}\n")
     return _fit(trainer, display)
 
@@ -89,7 +93,7 @@ def configured(request: Request) -> Config:
         return settings.override(run_folder.read_config(request.run), given)
     config = RECIPES[request.recipe]
     if request.config_file is not None:
-        config = settings.from_toml(request.config_file.read_text(), request.config_file, config)
+        config = settings.read_toml(request.config_file, config)
     return settings.override(config, given)
 
 
@@ -120,6 +124,14 @@ def _announce(display: Display, config: Config, machine: Machine, store: Store, 
         raise DataFault(expected(f"free memory on {machine.device} for {needed}", known, store.path, do))
 
 
+def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
+    here = surroundings()
+    for name in BITS_DEPEND_ON:
+        if checkpoint.made_with.get(name) != here[name]:
+            was = f"Warning: begun with {name} {checkpoint.made_with.get(name)}, this is {here[name]}"
+            display.say(f"{was}: the bits can differ from a run that was never stopped")
+
+
 def _fit(trainer: Trainer, display: Display) -> bool:
     folder = trainer.plan.folder
     with stop_between_steps() as stop:
@@ -130,9 +142,7 @@ def _fit(trainer: Trainer, display: Display) -> bool:
         return False
     if not math.isnan(trainer.last_rmse):
         mean = mean_answer_rmse(trainer.plan)
-        views = f"views: {trainer.run.views}"
-        display.say(
-            f"\nRMSE {trainer.last_rmse:.4f} on the galaxies held out ({views}); answering the mean scores {mean:.4f}"
-        )
-    display.say(f"The network is in {folder / run_folder.LAST}, a row an epoch in {folder / run_folder.METRICS}")
+        scored = f"RMSE {trainer.last_rmse:.4f} on the galaxies held out, views: {trainer.run.views}"
+        display.say(f"\n{scored}; answering the mean scores {mean:.4f}")
+    display.say(f"The network is in {folder / run_folder.LAST}, curves in {draw_curves(folder)}")
     return True

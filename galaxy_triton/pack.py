@@ -189,8 +189,9 @@ def _save(file: Path, array: NDArray[Any]) -> str:
     """Write an array and return the SHA-256 of the file."""
     data = io.BytesIO()
     np.save(data, array, allow_pickle=False)
-    file.write_bytes(data.getbuffer())
-    return hashlib.sha256(data.getbuffer()).hexdigest()
+    # not getbuffer(): held by the traceback of a failed write, it makes CPython's garbage collector crash
+    file.write_bytes(data.getvalue())
+    return hashlib.sha256(data.getvalue()).hexdigest()
 
 
 def _write_manifest(

@@ -1,23 +1,21 @@
 """The folder of a run: what it was asked, what it ran on, which galaxies it held out, and a row of figures an epoch."""
 
 import csv
-import platform
-import subprocess
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from galaxy_triton import __version__, files
+from galaxy_triton import files
 from galaxy_triton.config import Config
 from galaxy_triton.data import Split
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.machine import Machine
 from galaxy_triton.questions import ID_COLUMN
-from galaxy_triton.settings import from_toml, to_toml
+from galaxy_triton.settings import read_toml, to_toml
 from galaxy_triton.store import Store
+from galaxy_triton.surroundings import surroundings
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
 
@@ -41,16 +39,21 @@ def check_new(folder: Path) -> None:
     """Raise unless a run may begin here.
 
     Raises:
-        UsageFault: the folder is not empty.
+        UsageFault: the folder is not empty, or a file.
     """
+    if folder.is_file():
+        raise UsageFault(expected("an empty folder for a new run", "a file", folder, "choose another --run"))
     if folder.exists() and any(folder.iterdir()):
         do = "add --resume to continue it, or choose another --run"
         raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
 
 
 def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split) -> None:
-    """Lay out a new run in a folder that `check_new` has passed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Lay out a new run in a folder that `check_new` has passed.
+
+    Raises:
+        DataFault: it cannot be written.
+    """
     _write(folder / CONFIG, to_toml(config, machine.chosen()))
     _write(folder / SPLIT, _split_csv(store, split))
     log(folder, machine, store)
@@ -60,12 +63,15 @@ def read_config(folder: Path) -> Config:
     """The configuration of an earlier run.
 
     Raises:
-        DataFault: the folder holds no run.
+        DataFault: the folder holds no run, or its config.toml is not as written.
     """
     file = folder / CONFIG
     if not file.is_file():
         raise DataFault(expected("a run's config.toml", "none", folder, "name the folder of a run"))
-    return from_toml(file.read_text(), file)
+    try:
+        return read_toml(file)
+    except UsageFault as fault:
+        raise DataFault(str(fault)) from fault
 
 
 def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
@@ -93,15 +99,6 @@ def log(folder: Path, machine: Machine, store: Store) -> None:
         handle.write("\n".join(lines) + "\n")
 
 
-def surroundings() -> dict[str, str]:
-    """Versions, commit and threads, by name."""
-    return {
-        "release": f"galaxy-triton {__version__}, commit {_commit()}",
-        "python": f"{platform.python_version()} on {platform.platform()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-    }
-
-
 def cut_metrics(folder: Path, epochs: int) -> None:
     """Drop the rows of epochs that the checkpoint does not have."""
     file = folder / METRICS
@@ -127,11 +124,3 @@ def _split_csv(store: Store, split: Split) -> str:
 def _write(file: Path, text: str) -> None:
     with files.whole_file(file) as temporary:
         temporary.write_text(text)
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve().parents[1]
-    if not (here / ".git").exists():
-        return "unknown (not run from a clone)"
-    asked = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "unknown"

@@ -5,10 +5,12 @@ import tomllib
 import types
 import typing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from galaxy_triton.config import RECIPES, SEED, Config, require, require_choice
 from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.files import reason
 
 VERSION = 1  # of config.toml
 CHOSEN = "chosen"  # section of config.toml that is written and never read
@@ -24,9 +26,9 @@ def override(config: Config, settings: dict[str, Any]) -> Config:
     for key, value in settings.items():
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = _parse(key, value)
-    for section, values in sections.items():
-        config = replace(config, **{section: replace(getattr(config, section), **values)})
-    return config
+    # All sections at once: Config checks them against each other, and any order of single changes may pass through
+    # a configuration that cannot be.
+    return replace(config, **{name: replace(getattr(config, name), **values) for name, values in sections.items()})
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Con
     flat: dict[str, Any] = {}
     for section, content in values.items():
         if section not in ("version", "recipe", CHOSEN):
+            require_choice("section", section, tuple(_sections()))
             require(isinstance(content, dict), section, "a section of fields", content)
             flat |= {f"{section}.{name}": value for name, value in content.items()}
     return override(base, flat)
@@ -64,6 +67,19 @@ def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:
         else:
             top.append(f"{key} = {_toml(value)}\n")
     return "".join(top + sections)
+
+
+def read_toml(file: Path, base: Config = SEED) -> Config:
+    """The configuration in a file, as `from_toml`.
+
+    Raises:
+        UsageFault: not readable, no TOML, or a field or value that cannot be.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault(expected("a TOML file", reason(error), file, "name another")) from error
+    return from_toml(text, file, base)
 
 
 def from_toml(text: str, where: object, base: Config = SEED) -> Config:
@@ -87,8 +103,8 @@ def _parse(key: str, value: Any) -> Any:
     kind = types_of[key]
     try:
         return _read(kind, value)
-    except (TypeError, ValueError) as error:
-        name = getattr(kind, "__name__", str(kind))
+    except (TypeError, ValueError, OverflowError) as error:
+        name = str(kind) if isinstance(kind, types.GenericAlias) else kind.__name__
         raise UsageFault(expected(f"{key} of type {name}", repr(value), "--set or the TOML file", "mend it")) from error
 
 
@@ -97,7 +113,7 @@ def _read(kind: Any, value: Any) -> Any:
         return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _no()
     if isinstance(kind, types.GenericAlias):
         entries = value.split(",") if isinstance(value, str) else value
-        return tuple(int(entry) for entry in entries)
+        return tuple(_read(int, entry) for entry in entries)
     if kind is int and isinstance(value, float):
         return int(value) if value.is_integer() else _no()
     return kind(value) if not isinstance(value, bool) else _no()
@@ -108,8 +124,12 @@ def _no() -> typing.NoReturn:
 
 
 def _field_types() -> dict[str, Any]:
-    sections = (entry for entry in dataclasses.fields(Config) if dataclasses.is_dataclass(entry.type))
-    return {f"{s.name}.{f.name}": f.type for s in sections for f in dataclasses.fields(typing.cast(type, s.type))}
+    return {f"{name}.{f.name}": f.type for name, kind in _sections().items() for f in dataclasses.fields(kind)}
+
+
+def _sections() -> dict[str, type]:
+    kinds = ((field.name, field.type) for field in dataclasses.fields(Config))
+    return {name: typing.cast(type, kind) for name, kind in kinds if dataclasses.is_dataclass(kind)}
 
 
 def _toml(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Training: the step, the loop, and what is kept between them."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from galaxy_triton.evaluate import rmse
 from galaxy_triton.machine import Machine, compiled, peak_memory
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import Stop
+from galaxy_triton.surroundings import surroundings
 from galaxy_triton.views import ViewMaker
 
 LOOK_EVERY = 50  # steps between two looks at the loss, which wait for the GPU
@@ -50,6 +52,8 @@ class Trainer:
         self.run = plan.config.run
         self.device = plan.machine.device
         if self.run.deterministic:
+            # cuBLAS reads this when it is first used.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         torch.manual_seed(self.run.seed)
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
@@ -79,6 +83,8 @@ class Trainer:
                 return False
             row = self._finish_epoch(epoch, started, trained, waited)
             display.say(epoch_line(row, self.run.epochs))
+            if stop.requested:
+                return self.progress.epoch == self.run.epochs
         return True
 
     def save(self, name: str) -> None:
@@ -89,12 +95,25 @@ class Trainer:
         """Go on from a checkpoint of this run.
 
         Raises:
-            DataFault: it was trained on another store.
+            DataFault: it was trained on another store, or is not of this network and optimiser.
         """
         if checkpoint.store_hash != self.plan.store_hash:
             do = "resume with the store that the run began with"
             got = f"one with hash {self.plan.store_hash[:12]}"
             raise DataFault(expected(f"the store with hash {checkpoint.store_hash[:12]}", got, self.plan.folder, do))
+        try:
+            self._restore(checkpoint)
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            want = f"the weights and the optimiser's state of {self.plan.config.network.name}"
+            got = str(error).splitlines()[-1].strip()
+            raise DataFault(expected(want, got, self.plan.folder, "resume this run's own checkpoint")) from error
+
+    def answerer(self) -> Answerer:
+        """The network as it is evaluated: averaged weights when there are any."""
+        network = self.network if self.average is None else self.average.module
+        return Answerer(network, self.head, self.maker, self.plan.machine, self.plan.config)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         self.network.load_state_dict(checkpoint.weights)
         self.optimiser.load_state_dict(checkpoint.state["optimiser"])
         self.scaler.load_state_dict(checkpoint.state["scaler"])
@@ -102,11 +121,6 @@ class Trainer:
             self.average.module.load_state_dict(checkpoint.average)
             self.average.n_averaged.fill_(checkpoint.state["averaged"])
         self.progress = checkpoint.progress
-
-    def answerer(self) -> Answerer:
-        """The network as it is evaluated: averaged weights when there are any."""
-        network = self.network if self.average is None else self.average.module
-        return Answerer(network, self.head, self.maker, self.plan.machine, self.plan.config)
 
     def _network(self) -> heads.AnswerNet:
         network = heads.make_network(self.plan.config.network)
@@ -210,7 +224,9 @@ class Trainer:
             average = self.average.module.state_dict()
             state["averaged"] = int(self.average.n_averaged)
         plan = self.plan
-        return Checkpoint(plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state)
+        return Checkpoint(
+            plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state, surroundings()
+        )
 
 
 def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:

@@ -1,5 +1,7 @@
 """What augment promises whatever the view: memory, dtypes, bits that do not depend on the batch, launches."""
 
+from collections.abc import Iterator
+
 import oracle
 import pytest
 import torch
@@ -108,8 +110,17 @@ def test_augment_has_the_same_bits_in_any_batch(source: str, impl: str, device: 
         assert torch.equal(torch.cat([views(rows) for rows in batches]), whole[torch.cat(list(batches))])
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_contrast_has_the_same_bits_in_any_batch(device: torch.device) -> None:
-    """At a size where torch.mean divides its work by the size of the batch."""
+    """At a size where torch.mean divides a single image among threads, but several by image."""
     images = torch.rand(5, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
     factors = torch.full((5,), 0.5, device=device)
     alone = [reference.contrast(image, factor) for image, factor in zip(images.split(1), factors.split(1), strict=True)]

@@ -1,0 +1,165 @@
+"""Check and time this tree on the GPU of a bare machine, in one command and one file of results.
+
+    python bench/on_gpu.py [--out FOLDER] [--stages environment,parity,...]
+
+Each stage runs in a process of its own under a time limit, so that a crash or a hang costs that stage alone. The file
+FOLDER/<gpu-name>.json is written again after every stage; a stage that failed is in it with the end of its output.
+Needs torch and Triton, for the stage `tests` pytest, for `training` what the package depends on; nothing is installed.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = Path(__file__).with_name("stages")
+TAIL = 6000  # characters kept of a stage's output
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A script of stages/, how long it may take (seconds) and what it proves."""
+
+    limit: int
+    what: str
+
+
+# In the order of their worth: the time that is left goes to the next.
+PLAN = {
+    "environment": Stage(60, "GPU, driver, versions, commit"),
+    "parity": Stage(150, "Triton against torch at full size: dtypes, borders, layouts; the loss against float64"),
+    "timings": Stage(150, "device and wall time of augmentation and loss, each implementation"),
+    "training": Stage(180, "a short training by every implementation of its parts"),
+    "kernel_tests": Stage(240, "tests/kernels on the GPU"),
+    "sanitizer": Stage(90, "compute-sanitizer's memcheck and racecheck on one small launch of each kernel"),
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    deadline = time.monotonic() + arguments.budget
+    with tempfile.TemporaryDirectory() as folder:
+        environment = _environment(Path(folder))
+        target = _target(arguments, environment)
+        results = {"command": sys.argv[1:], "stages": {}}
+        for name in arguments.stages:
+            limit = min(PLAN[name].limit, deadline - time.monotonic())
+            results["stages"][name] = _run(name, limit, arguments, Path(folder), environment)
+            _write(target, results)
+            print(_line(name, results["stages"][name]), flush=True)
+    print(f"results in {target}")
+    return 0 if all(stage["ok"] for stage in results["stages"].values()) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"), help="folder of the file")
+    parser.add_argument("--stages", type=_stages, default=list(PLAN), help=f"of {','.join(PLAN)}")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a dry run, interpreted")
+    parser.add_argument("--small", action="store_true", help="small sizes, for the dry run")
+    parser.add_argument("--budget", type=float, default=570, help="seconds for all stages together")
+    return parser.parse_args()
+
+
+def _stages(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in PLAN]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no stage {', '.join(unknown)}: choose from {', '.join(PLAN)}")
+    return names
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Where the package of this tree is imported from, whatever is or is not installed.
+
+    At the root of a clone `galaxy_triton` lacks its `kernels`, which only an installation puts there: so a copy is
+    laid out as installed, and the root kept off the path (PYTHONSAFEPATH).
+    """
+    site = folder / "site"
+    ignore = shutil.ignore_patterns("__pycache__", "kernels")
+    shutil.copytree(ROOT / "galaxy_triton", site / "galaxy_triton", ignore=ignore)
+    shutil.copytree(ROOT / "kernels", site / "galaxy_triton" / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    paths = [str(site), str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _target(arguments: argparse.Namespace, environment: dict[str, str]) -> Path:
+    """FOLDER/<gpu-name>.json."""
+    name = "cpu"
+    if arguments.device == "cuda":
+        command = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
+        asked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        name = asked.stdout.strip() or "no-gpu"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return arguments.out.resolve() / (re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-").lower() + ".json")
+
+
+def _run(name: str, limit: float, arguments: argparse.Namespace, folder: Path, environment: dict[str, str]) -> dict:
+    """What a stage found, and how it ended."""
+    if limit < 5:
+        return {"ok": False, "seconds": 0.0, "ended": "not started: the time was used up"}
+    found, log, work = folder / f"{name}.json", folder / f"{name}.log", folder / name
+    work.mkdir()
+    command = [sys.executable, str(STAGES / f"{name}.py"), "--device", arguments.device, "--found", str(found)]
+    command += ["--root", str(ROOT)] + ["--small"] * arguments.small
+    started = time.monotonic()
+    ended = _finish(command, limit, log, {**environment, **_interpreted(arguments.device)}, work)
+    result = {
+        "what": PLAN[name].what,
+        "ok": ended == "exit 0",
+        "seconds": round(time.monotonic() - started, 1),
+        "ended": ended,
+    }
+    if not result["ok"]:
+        result["output"] = log.read_text(errors="replace")[-TAIL:]
+    return result | (json.loads(found.read_text()) if found.is_file() else {})
+
+
+def _interpreted(device: str) -> dict[str, str]:
+    return {"TRITON_INTERPRET": "1"} if device == "cpu" else {}
+
+
+def _finish(command: list[str], limit: float, log: Path, environment: dict[str, str], work: Path) -> str:
+    """Run to the end or the limit; a stage that hangs is killed with what it started."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=work, start_new_session=True
+        )
+        try:
+            return f"exit {process.wait(limit)}"
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"stopped after {limit:.0f} s"
+
+
+def _write(target: Path, results: dict) -> None:
+    partial = target.with_suffix(".part")
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.replace(target)
+
+
+def _line(name: str, result: dict) -> str:
+    verdict = "ok" if result["ok"] else f"FAILED ({result['ended']})"
+    return "\n".join([f"{name:<13} {result['seconds']:6.1f} s  {verdict}", *map(_row_text, result.get("rows", []))])
+
+
+def _row_text(row: dict) -> str:
+    return "  " + "  ".join(f"{key}={_short(value)}" for key, value in row.items() if not isinstance(value, list))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Triton against the torch reference on this device, at full size; the loss against float64."""
+
+import itertools
+import sys
+
+import torch
+from stage import begin, full_ranges, sources
+from torch import Tensor
+
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, sample, sigmoid_mse
+
+# Six times the error that torch's own float path was seen to have against another order of its roundings.
+FP32 = 2e-4
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def views(given, index: Tensor, pixels: Tensor, layout: int, dtype: torch.dtype, **options) -> Tensor:
+    """Into poisoned memory."""
+    size = options["size"]
+    shape = (len(index), layout, size, size)
+    out = torch.empty(shape, dtype=dtype, device=pixels.device, memory_format=torch.channels_last).fill_(torch.nan)
+    return augment(pixels, index, given, out=out, **options)
+
+
+def part(given, rows: slice):
+    """Some rows of parameters or of a draw."""
+    if isinstance(given, AugmentDraw):
+        return given._replace(ids=given.ids[rows])
+    return AugmentParams(*(column[rows] for column in given))
+
+
+def augmentation(found, device: str, side: int, size: int, count: int) -> None:
+    pixels = sources(count, side, device)
+    index = torch.randperm(count, device=device)
+    tensors = [torch.tensor(value, device=device) for value in (2**40 + 1, 3)]
+    draw = AugmentDraw(*tensors, torch.arange(count, device=device) * 2**27, full_ranges())
+    here, there = sample(draw, side=side, size=size), sample(_on_cpu(draw), side=side, size=size)
+    same = all(torch.equal(a.cpu(), b) for a, b in zip(here, there, strict=True))
+    found.row(what="sample here and on the CPU", ok=same)
+    for source, border, layout in itertools.product(("params", "draw"), ("zeros", "reflect"), (3, 4)):
+        given = here if source == "params" else draw
+        options = {"size": size, "border": border, "mean": (0.1, 0.1, 0.1), "std": (0.5, 0.5, 0.5)}
+        reference = views(given, index, pixels, layout, torch.float32, impl="torch", **options)
+        exact = views(given, index, pixels, layout, torch.float32, impl="triton", **options)
+        for dtype in DTYPES:
+            if device == "cpu" and dtype == torch.bfloat16:
+                continue  # the interpreter truncates it
+            got = views(given, index, pixels, layout, dtype, impl="triton", **options)
+            half = slice(count // 2, None)
+            again = views(part(given, half), index[half], pixels, layout, dtype, impl="triton", **options)
+            compare(found, f"{source} {border} {layout}", reference, exact, got, again)
+
+
+def compare(found, what: str, reference: Tensor, exact: Tensor, got: Tensor, half: Tensor) -> None:
+    """`got` of any dtype: against the reference, against its own fp32 rounded once, and against half of the batch."""
+    error = (exact - reference).abs().max().item()
+    rounded_off = (got != exact.to(got.dtype)).sum().item()
+    batch = torch.equal(got[len(got) - len(half) :], half)
+    ok = error <= FP32 * 2 and rounded_off == 0 and batch and not got.isnan().any().item()
+    found.row(what=what, dtype=str(got.dtype)[6:], error=error, not_rounded_once=rounded_off, same_in_half=batch, ok=ok)
+
+
+def _on_cpu(draw: AugmentDraw) -> AugmentDraw:
+    return AugmentDraw(draw.seed.cpu(), draw.epoch.cpu(), draw.ids.cpu(), draw.ranges)
+
+
+def errors(logits: Tensor, targets: Tensor, impl: str) -> tuple[float, float]:
+    """Of value and gradient, relative to the largest of float64."""
+    z64 = logits.double().requires_grad_()
+    want = (torch.sigmoid(z64) - targets.double()).square().mean()
+    want.backward()
+    z = logits.clone().requires_grad_()
+    got = sigmoid_mse(z, targets, impl=impl)
+    got.backward()
+    value = (got.double() - want).abs() / want
+    return value.item(), ((z.grad.double() - z64.grad).abs().max() / z64.grad.abs().max()).item()
+
+
+def loss(found, device: str, rows: int) -> None:
+    logits, targets = torch.randn(rows, 37, device=device) * 3, torch.rand(rows, 37, device=device)
+    for dtype in DTYPES:
+        usual, got = (errors(logits.to(dtype), targets, impl) for impl in ("torch", "triton"))
+        slack = 1e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
+        ok = all(mine <= theirs + slack for mine, theirs in zip(got, usual, strict=True))
+        name = str(dtype)[6:]
+        found.row(what=f"loss of {rows}", dtype=name, value=got[0], gradient=got[1], torch_gradient=usual[1], ok=ok)
+
+
+def main() -> None:
+    arguments, found = begin()
+    torch.manual_seed(0)
+    sizes = (24, 16, 2) if arguments.small else (160, 128, 64)
+    augmentation(found, arguments.device, *sizes)
+    for rows in (7, 256, 1000):
+        loss(found, arguments.device, rows)
+    sys.exit(1 if found.faults() else 0)
+
+
+main()

@@ -1,0 +1,113 @@
+"""The registry: shapes, sizes against torchvision's own and against sums by hand, weights from a seed."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from galaxy_triton.config import MODELS, Network
+from galaxy_triton.model import build
+
+SMALL = Network(widths=(4, 6), convs=2, hidden=5)
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def built(network: Network, seed: int = 1) -> tuple[nn.Module, int]:
+    torch.manual_seed(seed)
+    return build(network)
+
+
+def on_meta(network: Network) -> tuple[nn.Module, int]:
+    """The network without its numbers: the big ones take seconds to fill."""
+    with torch.device("meta"):
+        return build(network)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_build(name: str) -> None:
+    """Views of two sizes become features of the length that it says."""
+    body, features = on_meta(Network(name=name))
+    for side in (33, 64):
+        views = torch.empty(2, 3, side, side, device="meta")
+        assert body(views).shape == (2, features)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin", "removed"),
+    [("vgg11", "vgg11_bn", (4096, 1000)), ("vgg16", "vgg16_bn", (4096, 1000)), ("resnet50", "resnet50", (2048, 1000))],
+)
+def test_build_torchvision(name: str, twin: str, removed: tuple[int, int]) -> None:
+    """torchvision's parameters, less its last layer; its dropout is ours."""
+    from torchvision import models
+
+    body, features = on_meta(Network(name=name, dropout=0.3))
+    with torch.device("meta"):
+        whole = getattr(models, twin)(weights=None)
+    inputs, outputs = removed
+    assert features == inputs
+    assert count(body) == count(whole) - inputs * outputs - outputs
+    dropouts = {module.p for module in body.modules() if isinstance(module, nn.Dropout)}
+    assert dropouts == {0.3}
+
+
+@pytest.mark.parametrize("widths", [(4,), (4, 6), (5, 7, 9)])
+@pytest.mark.parametrize("convs", [1, 2])
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_build_galaxy_vgg(widths: tuple[int, ...], convs: int, hidden: int) -> None:
+    """A block: `convs` 3x3 convolutions without bias and batch norms; then the layer of `hidden` units, if any."""
+    body, features = built(Network(widths=widths, convs=convs, hidden=hidden))
+    pairs = zip((3, *widths), widths, strict=False)
+    blocks = sum(9 * inputs * width + (convs - 1) * 9 * width * width + convs * 2 * width for inputs, width in pairs)
+    assert count(body) == blocks + (hidden * (widths[-1] + 1) if hidden else 0)
+    assert features == (hidden or widths[-1])
+    kinds = [type(module) for module in body.modules()]
+    assert kinds.count(nn.MaxPool2d) == len(widths)
+    assert kinds.count(nn.Dropout) == (2 if hidden else 1)
+    assert {module.p for module in body.modules() if isinstance(module, nn.Dropout)} == {0.5}
+    assert body(torch.rand(2, 3, 17, 17)).shape == (2, features)
+
+
+def test_galaxy_vgg_computes_what_its_name_says() -> None:
+    """The same by hand: convolution, normalisation by running moments, ReLU, pooling, the mean over places."""
+    body, _ = built(replace(SMALL, hidden=0))
+    for name, buffer in body.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 2)
+    views = torch.rand(2, 3, 16, 16)
+    want = views.double()
+    for block in body.eval().double().blocks:
+        for conv, norm in ((block[0], block[1]), (block[3], block[4])):
+            want = torch.conv2d(want, conv.weight, padding=1)
+            want = (want - wide(norm.running_mean)) / (wide(norm.running_var) + 1e-5).sqrt()
+            want = (want * wide(norm.weight) + wide(norm.bias)).clamp(min=0)
+        want = want.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+    with torch.no_grad():
+        got = body.float()(views)
+    assert torch.allclose(got.double(), want.mean((2, 3)), rtol=1e-5, atol=1e-6)
+
+
+def wide(values: Tensor) -> Tensor:
+    return values[None, :, None, None]
+
+
+def test_build_is_a_function_of_the_seed() -> None:
+    weights = [state(1), state(1), state(2)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not torch.equal(weights[0]["blocks.0.0.weight"], weights[2]["blocks.0.0.weight"])
+
+
+def state(seed: int) -> dict[str, Any]:
+    return built(SMALL, seed)[0].state_dict()
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    body, _ = built(replace(SMALL, dropout=0.5))
+    views = torch.rand(4, 3, 8, 8)
+    assert not torch.equal(body(views), body(views))
+    body.eval()
+    assert torch.equal(body(views), body(views))

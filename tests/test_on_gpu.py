@@ -1,0 +1,59 @@
+"""bench/on_gpu.py from end to end without a GPU: what a lent machine will be asked to run is known to run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ON_GPU = Path(__file__).resolve().parents[1] / "bench" / "on_gpu.py"
+
+
+def _run(out: Path, stages: str, *more: str, script: Path = ON_GPU) -> tuple[subprocess.CompletedProcess[str], dict]:
+    command = [sys.executable, str(script), "--out", str(out), "--device", "cpu", "--small", "--stages", stages, *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return done, json.loads((out / "cpu.json").read_text())["stages"]
+
+
+def test_on_gpu_dry_run(tmp_path: Path) -> None:
+    """Away from the root, as from anywhere: it makes the package importable by itself."""
+    done, stages = _run(tmp_path, "environment,parity")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(stages) == ["environment", "parity"]
+    assert stages["environment"]["packages"]["torch"]
+    assert all(row["ok"] for row in stages["parity"]["rows"])
+
+
+def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
+    """In a copy whose parity stage crashes after one row: the row, the cause and the next stage are kept."""
+    root = tmp_path / "clone"
+    for folder in ("bench", "galaxy_triton", "kernels"):
+        _copy(ON_GPU.parents[1] / folder, root / folder)
+    stage = root / "bench/stages/parity.py"
+    stage.write_text(
+        "from stage import begin\n"
+        "_, found = begin()\n"
+        "found.row(what='first', ok=True)\n"
+        "raise RuntimeError('the planted crash')\n"
+    )
+    done, stages = _run(tmp_path / "out", "parity,environment", script=root / "bench/on_gpu.py")
+    assert done.returncode == 1
+    assert not stages["parity"]["ok"]
+    assert stages["parity"]["ended"] == "exit 1"
+    assert stages["parity"]["rows"] == [{"what": "first", "ok": True}]
+    assert "the planted crash" in stages["parity"]["output"]
+    assert stages["environment"]["ok"]
+
+
+def test_on_gpu_stops_a_stage_at_its_limit(tmp_path: Path) -> None:
+    """A budget that parity cannot keep; what follows has no time left, and that is said."""
+    done, stages = _run(tmp_path, "parity,environment", "--budget", "5.5")
+    assert done.returncode == 1
+    assert stages["parity"]["ended"].startswith("stopped after")
+    assert stages["environment"]["ended"] == "not started: the time was used up"
+
+
+def _copy(source: Path, target: Path) -> None:
+    for file in source.rglob("*.py"):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())

@@ -1,0 +1,193 @@
+"""Predictions: the same by every way in, in Kaggle's form, whole or not at all."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from galaxy_triton import predict as predict_module
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault
+from galaxy_triton.pack import pack
+from galaxy_triton.predict import Asked, predict
+from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.settings import override
+from galaxy_triton.table import read_answers
+
+ASKED = Asked(views=2, device="cpu", batch_size=16)
+
+Predict = Callable[..., str]
+
+
+@pytest.fixture
+def ask(run: Path, tmp_path: Path, display: Display) -> Predict:
+    """ask(source, chunk=512, **Asked's fields): the text of the CSV."""
+
+    def call(source: Path, chunk: int = 512, **fields: Any) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(predict_module, "CHUNK", chunk)
+            predict(run, source, tmp_path / "out.csv", replace(ASKED, **fields), display)
+        return (tmp_path / "out.csv").read_text()
+
+    return call
+
+
+def values(text: str) -> np.ndarray[Any, Any]:
+    return np.array([line.split(",")[1:] for line in text.splitlines()[1:]], dtype=np.float64)
+
+
+def test_predict_is_the_same_by_every_way(ask: Predict, sky: Any) -> None:
+    texts = [ask(source) for source in (sky.store, sky.images, sky.archive)]
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_predict_is_the_same_in_any_chunk_or_batch(ask: Predict, sky: Any) -> None:
+    """A batch's size may change the last bits of a sum; a chunk that holds whole batches changes none."""
+    whole = ask(sky.images)
+    assert ask(sky.images, chunk=16) == whole
+    assert ask(sky.store, chunk=16) == whole
+    for chunk, size in ((5, 16), (48, 48), (48, 1)):
+        assert values(ask(sky.images, chunk=chunk, batch_size=size)) == pytest.approx(values(whole), abs=2e-6)
+
+
+def test_predict_holds_a_chunk_at_a_time(
+    ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the images' number: no network is asked about more, and no chunk is read before the last is answered."""
+    events: list[tuple[str, int]] = []
+    decoded, answer = predict_module.decoded, predict_module.Answerer.answer
+
+    def reading(*arguments: Any) -> Any:
+        for image in decoded(*arguments):
+            events.append(("read", 1))
+            yield image
+
+    def answering(self: Any, galaxies: Any, *arguments: Any) -> Any:
+        events.append(("answered", len(galaxies.pixels)))
+        return answer(self, galaxies, *arguments)
+
+    class Closed:
+        def __init__(self, images: Any) -> None:
+            self.images = images
+
+        def __iter__(self) -> Any:
+            return self.images
+
+        def close(self) -> None:
+            self.images.close()
+
+    monkeypatch.setattr(predict_module, "decoded", reading)
+    monkeypatch.setattr(predict_module.Answerer, "answer", answering)
+    ask(sky.images, chunk=10)
+    want = [event for size in (10, 10, 10, 10, 8) for event in [("read", 1)] * size + [("answered", size)]]
+    assert events == want
+
+
+def test_predict_writes_kaggles_form(ask: Predict, sky: Any) -> None:
+    lines = ask(sky.archive).splitlines()
+    assert lines[0] == ",".join(("GalaxyID", *COLUMNS))
+    assert [int(line.split(",")[0]) for line in lines[1:]] == sky.ids.tolist()
+    assert all(len(line.split(",")) == 38 for line in lines)
+    answers = values("\n".join(lines))
+    assert ((answers >= 0) & (answers <= 1)).all()
+    assert len(np.unique(answers.round(6), axis=0)) == 48
+
+
+def test_predict_with_the_tree_head(sky: Any, tmp_path: Path, display: Display, make_run: Any) -> None:
+    folder = make_run(tmp_path / "tree", **{"network.head": "tree", "run.epochs": 1})
+    predict(folder, sky.store, tmp_path / "out.csv", ASKED, display)
+    _, answers = read_answers(tmp_path / "out.csv")
+    for span, parent in zip(SPANS, PARENTS, strict=True):
+        above = 1 if parent is None else answers[:, parent]
+        assert answers[:, span].sum(axis=1) == pytest.approx(above, abs=1e-5)
+
+
+def test_predict_uses_averages_when_there_are_any(sky: Any, tmp_path: Path, display: Display, make_run: Any) -> None:
+    """With a decay of nearly one the averages stay at the first step's weights; the CSV must follow them."""
+    folder = make_run(tmp_path / "run", **{"optimiser.average": 0.999, "optimiser.lr": 0.05})
+    predict(folder, sky.store, tmp_path / "averaged.csv", ASKED, display)
+    shutil.copy(folder / "last" / "weights.safetensors", folder / "last" / "average.safetensors")
+    predict(folder, sky.store, tmp_path / "plain.csv", ASKED, display)
+    averaged, plain = ((tmp_path / name).read_text() for name in ("averaged.csv", "plain.csv"))
+    assert np.abs(values(averaged) - values(plain)).max() > 1e-3
+
+
+@pytest.fixture
+def make_run(make_plan: Any, display: Display) -> Callable[..., Path]:
+    """The folder of a run with these settings, finished."""
+    from galaxy_triton.launch import Request, launch
+
+    def make(folder: Path, **settings: Any) -> Path:
+        plan = make_plan(folder / "plan", **settings)
+        shutil.rmtree(folder)
+        config = {f"{section}.{name}": value for section, fields in sections(plan.config) for name, value in fields}
+        sky_store = plan_store(plan)
+        assert launch(Request(sky_store, settings=config, run=folder), display)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def bad_images(sky: Any, tmp_path: Path) -> Path:
+    """The sky's images, the fourth of them half."""
+    shutil.copytree(sky.images, tmp_path / "images")
+    bad = sorted((tmp_path / "images").iterdir())[3]
+    bad.write_bytes(bad.read_bytes()[:500])
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_predict_leaves_nothing_after_a_bad_image(
+    before: str | None, run: Path, bad_images: Path, tmp_path: Path, display: Display
+) -> None:
+    out = tmp_path / "out.csv"
+    if before:
+        out.write_text(before)
+    with pytest.raises(DataFault, match="Expected a whole JPEG, PNG or TIFF image"):
+        predict(run, bad_images, out, ASKED, display)
+    assert (out.read_text() if out.exists() else None) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"images"} | ({"out.csv"} if before else set())
+
+
+def test_predict_leaves_out_bad_images(run: Path, bad_images: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    found = predict(run, bad_images, tmp_path / "out.csv", replace(ASKED, skip_bad=True), display)
+    assert found.rows == 47
+    assert [str(sky.ids[3]) in message for message in found.skipped] == [True]
+    ids, _ = read_answers(tmp_path / "out.csv")
+    assert ids.tolist() == np.delete(sky.ids, 3).tolist()
+
+
+def test_predict_keeps_names_that_are_no_integers(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    shutil.copytree(sky.images, tmp_path / "images")
+    sorted((tmp_path / "images").iterdir())[0].rename(tmp_path / "images" / "NGC 1300.png")
+    pack(tmp_path / "images", None, tmp_path / "s", size=24, workers=1)
+    texts = []
+    for source in (tmp_path / "images", tmp_path / "s"):
+        predict(run, source, tmp_path / "out.csv", ASKED, display)
+        texts.append((tmp_path / "out.csv").read_text())
+    assert texts[0] == texts[1]
+    assert "\nNGC 1300," in texts[0]
+
+
+@pytest.mark.parametrize(("size", "crop"), [(16, None), (24, 30)])
+def test_predict_refuses_another_preprocessing(
+    size: int, crop: int | None, run: Path, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    pack(sky.images, None, tmp_path / "s", size=size, crop=crop, workers=1)
+    with pytest.raises(DataFault, match=r"Expected a store of Preprocess\(.*\), got Preprocess\("):
+        predict(run, tmp_path / "s", tmp_path / "out.csv", ASKED, display)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_refuses_images_of_another_size(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    from PIL import Image
+
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (41, 41)).save(tmp_path / "images" / "1.png")
+    with pytest.raises(DataFault, match="Expected 40 x 40 pixels, got 41 x 41"):
+        predict(run, tmp_path / "images", tmp_path / "out.csv", ASKED, display)
