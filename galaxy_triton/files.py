@@ -56,7 +56,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
-        for file in sorted(temporary.iterdir()):
+        for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
             _sync(file)
         os.replace(temporary, target)
     except OSError as error:
@@ -81,7 +81,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
-        for file in sorted(temporary.iterdir()):
+        for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
             _sync(file)
         if target.exists():
             os.replace(target, old)

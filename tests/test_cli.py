@@ -132,7 +132,10 @@ def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_o
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "galaxy_triton", "train", str(sky.store), "--run", str(folder)]
     small = [*tiny_options(), "--set", "run.batch_size=1", "--set", "run.epochs=8"]
-    running = subprocess.Popen([*command, *small], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # Not in a clone's root, where `-m` would find the package without its kernels.
+    running = subprocess.Popen(
+        [*command, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         wait_for(lambda: (folder / "metrics.csv").exists() or running.poll() is not None, seconds=120)
         running.send_signal(signal.SIGINT)
@@ -207,7 +210,7 @@ def test_help_of_a_command(name: str, succeed: Succeed) -> None:
             assert "default: " in option.get_help_record(context)[1], option.name
 
 
-def test_help_needs_no_torch() -> None:
+def test_help_needs_no_torch(tmp_path: Path) -> None:
     """Torch takes seconds to import: neither it nor NumPy may be loaded to answer `--help`."""
     code = """
 import sys
@@ -220,5 +223,5 @@ for arguments in (["--help"], ["train", "--help"], ["--version"]):
 heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "rich"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from galaxy_triton.answer import open_run
 from galaxy_triton.display import Display
@@ -34,7 +35,7 @@ def test_rmse() -> None:
     ours, labels = answers(2, 1).tolist(), answers(2, 2).tolist()
     total = sum((ours[row][column] - labels[row][column]) ** 2 for row in range(2) for column in range(37))
     assert rmse(answers(2, 1), answers(2, 2)) == pytest.approx((total / 74) ** 0.5, rel=1e-7)
-    assert rmse(labels := answers(2, 2), labels) == 0
+    assert rmse(answers(2, 2), answers(2, 2)) == 0
 
 
 def test_score() -> None:
@@ -117,7 +118,7 @@ def test_evaluate_warns_of_galaxies_that_chose(
     assert evaluate(run, sky.store, replace(ASKED, which=which, ids=ids), display).chosen_on == chosen_on
 
 
-def test_evaluate_averages_views(run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_averages_views(run: Path, sky: Any, display: Display) -> None:
     """The RMSE of a mean over views is not above the views' own root mean square."""
     one = evaluate(run, sky.store, ASKED, display).score.rmse
     many = evaluate(run, sky.store, replace(ASKED, views=8), display).score.rmse
@@ -191,6 +192,7 @@ def test_evaluate_refuses_another_preprocessing(run: Path, sky: Any, display: Di
         evaluate(run, tmp_path / "s", ASKED, display)
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
 def test_open_run_refuses_a_device_that_is_not_there(run: Path) -> None:
-    with pytest.raises(UsageFault, match="Expected a machine with mps, got one with cpu"):
+    with pytest.raises(UsageFault, match="Expected a machine with mps, got one with"):
         open_run(run, "last", "mps")

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from galaxy_triton import predict as predict_module
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
+from galaxy_triton.launch import Request, launch
 from galaxy_triton.pack import pack
 from galaxy_triton.predict import Asked, predict
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.settings import override
 from galaxy_triton.table import read_answers
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)
@@ -36,6 +37,26 @@ def ask(run: Path, tmp_path: Path, display: Display) -> Predict:
     return call
 
 
+@pytest.fixture
+def make_run(sky: Any, tiny: dict[str, Any], display: Display) -> Callable[..., Path]:
+    """make_run(folder, **settings): a finished run on the sky."""
+
+    def make(folder: Path, **settings: Any) -> Path:
+        assert launch(Request(sky.store, settings={**tiny, **settings}, run=folder), display)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def bad_images(sky: Any, tmp_path: Path) -> Path:
+    """The sky's images, the fourth of them half."""
+    shutil.copytree(sky.images, tmp_path / "images")
+    bad = sorted((tmp_path / "images").iterdir())[3]
+    bad.write_bytes(bad.read_bytes()[:500])
+    return tmp_path / "images"
+
+
 def values(text: str) -> np.ndarray[Any, Any]:
     return np.array([line.split(",")[1:] for line in text.splitlines()[1:]], dtype=np.float64)
 
@@ -54,9 +75,7 @@ def test_predict_is_the_same_in_any_chunk_or_batch(ask: Predict, sky: Any) -> No
         assert values(ask(sky.images, chunk=chunk, batch_size=size)) == pytest.approx(values(whole), abs=2e-6)
 
 
-def test_predict_holds_a_chunk_at_a_time(
-    ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the images' number: no network is asked about more, and no chunk is read before the last is answered."""
     events: list[tuple[str, int]] = []
     decoded, answer = predict_module.decoded, predict_module.Answerer.answer
@@ -69,16 +88,6 @@ def test_predict_holds_a_chunk_at_a_time(
     def answering(self: Any, galaxies: Any, *arguments: Any) -> Any:
         events.append(("answered", len(galaxies.pixels)))
         return answer(self, galaxies, *arguments)
-
-    class Closed:
-        def __init__(self, images: Any) -> None:
-            self.images = images
-
-        def __iter__(self) -> Any:
-            return self.images
-
-        def close(self) -> None:
-            self.images.close()
 
     monkeypatch.setattr(predict_module, "decoded", reading)
     monkeypatch.setattr(predict_module.Answerer, "answer", answering)
@@ -114,31 +123,6 @@ def test_predict_uses_averages_when_there_are_any(sky: Any, tmp_path: Path, disp
     predict(folder, sky.store, tmp_path / "plain.csv", ASKED, display)
     averaged, plain = ((tmp_path / name).read_text() for name in ("averaged.csv", "plain.csv"))
     assert np.abs(values(averaged) - values(plain)).max() > 1e-3
-
-
-@pytest.fixture
-def make_run(make_plan: Any, display: Display) -> Callable[..., Path]:
-    """The folder of a run with these settings, finished."""
-    from galaxy_triton.launch import Request, launch
-
-    def make(folder: Path, **settings: Any) -> Path:
-        plan = make_plan(folder / "plan", **settings)
-        shutil.rmtree(folder)
-        config = {f"{section}.{name}": value for section, fields in sections(plan.config) for name, value in fields}
-        sky_store = plan_store(plan)
-        assert launch(Request(sky_store, settings=config, run=folder), display)
-        return folder
-
-    return make
-
-
-@pytest.fixture
-def bad_images(sky: Any, tmp_path: Path) -> Path:
-    """The sky's images, the fourth of them half."""
-    shutil.copytree(sky.images, tmp_path / "images")
-    bad = sorted((tmp_path / "images").iterdir())[3]
-    bad.write_bytes(bad.read_bytes()[:500])
-    return tmp_path / "images"
 
 
 @pytest.mark.parametrize("before", [None, "mine"])
@@ -185,8 +169,6 @@ def test_predict_refuses_another_preprocessing(
 
 
 def test_predict_refuses_images_of_another_size(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
-    from PIL import Image
-
     (tmp_path / "images").mkdir()
     Image.new("RGB", (41, 41)).save(tmp_path / "images" / "1.png")
     with pytest.raises(DataFault, match="Expected 40 x 40 pixels, got 41 x 41"):

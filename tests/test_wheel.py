@@ -12,15 +12,10 @@ import pytest
 
 import galaxy_triton
 
-REPOSITORY = Path(galaxy_triton.__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "galaxy_triton", "kernels")
 DUMMY = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 DUMMY += '[project]\nname = "kernels"\nversion = "9.9"\n[tool.setuptools]\npackages = ["kernels"]\n'
-
-pytestmark = pytest.mark.skipif(
-    not (REPOSITORY / "pyproject.toml").is_file(), reason="the package is installed, away from its source"
-)
-
 
 def pip(*arguments: object) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -1,28 +1,18 @@
 """What every kernel test relies on: poisoned memory, and both implementations."""
 
-import functools
-import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
 
 
 @pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fresh memory is NaN: what a kernel leaves unwritten is found."""
-    for name in ("empty", "empty_like"):
-        monkeypatch.setattr(torch, name, _poisoned(getattr(torch, name)))
-
-
-def _poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    @functools.wraps(make)
-    def filled(*args, **kwargs) -> Tensor:
-        tensor = make(*args, **kwargs)
-        return tensor.fill_(math.nan) if tensor.is_floating_point() else tensor
-
-    return filled
+def poisoned() -> Iterator[None]:
+    """Fresh memory is NaN, as torch's deterministic mode fills it: what a kernel leaves unwritten is found."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(params=["torch", "triton"])

@@ -1,0 +1,123 @@
+"""The files of a run: written and read back, never a word of them lost."""
+
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import galaxy_triton
+from galaxy_triton import run_folder
+from galaxy_triton.config import SEED
+from galaxy_triton.data import Split
+from galaxy_triton.errors import DataFault, UsageFault
+from galaxy_triton.machine import choose
+from galaxy_triton.run_folder import EpochRow
+from galaxy_triton.store import open_store
+
+ROW = EpochRow(1, 0.03, 0.02, 0.02**0.5, 1e-3, 123.456, 0.25, 512.0, 7.5)
+CPU = replace(SEED, run=replace(SEED.run, device="cpu"))
+
+
+@pytest.fixture
+def folder(sky: Any, tmp_path: Path) -> Path:
+    split = Split(np.array([0, 2, 4]), np.array([1, 43]))
+    run_folder.start(tmp_path / "deep" / "run", CPU, choose(CPU), open_store(sky.store), split)
+    return tmp_path / "deep" / "run"
+
+
+def test_start(folder: Path, sky: Any) -> None:
+    assert {file.name for file in folder.iterdir()} == {"config.toml", "split.csv", "log.txt"}
+    rows = [f"{sky.ids[0]},train", f"{sky.ids[1]},validation", f"{sky.ids[2]},train", f"{sky.ids[4]},train"]
+    rows.append(f"{sky.ids[43]},validation")
+    assert (folder / "split.csv").read_text().splitlines() == ["GalaxyID,part", *rows]
+    chosen = tomllib.loads((folder / "config.toml").read_text())["chosen"]
+    want = {"device": "cpu", "precision": "fp32", "augment": "torch", "loss": "torch", "body": "eager"}
+    assert chosen == want
+
+
+def test_log(folder: Path, sky: Any) -> None:
+    """Each start of a run adds what it ran on: versions, commit, threads, the store's hash, the choices."""
+    for starts in (1, 2):
+        text = (folder / "log.txt").read_text()
+        for part in (
+            f"galaxy-triton {galaxy_triton.__version__}, commit ",
+            f"{torch.__version__}, {torch.get_num_threads()} threads",
+            f"{sky.store} {open_store(sky.store).hash}",
+            "fp32     the precision for cpu",
+        ):
+            assert text.count(part) == starts, part
+        run_folder.log(folder, choose(CPU), open_store(sky.store))
+
+
+def test_read_config(folder: Path) -> None:
+    assert run_folder.read_config(folder) == CPU
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "Expected a run's config.toml, got none"),
+        (b"\xff", "Expected a TOML file"),
+        (b"version = 9", "Expected format version 1, got 9"),
+        (b"[run]\nlaps = 2", "Expected a configuration field, got 'run.laps'"),
+    ],
+)
+def test_read_config_explains(content: bytes | None, message: str, folder: Path) -> None:
+    (folder / "config.toml").unlink()
+    if content is not None:
+        (folder / "config.toml").write_bytes(content)
+    with pytest.raises(DataFault, match=re.escape(message)):
+        run_folder.read_config(folder)
+
+
+def test_read_split(folder: Path, sky: Any) -> None:
+    parts = run_folder.read_split(folder)
+    assert {name: ids.tolist() for name, ids in parts.items()} == {
+        "train": sky.ids[[0, 2, 4]].tolist(),
+        "validation": sky.ids[[1, 43]].tolist(),
+    }
+    assert all(ids.dtype == np.int64 for ids in parts.values())
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"GalaxyID,kind\n1,train\n", b"GalaxyID,part\n1,test\n", b"GalaxyID,part\nx,train\n", b"\xff\n"]
+)
+def test_read_split_explains(content: bytes | None, folder: Path) -> None:
+    (folder / "split.csv").unlink()
+    if content is not None:
+        (folder / "split.csv").write_bytes(content)
+    with pytest.raises(DataFault, match=r"Expected the run's split\.csv, got"):
+        run_folder.read_split(folder)
+
+
+def test_check_new(folder: Path) -> None:
+    run_folder.check_new(folder / "not there")
+    (folder / "empty").mkdir()
+    run_folder.check_new(folder / "empty")
+    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got one with files"):
+        run_folder.check_new(folder)
+    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got a file"):
+        run_folder.check_new(folder / "log.txt")
+
+
+def test_add_and_cut_metrics(tmp_path: Path) -> None:
+    run_folder.cut_metrics(tmp_path, 3)
+    assert not (tmp_path / "metrics.csv").exists()
+    for epoch in (1, 2, 3):
+        run_folder.add_metrics(tmp_path, replace(ROW, epoch=epoch))
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[0].split(",")[:5] == ["epoch", "train_loss", "validation_loss", "validation_rmse", "learning_rate"]
+    assert lines[2] == "2,0.03,0.02,0.1414214,0.001,123.456,0.25,512,7.5"
+    run_folder.cut_metrics(tmp_path, 4)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == lines
+    run_folder.cut_metrics(tmp_path, 1)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]
+    run_folder.cut_metrics(tmp_path, 0)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:1]
+    run_folder.add_metrics(tmp_path, ROW)
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]
