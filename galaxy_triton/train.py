@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import head as heads
 from galaxy_triton import run_folder
 from galaxy_triton.answer import Answerer
 from galaxy_triton.checkpoint import Checkpoint, Progress
-from galaxy_triton.config import Config, Optimiser
+from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, count_batches, epoch_batches
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.evaluate import rmse
 from galaxy_triton.machine import Machine, compiled, peak_memory
+from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, set_learning_rate
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import Stop
 from galaxy_triton.surroundings import surroundings
@@ -68,6 +68,7 @@ class Trainer:
         self.buffer = self.maker.empty(min(self.run.batch_size, len(self.rows)), self.device)
         self.seed = torch.tensor(self.run.seed, device=self.device)
         self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
+        self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.progress = Progress()
         self.last_rmse = math.nan
 
@@ -137,11 +138,12 @@ class Trainer:
         waited, done = 0.0, sum(map(len, batches[: self.progress.step]))
         for step in range(self.progress.step, len(batches)):
             loss, wait = self._step(batches[step], epoch_tensor, epoch * len(batches) + step)
+            self.losses[step] = loss
             loss_sum += loss * len(batches[step])
             waited, done = waited + wait, done + len(batches[step])
             last = stop.requested or step + 1 == len(batches)
             if last or self.device.type == "cpu" or step % LOOK_EVERY == 0:
-                self._check_finite(loss_sum, batches[: step + 1])
+                self._check_finite(batches)
                 self.progress = replace(self.progress, step=step + 1, loss_sum=loss_sum.item())
             show(done, len(self.rows))
             if stop.requested and step + 1 < len(batches):
@@ -208,12 +210,12 @@ class Trainer:
         )
         return rmse(answers, self.plan.galaxies.answers[self.held_out].cpu().numpy())
 
-    def _check_finite(self, loss_sum: Tensor, batches: tuple[Tensor, ...]) -> None:
-        if torch.isfinite(loss_sum):
+    def _check_finite(self, batches: tuple[Tensor, ...]) -> None:
+        bad = torch.isfinite(self.losses).logical_not().nonzero().flatten().tolist()
+        if not bad:
             return
-        recent = torch.cat(batches[-LOOK_EVERY if self.device.type != "cpu" else -1 :])
-        ids = self.plan.galaxies.ids[recent].tolist()
-        got = f"{loss_sum.item()} on the galaxies {', '.join(map(str, ids))}"
+        ids = self.plan.galaxies.ids[batches[bad[0]]].tolist()
+        got = f"{self.losses[bad[0]].item()} on the galaxies {', '.join(map(str, ids))}"
         do = "lower --lr or use --precision fp32; the last checkpoint is whole"
         raise DataFault(expected("a finite loss", got, self.plan.folder, do))
 
@@ -227,36 +229,6 @@ class Trainer:
         return Checkpoint(
             plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state, surroundings()
         )
-
-
-def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices and kernels only, as biases and norms are no capacity."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=options.lr, fused=device.type in ("cuda", "cpu"))
-
-
-def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
-    """The exponential moving average of weights and buffers, or None for a decay of 0."""
-    if decay == 0:
-        return None
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-
-
-def one_cycle(step: int, steps: int, options: Optimiser) -> float:
-    """Learning rate of a step: linear from lr/25 to lr over the warm-up, then a cosine towards 0."""
-    warm = options.warmup * steps
-    if step < warm:
-        return options.lr * (1 + 24 * step / warm) / 25
-    return options.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every group."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
 
 
 def step_seed(seed: int, step: int) -> int:

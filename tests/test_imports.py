@@ -18,7 +18,7 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
     {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology"},
-    {"settings", "images", "table", "store", "light", "volunteers"},
+    {"settings", "images", "table", "store", "optimise", "light", "volunteers"},
     {"pack", "baseline", "data", "model", "checkpoint", "render"},
     {"views", "head", "simulate"},
     {"machine"},

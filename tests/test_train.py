@@ -17,8 +17,9 @@ from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
+from galaxy_triton.optimise import make_optimiser, one_cycle
 from galaxy_triton.stop import Stop
-from galaxy_triton.train import Plan, Trainer, make_optimiser, mean_answer_rmse, one_cycle, step_seed
+from galaxy_triton.train import Plan, Trainer, mean_answer_rmse, step_seed
 
 MakePlan = Callable[..., Plan]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]

@@ -17,6 +17,7 @@ PARTS = ("pyproject.toml", "README.md", "LICENSE", "galaxy_triton", "kernels")
 DUMMY = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 DUMMY += '[project]\nname = "kernels"\nversion = "9.9"\n[tool.setuptools]\npackages = ["kernels"]\n'
 
+
 def pip(*arguments: object) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input")

@@ -104,16 +104,18 @@ def resources(cubin: bytes) -> dict[str, int]:
     return {name: int(value) for name, value in usage.items()}
 
 
-def skip_reason(capability: int) -> str | None:
+def skip_reason(capability: int, options: dict[str, object]) -> str | None:
     if capability >= 100 and VERSION < (3, 3):
         return f"Triton {triton.__version__} has no assembler for sm_{capability}"
+    if capability < 80 and options["dtype"] == "bf16" and VERSION < (3, 3):
+        return f"Triton {triton.__version__} rounds to bf16 with an instruction that sm_{capability} lacks"
     return None
 
 
 def main(table: str) -> None:
     for kernel, capability, options in {"daily": daily, "full": full}[table]():
         row = {"kernel": kernel, "sm": capability, **options}
-        reason = skip_reason(capability)
+        reason = skip_reason(capability, options)
         row |= {"skipped": reason} if reason else resources(compiled(capability, kernel, options))
         print(json.dumps(row), flush=True)
 

@@ -1,0 +1,39 @@
+"""The optimiser, its schedule, and the average of the weights."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from galaxy_triton.config import Optimiser
+
+
+def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices and kernels only, as biases and norms are no capacity."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=options.lr, fused=device.type in ("cuda", "cpu"))
+
+
+def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of weights and buffers, or None for a decay of 0."""
+    if decay == 0:
+        return None
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+
+
+def one_cycle(step: int, steps: int, options: Optimiser) -> float:
+    """Learning rate of a step: linear from lr/25 to lr over the warm-up, then a cosine towards 0."""
+    warm = options.warmup * steps
+    if step < warm:
+        return options.lr * (1 + 24 * step / warm) / 25
+    return options.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
