@@ -22,6 +22,7 @@ from galaxy_triton.surroundings import surroundings
 
 def main() -> None:
     options = _options()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     data = options.data
     held_out, against = data / options.held_out, data / options.against
     with tempfile.TemporaryDirectory() as scratch:
@@ -38,6 +39,7 @@ def main() -> None:
         epochs = (run / "metrics.csv").read_text().splitlines()
     result = {
         "what": "4,000 images of Galaxy Zoo; trained on 3,818 with coarse labels, scored on 182 with their own",
+        "commit": _commit(),
         "surroundings": surroundings(),
         "seconds": {**seconds, "all": sum(seconds.values())},
         "evaluation": asdict(found),
@@ -51,6 +53,11 @@ def _timed(command: str, *arguments: object) -> float:
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "galaxy_triton", command, *map(str, arguments)], check=True)
     return time.perf_counter() - started
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _options() -> argparse.Namespace:

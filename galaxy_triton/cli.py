@@ -65,7 +65,7 @@ def main() -> None:
     """Train networks on Galaxy Zoo images that live in GPU memory, and predict the 37 answers.
 
     \b
-    pack -> info, baseline -> train -> evaluate -> predict
+    (simulate) -> pack -> info, baseline -> train -> evaluate -> predict
     """
 
 
@@ -95,6 +95,25 @@ def pack(images: Path, labels: Path | None, out: Path, **options: Any) -> None:
         display.say(f"Warning: {summary.labels_without_images} labels have no image")
     for message in summary.skipped:
         display.say(f"Left out: {message}")
+
+
+@main.command()
+@click.argument("out", type=NEW)
+@click.option("--count", default=2000, show_default=True, type=click.IntRange(1), help="Galaxies.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of every random draw.")
+@click.option("--volunteers", default=40, show_default=True, type=click.IntRange(1), help="Who answer each galaxy.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads that draw.")
+@_example("galaxy-triton simulate sky --count 2000")
+def simulate(out: Path, **options: Any) -> None:
+    """Draw galaxies of known structure into the new folder OUT, in Kaggle's layout, with volunteers' answers."""
+    from galaxy_triton.display import Display
+    from galaxy_triton.simulate import simulate as run
+
+    display = Display()
+    with display.progress("drawing", "galaxies") as show:
+        summary = run(out, progress=show, **options)
+    display.say(f"{summary.count} galaxies in {summary.images}, answers in {summary.labels}")
+    display.say(f"noise floor: the true probabilities score RMSE {summary.noise_floor:.4f} against these answers")
 
 
 @main.command()

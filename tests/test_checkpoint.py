@@ -1,6 +1,7 @@
 """Checkpoints: what is loaded is what was saved, the old one survives any failure, and reading one runs no code."""
 
 import json
+import os
 import pickle
 import resource
 from collections.abc import Callable
@@ -103,6 +104,21 @@ def test_save_keeps_the_old_one_when_the_disk_is_full(name: str, folder: Path) -
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     check_same(load(folder), sample())
     assert [file.name for file in folder.parent.iterdir()] == ["last"]
+
+
+def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted between the two renames."""
+    rename = os.replace
+
+    def until_the_second(source: Path, target: Path) -> None:
+        if source.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, sample(5))
+    check_same(load(folder), sample())
 
 
 def test_load_finds_what_a_kill_between_two_renames_left(folder: Path) -> None:

@@ -23,7 +23,7 @@ from galaxy_triton.cli import main
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.table import read_answers
 
-COMMANDS = ("pack", "info", "baseline", "train", "evaluate", "predict", "doctor")
+COMMANDS = ("pack", "simulate", "info", "baseline", "train", "evaluate", "predict", "doctor")
 
 Succeed = Callable[..., str]
 Options = Callable[..., list[str]]
@@ -125,6 +125,15 @@ def test_train_holds_out_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny
     parts = [line.split(",") for line in (tmp_path / "r" / "split.csv").read_text().splitlines()]
     assert parts[0] == ["GalaxyID", "part"]
     assert [int(number) for number, part in parts[1:] if part == "validation"] == sky.ids[40:44].tolist()
+
+
+def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:
+    sky, store = tmp_path / "sky", tmp_path / "store"
+    said = succeed("simulate", sky, "--count", 3, "--volunteers", 5)
+    assert "3 galaxies in" in said
+    assert "noise floor" in said
+    labels = sky / "training_solutions_rev1.csv"
+    assert "3 images of 32 px, 3 with labels" in succeed("pack", sky, "--labels", labels, "--size", 32, "--out", store)
 
 
 def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:

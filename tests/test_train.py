@@ -54,6 +54,18 @@ def test_fit_writes_rows_that_agree(
     assert load(tmp_path / run_folder.BEST).progress.epoch == int(best["epoch"])
 
 
+def test_fit_keeps_the_best(
+    make_plan: MakePlan, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lowest RMSE of all, not of two epochs in a row."""
+    trainer, errors = Trainer(make_plan(tmp_path, **{"run.epochs": 4})), iter((0.3, 0.1, 0.2, 0.15))
+    monkeypatch.setattr(trainer, "_validate", lambda: next(errors))
+    trainer.fit(display, Stop())
+    best = load(tmp_path / run_folder.BEST).progress
+    assert (best.epoch, best.best_rmse) == (2, 0.1)
+    assert load(tmp_path / run_folder.LAST).progress.best_rmse == 0.1
+
+
 def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
     """a <- d a + (1 - d) w, beginning with the weights after the first step; evaluation uses the averages."""
     trainer = Trainer(make_plan(tmp_path, **{"optimiser.average": 0.9}))

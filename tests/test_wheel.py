@@ -33,8 +33,9 @@ def build(source: Path, out: Path) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["link", "no link"])
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the repository, with the link galaxy_triton/kernels or, as some systems copy, without."""
     source = tmp_path_factory.mktemp("source")
     for part in PARTS:
         path = REPOSITORY / part
@@ -42,6 +43,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(path, source / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
         elif path.is_file():
             shutil.copy(path, source)
+    if request.param == "no link":
+        (source / "galaxy_triton" / "kernels").unlink()
     return build(source, tmp_path_factory.mktemp("wheel"))
 
 
