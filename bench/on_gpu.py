@@ -4,7 +4,8 @@
 
 Each stage runs in a process of its own under a time limit, so that a crash or a hang costs that stage alone. The file
 FOLDER/<gpu-name>.json is written again after every stage; a stage that failed is in it with the end of its output.
-Needs torch and Triton, for the stage `tests` pytest, for `training` what the package depends on; nothing is installed.
+Needs torch and Triton; the stages `kernel_tests` (and pytest) and `training` also need what the package depends on.
+Nothing is installed.
 """
 
 import argparse
@@ -81,8 +82,8 @@ def _stages(text: str) -> list[str]:
 def _environment(folder: Path) -> dict[str, str]:
     """Where the package of this tree is imported from, whatever is or is not installed.
 
-    At the root of a clone `galaxy_triton` lacks its `kernels`, which only an installation puts there: so a copy is
-    laid out as installed, and the root kept off the path (PYTHONSAFEPATH).
+    The link galaxy_triton/kernels may not have survived the way to this machine: so a copy is laid out as installed,
+    and the root kept off the path (PYTHONSAFEPATH).
     """
     site = folder / "site"
     ignore = shutil.ignore_patterns("__pycache__", "kernels")

@@ -27,6 +27,12 @@ class _Faults(click.Group):
             raise click.UsageError(str(fault)) from None
         except DataFault as fault:
             raise click.ClickException(str(fault)) from None
+        except RuntimeError as error:
+            # torch's class, by name: torch is not imported here.
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            do = "lower --batch-size, or pack with a smaller --size; what was saved is whole"
+            raise click.ClickException(f"Expected more memory on the GPU, got {error}: {do}") from None
 
 
 def _example(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

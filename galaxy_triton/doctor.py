@@ -13,7 +13,7 @@ from galaxy_triton import __version__, head, views
 from galaxy_triton.config import IMPLEMENTATIONS, RECIPES, Augmentation
 from galaxy_triton.data import Galaxies
 from galaxy_triton.kernels.availability import compiler, compiler_reason
-from galaxy_triton.machine import choose, free_memory
+from galaxy_triton.machine import BODIES, body_unavailable, choose, free_memory
 
 PACKAGES = ("torch", "triton", "torchvision", "numpy", "pandas", "pillow", "click", "rich", "matplotlib", "safetensors")
 TOLERANCE = 2e-4  # fp32 views on a GPU against the torch path
@@ -58,6 +58,8 @@ def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:
 def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
     for impl in IMPLEMENTATIONS[1:]:
         yield f"augment      {impl:<8} {views.unavailable(impl, device) or 'runs here'}", False
+    for body in BODIES:
+        yield f"body         {body:<8} {body_unavailable(body, device) or 'runs here'}", False
     for name in head.HEADS:
         for impl in IMPLEMENTATIONS[1:]:
             yield f"loss {name:<7} {impl:<8} {head.unavailable(name, impl, device) or 'runs here'}", False

@@ -95,7 +95,7 @@ def training_bytes(network: Network, batch: int, side: int, element_bytes: int) 
     with torch.device("meta"):
         model = make_network(network)
         for layer in model.modules():
-            if not list(layer.children()):
+            if not list(layer.children()) and not getattr(layer, "inplace", False):
                 layer.register_forward_hook(lambda layer, inputs, output: sizes.append(output.numel()))
         model(torch.empty(batch, 3, side, side))
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -61,6 +61,8 @@ def launch(request: Request, display: Display) -> bool:
         run_folder.check_new(folder)
     checkpoint = checkpoints.load(folder / run_folder.LAST) if request.resume else None
     _announce(display, config, machine, store, split)
+    if request.held_out is not None and (unknown := len(read_ids(request.held_out)) - len(split.validation)):
+        display.say(f"Warning: {unknown} ids of {request.held_out} are no labelled galaxies of the store")
     with display.progress("reading", "images") as show:
         galaxies = load(store, machine.device, lambda done: show(done, len(store.ids)))
     trainer = Trainer(Plan(config, machine, galaxies, split, store.hash, folder))
@@ -72,7 +74,7 @@ def launch(request: Request, display: Display) -> bool:
         run_folder.log(folder, machine, store)
         _warn_of_other_bits(display, checkpoint)
     display.say(f"{'run':<10} {folder}\n")
-    return _fit(trainer, display)
+    return _fit(trainer, request.store, display)
 
 
 def configured(request: Request) -> Config:
@@ -119,9 +121,11 @@ def _announce(display: Display, config: Config, machine: Machine, store: Store, 
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
     display.say(f"{'memory':<10} {needed}; free: {known}")
+    if free is not None and pixels > free:
+        do = "pack with a smaller --size, or use a device with more memory"
+        raise DataFault(expected(f"free memory on {machine.device} for the pixels", known, store.path, do))
     if free is not None and pixels + step > free:
-        do = "lower --batch-size or --width, pack with a smaller --size, or use a device with more memory"
-        raise DataFault(expected(f"free memory on {machine.device} for {needed}", known, store.path, do))
+        display.say("Warning: this may not fit; lower --batch-size or --width if it does not")
 
 
 def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
@@ -132,13 +136,13 @@ def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
             display.say(f"{was}: the bits can differ from a run that was never stopped")
 
 
-def _fit(trainer: Trainer, display: Display) -> bool:
+def _fit(trainer: Trainer, store: Path, display: Display) -> bool:
     folder = trainer.plan.folder
     with stop_between_steps() as stop:
         whole = trainer.fit(display, stop)
     if not whole:
         done = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
-        display.say(f"\nStopped in {done} and saved. Go on with: train STORE --run {folder} --resume")
+        display.say(f"\nStopped in {done} and saved. Go on with: galaxy-triton train {store} --run {folder} --resume")
         return False
     if not math.isnan(trainer.last_rmse):
         mean = mean_answer_rmse(trainer.plan)

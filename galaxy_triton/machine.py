@@ -12,7 +12,6 @@ from torch import nn
 from galaxy_triton import head, views
 from galaxy_triton.config import Config
 from galaxy_triton.errors import UsageFault, expected
-from galaxy_triton.kernels.availability import compiler_reason
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PRECISIONS_OF = {"cuda": ("fp32", "fp16", "bf16"), "mps": ("fp32",), "cpu": ("fp32", "bf16")}
@@ -67,6 +66,10 @@ def choose(config: Config) -> Machine:
     """
     run = config.run
     device, why = _device(run.device)
+    if run.deterministic and device.type == "cuda" and config.network.name.startswith("vgg"):
+        do = "use --model galaxy-vgg or resnet50"
+        got = f"{config.network.name}, whose pooling has none on CUDA"
+        raise UsageFault(expected("a network with a deterministic gradient", got, "--deterministic", do))
     kernel_reason = views.unavailable("triton", device) if device.type == "cuda" else "not on a CUDA GPU"
     loss_reason = head.unavailable(config.network.head, "triton", device) if kernel_reason is None else kernel_reason
     return Machine(
@@ -87,12 +90,12 @@ def compiled(body: str, network: nn.Module) -> nn.Module:
 
 
 def _compile(network: nn.Module) -> nn.Module:
-    module: nn.Module = torch.compile(network)  # type: ignore[assignment]
+    module: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]
     return module
 
 
 def _graph(network: nn.Module) -> nn.Module:
-    module: nn.Module = torch.compile(network, mode="reduce-overhead")  # type: ignore[assignment]
+    module: nn.Module = torch.compile(network, mode="reduce-overhead", dynamic=False)  # type: ignore[assignment]
     return module
 
 
@@ -164,15 +167,22 @@ def _implementation(option: str, asked: str, triton_reason: str | None, why_not:
     return Choice(asked, "asked for")
 
 
+def body_unavailable(body: str, device: torch.device) -> str | None:
+    """Why the network's body cannot run this way ("eager", "compile" or "graph") on `device`; None if it can."""
+    if body == "eager":
+        return None
+    if body == "graph" and device.type != "cuda":
+        return f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
+    return views.unavailable("compile", device)
+
+
 def _body(asked: str, device: torch.device) -> Choice:
-    on_gpu = device.type == "cuda"
-    reason = compiler_reason()
     if asked == "auto":
-        if on_gpu and reason is None:
-            return Choice("compile", "runs here")
-        return Choice("eager", reason if on_gpu and reason else f"the choice for {device.type}")
-    if asked == "graph" and not on_gpu:
-        reason = f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
-    if asked != "eager" and reason is not None:
+        if device.type != "cuda":
+            return Choice("eager", f"the choice for {device.type}")
+        reason = body_unavailable("compile", device)
+        return Choice("compile", "runs here") if reason is None else Choice("eager", reason)
+    reason = body_unavailable(asked, device)
+    if reason is not None:
         raise UsageFault(expected(f"a machine for --body {asked}", reason, "--body", "use --body auto or eager"))
     return Choice(asked, "asked for")

@@ -117,7 +117,9 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.network.load_state_dict(checkpoint.weights)
         self.optimiser.load_state_dict(checkpoint.state["optimiser"])
-        self.scaler.load_state_dict(checkpoint.state["scaler"])
+        # Empty when the run has so far been on a machine without fp16.
+        if checkpoint.state["scaler"]:
+            self.scaler.load_state_dict(checkpoint.state["scaler"])
         if self.average is not None and checkpoint.average is not None:
             self.average.module.load_state_dict(checkpoint.average)
             self.average.n_averaged.fill_(checkpoint.state["averaged"])
@@ -141,12 +143,12 @@ class Trainer:
             self.losses[step] = loss
             loss_sum += loss * len(batches[step])
             waited, done = waited + wait, done + len(batches[step])
-            last = stop.requested or step + 1 == len(batches)
-            if last or self.device.type == "cpu" or step % LOOK_EVERY == 0:
+            stopping = stop.requested and step + 1 < len(batches)
+            if stopping or step + 1 == len(batches) or self.device.type == "cpu" or step % LOOK_EVERY == 0:
                 self._check_finite(batches)
                 self.progress = replace(self.progress, step=step + 1, loss_sum=loss_sum.item())
             show(done, len(self.rows))
-            if stop.requested and step + 1 < len(batches):
+            if stopping:
                 return False, waited
         return True, waited
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 MIN_CAPABILITY = (7, 5)
+NO_TRITON = "Triton is not installed (it exists for Linux only)"
 
 
 def unavailable(impl: str, device: torch.device) -> str | None:
@@ -38,20 +39,27 @@ def _torch_reason(device: torch.device) -> str | None:
 def _compile_reason(device: torch.device) -> str | None:
     if device.type == "mps":
         return "torch.compile for MPS is not supported here"
-    return compiler_reason()
+    return (_gpu_reason(device) if device.type == "cuda" else None) or compiler_reason()
 
 
 def _triton_reason(device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed (it exists for Linux only)"
+        return NO_TRITON
     if _interpreted():
         return None
     if device.type != "cuda":
         return f"Triton kernels need a CUDA GPU, and the device is {device.type}"
+    return _gpu_reason(device) or compiler_reason()
+
+
+def _gpu_reason(device: torch.device) -> str | None:
+    """Why Triton, and torch.compile through it, cannot run on a CUDA GPU."""
+    if importlib.util.find_spec("triton") is None:
+        return NO_TRITON
     if torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         major, minor = torch.cuda.get_device_capability(device)
         return f"the GPU has compute capability {major}.{minor}, below 7.5"
-    return compiler_reason()
+    return None
 
 
 def _interpreted() -> bool:

@@ -153,7 +153,7 @@ def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_o
         running.kill()
     assert running.returncode == 130, said
     assert "Traceback" not in said
-    assert f"train STORE --run {folder} --resume" in " ".join(said.split())
+    assert f"galaxy-triton train {sky.store} --run {folder} --resume" in " ".join(said.split())
     done = len((folder / "metrics.csv").read_text().splitlines()) - 1
     assert 1 <= done < 8
 

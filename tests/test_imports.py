@@ -30,7 +30,7 @@ LAYERS: tuple[set[str], ...] = (
     {"cli"},
     {"__main__"},
 )
-USE_KERNELS = {"data", "views", "head", "machine", "doctor"}
+USE_KERNELS = {"data", "views", "head", "doctor"}
 IMPORT_NAMES = {"pillow": "PIL"}  # where a distribution is imported by another name
 
 

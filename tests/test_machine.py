@@ -34,8 +34,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(availability, "_interpreted", lambda: False)
-        for module in (availability, machine_module):
-            monkeypatch.setattr(module, "compiler_reason", lambda: reason)
+        monkeypatch.setattr(availability, "compiler_reason", lambda: reason)
 
     return make
 
@@ -46,7 +45,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
         ({"cuda": (9, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
         ({"cuda": (8, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
         ({"cuda": (7, 5)}, "sigmoid", ("cuda", "fp16", "triton", "triton", "compile")),
-        ({"cuda": (7, 0)}, "sigmoid", ("cuda", "fp16", "torch", "torch", "compile")),
+        ({"cuda": (7, 0)}, "sigmoid", ("cuda", "fp16", "torch", "torch", "eager")),
         ({"cuda": (9, 0), "compiler": False}, "sigmoid", ("cuda", "bf16", "torch", "torch", "eager")),
         ({"cuda": (9, 0), "mps": True}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
         ({"mps": True}, "sigmoid", ("mps", "fp32", "torch", "torch", "eager")),
@@ -115,7 +114,7 @@ def test_choose_refuses(computer: dict[str, Any], asked: dict[str, Any], message
     [
         ({"cuda": (9, 0)}, ("cpu", "bf16", "torch", "torch", "eager")),
         ({"cuda": (9, 0)}, ("cuda", "fp32", "compile", "triton", "graph")),
-        ({"cuda": (7, 0)}, ("cuda", "fp16", "torch", "compile", "eager")),
+        ({"cuda": (7, 5)}, ("cuda", "fp16", "torch", "compile", "eager")),
         ({}, ("cpu", "fp32", "compile", "compile", "compile")),
     ],
     ids=str,
@@ -153,8 +152,8 @@ def test_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda module, **options: (module, options))
     network = torch.nn.Linear(2, 3)
     assert compiled("eager", network) is network
-    assert compiled("compile", network) == (network, {})
-    assert compiled("graph", network) == (network, {"mode": "reduce-overhead"})
+    assert compiled("compile", network) == (network, {"dynamic": False})
+    assert compiled("graph", network) == (network, {"mode": "reduce-overhead", "dynamic": False})
 
 
 def test_memory() -> None:

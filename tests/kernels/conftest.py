@@ -7,8 +7,10 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fresh memory is NaN, as torch's deterministic mode fills it: what a kernel leaves unwritten is found."""
+    # cuBLAS, which torchvision's rotation calls, is deterministic only with a workspace of fixed size.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     assert torch.utils.deterministic.fill_uninitialized_memory
     yield
