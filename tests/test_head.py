@@ -116,7 +116,7 @@ def test_make_network() -> None:
 def test_training_bytes() -> None:
     """Sixteen bytes a weight, and the outputs of the layers: here counted by hand."""
     weights = 9 * 3 * 4 + 2 * 4 + 9 * 4 * 8 + 2 * 8 + 37 * 9
-    # Of an image of 16 pixels a side: convolution and norm of each block (ReLU in place), its pooling, dropout, answers.
+    # Of an image of 16 pixels a side: each block's convolution, norm (ReLU in place) and pooling, dropout, answers.
     outputs = 2 * 4 * 256 + 4 * 64 + 2 * 8 * 64 + 8 * 16 + 8 + 37
     for batch, element in ((1, 4), (10, 4), (10, 2)):
         assert training_bytes(NETWORK, batch, 16, element) == 16 * weights + element * batch * outputs

@@ -1,5 +1,6 @@
 """What is chosen on which machine, with its reason; what is named and cannot run is refused, never replaced."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def test_choose_says_why_not(computer: dict[str, Any], reason: str, pretend: Mak
         ({"compiler": False}, {"augment": "compile"}, "Expected a machine for --augment compile, got no C compiler"),
         ({"compiler": False}, {"body": "compile"}, "Expected a machine for --body compile, got no C compiler"),
         ({"mps": True}, {"augment": "compile"}, "Expected a machine for --augment compile, got torch.compile for MPS"),
+        ({"mps": True}, {"body": "compile"}, "Expected a machine for --body compile, got torch.compile for MPS"),
+        ({"cuda": (7, 0)}, {"body": "compile"}, "Expected a machine for --body compile, got the GPU has compute"),
         ({}, {"body": "graph"}, "Expected a machine for --body graph, got CUDA graphs need a CUDA GPU"),
         ({"cuda": (9, 0), "compiler": False}, {"body": "graph"}, "Expected a machine for --body graph, got no C"),
     ],
@@ -107,6 +110,27 @@ def test_choose_refuses(computer: dict[str, Any], asked: dict[str, Any], message
     pretend(**computer)
     with pytest.raises(UsageFault, match=message):
         choose(config(**asked))
+
+
+@pytest.mark.parametrize(
+    ("model", "computer", "refused"),
+    [
+        ("vgg11", {"cuda": (9, 0)}, True),
+        ("vgg16", {"cuda": (9, 0)}, True),
+        ("vgg11", {}, False),
+        ("resnet50", {"cuda": (9, 0)}, False),
+        ("galaxy-vgg", {"cuda": (9, 0)}, False),
+    ],
+    ids=str,
+)
+def test_choose_promises_no_bits_it_cannot_keep(
+    model: str, computer: dict[str, Any], refused: bool, pretend: MakeMachine
+) -> None:
+    """The pooling of torchvision's VGGs has no deterministic gradient on CUDA."""
+    pretend(**computer)
+    asked = replace(config(deterministic=True), network=Network(name=model))
+    with pytest.raises(UsageFault, match=f"got {model}, whose pooling") if refused else nullcontext():
+        choose(asked)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,17 @@ def test_resume_with_two_threads(make_run: MakePlan, stop_after: StopAfter, tmp_
     check_same_checkpoints(stopped.folder, whole.folder)
 
 
+def test_resume_on_a_machine_that_scales_gradients(make_run: MakePlan, tmp_path: Path, display: Display) -> None:
+    """A run begun in fp32 has no scale to hand on: the scaler begins anew."""
+    plan = make_run(tmp_path, **{"run.epochs": 1})
+    Trainer(plan).fit(display, Stop())
+    trainer = Trainer(plan)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    trainer.resume(load(tmp_path / run_folder.LAST))
+    assert trainer.scaler.get_scale() == 8.0
+    assert trainer.progress.epoch == 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
