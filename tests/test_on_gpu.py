@@ -25,17 +25,9 @@ def test_on_gpu_dry_run(tmp_path: Path) -> None:
 
 def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
     """In a copy whose parity stage crashes after one row: the row, the cause and the next stage are kept."""
-    root = tmp_path / "clone"
-    for folder in ("bench", "galaxy_triton", "kernels"):
-        _copy(ON_GPU.parents[1] / folder, root / folder)
-    stage = root / "bench/stages/parity.py"
-    stage.write_text(
-        "from stage import begin\n"
-        "_, found = begin()\n"
-        "found.row(what='first', ok=True)\n"
-        "raise RuntimeError('the planted crash')\n"
-    )
-    done, stages = _run(tmp_path / "out", "parity,environment", script=root / "bench/on_gpu.py")
+    crash = "found.row(what='first', ok=True)\nraise RuntimeError('the planted crash')\n"
+    script = _with_parity(tmp_path / "clone", crash)
+    done, stages = _run(tmp_path / "out", "parity,environment", script=script)
     assert done.returncode == 1
     assert not stages["parity"]["ok"]
     assert stages["parity"]["ended"] == "exit 1"
@@ -45,11 +37,20 @@ def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
 
 
 def test_on_gpu_stops_a_stage_at_its_limit(tmp_path: Path) -> None:
-    """A budget that parity cannot keep; what follows has no time left, and that is said."""
-    done, stages = _run(tmp_path, "parity,environment", "--budget", "5.5")
+    """In a copy whose parity stage outlasts the budget; what follows has no time left, and that is said."""
+    script = _with_parity(tmp_path / "clone", "import time\ntime.sleep(200)\n")
+    done, stages = _run(tmp_path / "out", "parity,environment", "--budget", "8", script=script)
     assert done.returncode == 1
     assert stages["parity"]["ended"].startswith("stopped after")
     assert stages["environment"]["ended"] == "not started: the time was used up"
+
+
+def _with_parity(root: Path, code: str) -> Path:
+    """on_gpu.py of a copy of the tree whose parity stage does this instead."""
+    for folder in ("bench", "galaxy_triton", "kernels"):
+        _copy(ON_GPU.parents[1] / folder, root / folder)
+    (root / "bench/stages/parity.py").write_text(f"from stage import begin\n_, found = begin()\n{code}")
+    return root / "bench/on_gpu.py"
 
 
 def _copy(source: Path, target: Path) -> None:
