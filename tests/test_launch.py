@@ -1,0 +1,89 @@
+"""What a start of a run says before its first step, and what it refuses to begin."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from galaxy_triton import launch as launch_module
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault
+from galaxy_triton.launch import Request, launch
+
+PIXELS = 48 * 24 * 24 * 4  # bytes of the sky's store
+
+
+@pytest.fixture
+def request_(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> Request:
+    return Request(sky.store, settings={**tiny, "run.epochs": 1}, run=tmp_path / "run")
+
+
+def said(display: Display) -> str:
+    return str(display.console.file.getvalue())
+
+
+@pytest.mark.parametrize(("free", "warned"), [(None, False), (2**40, False), (PIXELS + 1, True)])
+def test_launch_announces_memory(
+    free: int | None, warned: bool, request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a step needs is an estimate, so too little for it is a warning."""
+    monkeypatch.setattr(launch_module, "free_memory", lambda device: free)
+    assert launch(request_, display)
+    known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
+    assert f"0 MiB for the pixels, about 0 MiB for a step; free: {known}" in said(display)
+    assert ("Warning: this may not fit" in said(display)) == warned
+
+
+def test_launch_refuses_pixels_that_do_not_fit(
+    request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch_module, "free_memory", lambda device: PIXELS - 1)
+    with pytest.raises(DataFault, match="Expected free memory on cpu for the pixels, got 0 MiB"):
+        launch(request_, display)
+    assert not request_.run.exists()
+
+
+def test_launch_names_the_run_by_recipe_and_time(
+    sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert launch(Request(sky.store, settings={**tiny, "run.epochs": 1}), display)
+    (folder,) = (tmp_path / "runs").glob("seed-*")
+    assert (folder / "last" / "checkpoint.json").is_file()
+
+
+@pytest.mark.parametrize("torch_of_the_run", [None, "torch 1.0, 96 threads"])
+def test_launch_warns_of_other_bits(
+    torch_of_the_run: str | None, run: Path, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """A run that goes on with another torch or number of threads keeps no promise of the same bits."""
+    shutil.copytree(run, tmp_path / "run")
+    manifest = tmp_path / "run" / "last" / "checkpoint.json"
+    values = json.loads(manifest.read_text())
+    if torch_of_the_run:
+        values["made_with"]["torch"] = torch_of_the_run
+        manifest.write_text(json.dumps(values))
+    assert launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
+    assert ("Warning: begun with torch torch 1.0, 96 threads" in said(display)) == bool(torch_of_the_run)
+
+
+def test_memory_that_runs_out_is_explained(
+    sky: Any, tmp_path: Path, tiny_options: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the command line: exit code 1 and no traceback; any other RuntimeError is a bug and stays one."""
+    for error, explained in ((torch.OutOfMemoryError("CUDA out of memory"), True), (RuntimeError("a bug"), False)):
+        monkeypatch.setattr(launch_module, "Trainer", raiser(error))
+        result = call("train", sky.store, *tiny_options(), "--run", tmp_path / "run")
+        assert result.exit_code == 1
+        assert ("memory on the GPU, got CUDA out of memory" in result.output) == explained
+        assert isinstance(result.exception, SystemExit) == explained
+
+
+def raiser(error: Exception) -> Any:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
