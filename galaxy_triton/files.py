@@ -4,7 +4,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -51,18 +51,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists():
         raise DataFault(expected("a new folder", "one that exists", target, "choose another name or remove it"))
-    temporary = partial(target)
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    with _filled_beside(target, make_way=lambda target: None) as temporary:
         yield temporary
-        for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
-            _sync(file)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -74,34 +64,58 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     Raises:
         DataFault: the disk is full, or the folder cannot be written.
     """
-    old = target.with_name(target.name + REPLACED)
-    temporary = partial(target)
     restore(target)
+    with _filled_beside(target, make_way=_move_aside) as temporary:
+        yield temporary
+    shutil.rmtree(_old(target), ignore_errors=True)
+
+
+@contextmanager
+def _filled_beside(target: Path, make_way: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield an empty sibling to fill; then make way at `target` and put the sibling there."""
+    temporary = partial(target)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
         for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
             _sync(file)
-        if target.exists():
-            os.replace(target, old)
+        make_way(target)
         os.replace(temporary, target)
-        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _move_aside(target: Path) -> None:
+    if target.exists():
+        os.replace(target, _old(target))
+
+
+def append(file: Path, text: str) -> None:
+    """Add text to the end of a file, which need not exist.
+
+    Raises:
+        DataFault: the disk is full, or the file cannot be written.
+    """
+    try:
+        with file.open("a", encoding="utf-8") as handle:
+            handle.write(text)
+    except OSError as error:
+        do = "free some space or choose another place; what was saved before is whole"
+        raise DataFault(expected("to write to it", reason(error), file, do)) from error
+
+
 def surviving(target: Path) -> Path:
     """Where `target` is whole: at its place, or, if its replacement was cut short, under the name of its old self."""
-    old = target.with_name(target.name + REPLACED)
+    old = _old(target)
     return old if old.exists() and not target.exists() else target
 
 
 def restore(target: Path) -> None:
     """Put right what a killed `replaced_folder` left."""
-    old = target.with_name(target.name + REPLACED)
+    old = _old(target)
     if surviving(target) == old:
         os.replace(old, target)
     shutil.rmtree(old, ignore_errors=True)
@@ -146,6 +160,10 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
 def reason(error: Exception) -> str:
     """An exception in a few words, for a message of ours."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(target.name + REPLACED)
 
 
 def _sync(file: Path) -> None:
