@@ -6,14 +6,13 @@ are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True).
 
 import io
 import json
-import pickle
+import reprlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from galaxy_triton import files
@@ -36,6 +35,13 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     best_rmse: float = float("inf")
+
+    def __post_init__(self) -> None:
+        counts, sums = (self.epoch, self.step), (self.loss_sum, self.best_rmse)
+        if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError(f"epoch and step {counts}")
+        if not all(type(value) is float and value >= 0 for value in sums):
+            raise ValueError(f"sum of losses and best RMSE {sums}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        DataFault: none there, another format version, or a file that is broken or holds more than tensors and numbers.
+        DataFault: none there, another format version or other columns, a file that is broken or holds more than tensors
+            and numbers, or weights that are not finite.
     """
     folder = files.surviving(folder)
     config, store_hash, progress, made_with = _manifest(folder)
@@ -112,10 +119,12 @@ def _state_bytes(state: dict[str, Any]) -> bytes:
 def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str]]:
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text())
+        manifest = files.read_json(file)
         if manifest["version"] != VERSION:
-            do = "use the release of galaxy-triton that wrote it"
-            raise DataFault(expected(f"a checkpoint of format version {VERSION}", manifest["version"], file, do))
+            got, do = reprlib.repr(manifest["version"]), "use the release of galaxy-triton that wrote it"
+            raise DataFault(expected(f"a checkpoint of format version {VERSION}", got, file, do))
+        if manifest["columns"] != list(COLUMNS):
+            raise ValueError(f"answers other than {COLUMNS[0]} to {COLUMNS[-1]}")
         config, progress = from_dict(dict(manifest["config"]), file), Progress(**manifest["progress"])
         return config, str(manifest["store"]), progress, dict(manifest["made_with"])
     except (OSError, ValueError, KeyError, TypeError, UsageFault) as error:
@@ -124,19 +133,29 @@ def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str]]:
 
 def _weights(file: Path) -> Weights:
     try:
-        return safetensors.torch.load_file(file)
-    except (OSError, SafetensorError) as error:
+        files.require_regular(file)
+        weights = safetensors.torch.load_file(file)
+        bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        if bad:
+            raise ValueError(f"{reprlib.repr(bad[0])} that is not finite")
+    # safetensors and torch raise nearly anything on a header that they did not write
+    except Exception as error:
         raise _broken(file, error) from error
+    return weights
 
 
 def _state(file: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        files.require_regular(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"a {type(state).__name__}")
+    # so does torch's unpickler
+    except Exception as error:
         raise _broken(file, error) from error
     return state
 
 
 def _broken(file: Path, error: Exception) -> DataFault:
-    got = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataFault(expected("a whole checkpoint", got, file, "use another checkpoint of the run"))
+    lines = files.reason(error).splitlines()
+    return DataFault(expected("a whole checkpoint", lines[0], file, "use another checkpoint of the run"))

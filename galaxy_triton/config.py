@@ -174,4 +174,14 @@ BEST = Config(
     run=Run(epochs=48, batch_size=64),
 )
 
-RECIPES: dict[str, Config] = {"seed": SEED, "best": BEST}
+# Minutes on two cores, for the simulated sky of a first run.
+DEMO = Config(
+    recipe="demo",
+    preprocess=Preprocess(crop=256, size=64),
+    augmentation=Augmentation(size=52, zoom=1.2, shift=0.05, crop="centre", brightness=0.1, contrast=0.1, hue=0.02),
+    network=Network(widths=(16, 32, 64, 96), convs=1, hidden=0, dropout=0.0),
+    optimiser=Optimiser(lr=4e-3, weight_decay=0.02, warmup=0.2),
+    run=Run(epochs=20, batch_size=64, validation=0.15),
+)
+
+RECIPES: dict[str, Config] = {"demo": DEMO, "seed": SEED, "best": BEST}

@@ -1,6 +1,7 @@
 """From a store to pixels that lie on the device, its split, and the order of an epoch."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.ids import rows_of
 from galaxy_triton.kernels.philox import draw_bits
 from galaxy_triton.store import Store, verified_pixels
+from galaxy_triton.table import read_answers
 
 
 class Galaxies(NamedTuple):
@@ -43,6 +46,22 @@ def load(store: Store, device: torch.device, progress: Callable[[int], None]) ->
         progress(start + len(rows))
     ids = torch.from_numpy(np.array(store.ids)).to(device)
     return Galaxies(pixels, ids, torch.from_numpy(np.array(store.labels)).to(device))
+
+
+def names_of(store: Store) -> NDArray[np.str_]:
+    """What a user calls each galaxy: its id, or its file's stem where that is no integer."""
+    return store.ids.astype(np.str_) if store.names is None else store.names
+
+
+def answers_by_row(table: Path, store: Store) -> NDArray[np.float32]:
+    """A table's answers in the order of the store's rows, nan where it has none: float32 [N, 37].
+
+    Raises:
+        DataFault: what `read_answers` raises.
+    """
+    ids, answers = read_answers(table)
+    rows = rows_of(ids, store.ids)
+    return np.where(rows[:, None] < 0, np.float32("nan"), answers[rows])
 
 
 def split_by_ids(store: Store, held_out: NDArray[np.int64]) -> Split:

@@ -1,25 +1,55 @@
-"""What a user sees of a long command: a live bar on a terminal, plain lines elsewhere."""
+"""What a user sees of a command: results, notes on the way, warnings, and progress: a live bar on a terminal, a line
+now and then elsewhere."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+
+Update = Callable[[int, int], None]
+
 
 class Display:
-    """Prints lines, and shows progress on a terminal."""
+    """Prints lines, and shows progress.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Results go to standard output; `quiet` leaves only them and the warnings. Warnings go to standard error.
+    """
+
+    def __init__(self, console: Console | None = None, *, errors: Console | None = None, quiet: bool = False) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
+        self.errors = errors or console or Console(highlight=False, soft_wrap=True, stderr=True)
+        self.quiet = quiet
 
     def say(self, line: str = "") -> None:
-        """One line of text, markup left as it is."""
+        """A line of the result, markup left as it is."""
         self.console.print(line, markup=False)
 
+    def note(self, line: str = "") -> None:
+        """A line about what is being done."""
+        if not self.quiet:
+            self.say(line)
+
+    def warn(self, line: str) -> None:
+        """A line that must not be missed."""
+        self.errors.print(f"Warning: {line}", markup=False)
+
     @contextmanager
-    def progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-        """A function to call with (done, total); the rate and the time left are shown while the block runs."""
+    def progress(self, what: str, unit: str) -> Iterator[Update]:
+        """A function to call with (done, total); the rate is shown while the block runs."""
+        if self.quiet:
+            yield lambda done, total: None
+        elif self.console.is_terminal:
+            with self._bar(what, unit) as update:
+                yield update
+        else:
+            yield _Lines(what, unit, self.say).update
+
+    @contextmanager
+    def _bar(self, what: str, unit: str) -> Iterator[Update]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -27,7 +57,7 @@ class Display:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+        with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=None, rate="")
 
             def update(done: int, total: int) -> None:
@@ -35,3 +65,21 @@ class Display:
                 bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
             yield update
+
+
+class _Lines:
+    """Progress as lines, none for what is soon done."""
+
+    def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
+        self.what, self.unit, self.say = what, unit, say
+        self.began = self.said = time.monotonic()
+        self.before: int | None = None  # what a resumed task had done, not counted in the rate
+
+    def update(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.before is None:
+            self.before = done
+        if now - self.said >= LINE_EVERY:
+            self.said = now
+            rate = (done - self.before) / (now - self.began)
+            self.say(f"{self.what} {done:,}/{total:,}  {rate:,.0f} {self.unit}/s")

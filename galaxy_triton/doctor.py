@@ -16,6 +16,7 @@ from galaxy_triton.kernels.availability import compiler, compiler_reason
 from galaxy_triton.machine import BODIES, body_unavailable, choose, free_memory
 
 PACKAGES = ("torch", "triton", "torchvision", "numpy", "pandas", "pillow", "click", "rich", "matplotlib", "safetensors")
+EXTRAS = {"torchvision": "'galaxy-triton[models]'"}  # needed for a part only -> what brings it
 TOLERANCE = 2e-4  # fp32 views on a GPU against the torch path
 LOSS_TOLERANCE = 1e-5
 
@@ -37,8 +38,9 @@ def _packages() -> Iterator[tuple[str, bool]]:
         try:
             yield f"{name:<12} {version(name)}", False
         except PackageNotFoundError:
-            optional = name == "triton" and sys.platform != "linux"
-            yield f"{name:<12} missing{'' if optional else ': pip install ' + name}", not optional
+            unavailable = name == "triton" and sys.platform != "linux"
+            do = "" if unavailable else f": pip install {EXTRAS.get(name, name)}"
+            yield f"{name:<12} missing{do}", not (unavailable or name in EXTRAS)
 
 
 def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:

@@ -62,15 +62,15 @@ class Evaluation:
     difference: tuple[float, float, float] | None
 
 
-def evaluate(run: Path, store_path: Path, asked: Asked, display: Display) -> Evaluation:
-    """Score a run on labelled galaxies of a store.
+def evaluate(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
+    """Score a run on labelled galaxies of a store; None: of the one it was trained on.
 
     Raises:
         DataFault: no run or store there, a store packed otherwise, or galaxies without labels.
         UsageFault: no such device here.
     """
     answerer = open_run(run, asked.which, asked.device)
-    store = open_store(store_path)
+    store = open_store(store_path or run_folder.read_source(run).store)
     check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
     parts = run_folder.read_split(run)
     ids = parts["validation"] if asked.ids is None else read_ids(asked.ids)

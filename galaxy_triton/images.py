@@ -2,6 +2,7 @@
 
 import functools
 import io
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +19,8 @@ from PIL import Image
 
 from galaxy_triton.config import Preprocess, require
 from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.files import is_hidden, open_zip, read_entry, reason, visible_names
-from galaxy_triton.ids import check_unique, galaxy_id
+from galaxy_triton.files import is_hidden, open_zip, read_entry, read_file, reason, visible_names
+from galaxy_triton.ids import check_name, check_unique, galaxy_id
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "TIFF")
@@ -52,17 +53,23 @@ class ImageSource:
 def open_images(path: Path) -> Iterator[ImageSource]:
     """Open a folder (itself, or its only subfolder where it holds no image) or a zip of JPEG, PNG and TIFF files.
 
+    Nothing of a zip is unpacked to disk. A link in a folder is followed; in a zip it is a file that is no image.
+    While it is open Pillow does not warn: odd metadata is no fault, and what is too large is a bad image.
+
     Raises:
-        DataFault: missing, truncated, no image in it, images in several folders of a zip, or two images of one id.
+        DataFault: missing, truncated, no image in it, images in several folders of a zip, two images of one id, a name
+            that is too long or no UTF-8, or one that leads out of the zip.
     """
-    if path.is_dir():
-        folder = _image_folder(path)
-        names = [file.name for file in folder.iterdir() if not is_hidden(file.name)]
-        yield ImageSource(path, _entries(names, path), functools.partial(_read_file, folder))
-    else:
-        with open_zip(path) as archive:
-            read = functools.partial(_read_zipped, archive, Lock())
-            yield ImageSource(path, _entries(visible_names(archive), path), read)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        if path.is_dir():
+            folder = _image_folder(path)
+            names = [file.name for file in folder.iterdir() if not is_hidden(file.name)]
+            yield ImageSource(path, _entries(names, path), functools.partial(_read_file, folder))
+        else:
+            with open_zip(path) as archive:
+                read = functools.partial(_read_zipped, archive, Lock())
+                yield ImageSource(path, _entries(visible_names(archive), path), read)
 
 
 def measure_frame(source: ImageSource) -> int:
@@ -162,6 +169,9 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
             yield image
     except DataFault:
         raise
+    # Pillow's own bound, above ours: it refuses before there is an image to ask
+    except Image.DecompressionBombError as error:
+        raise _bad("at most 64 million pixels", "far more", name) from error
     # Pillow's decoders raise nearly anything on broken bytes
     except Exception as error:
         raise _bad("a whole JPEG, PNG or TIFF image", f"{len(data)} bytes that do not decode", name) from error
@@ -200,6 +210,8 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
         got = f"{folders[0]} and {folders[1]}"
         raise DataFault(expected("images in one folder", got, path, "unpack it and give one of the folders"))
     stems = [PurePosixPath(name).stem for name in images]
+    for stem in stems:
+        check_name(stem, path)
     ids = [galaxy_id(stem) for stem in stems]
     check_unique(ids, images, path)
     return tuple(sorted(map(Entry, ids, stems, images)))
@@ -214,7 +226,7 @@ def _image_folder(path: Path) -> Path:
 
 def _read_file(folder: Path, entry: Entry) -> bytes:
     try:
-        return (folder / entry.name).read_bytes()
+        return read_file(folder / entry.name)
     except OSError as error:
         raise _bad("a readable file", reason(error), entry.name) from error
 

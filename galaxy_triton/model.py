@@ -1,10 +1,12 @@
 """Networks by name: the body, up to the features that the head turns into answers."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 from torch import Tensor, nn
 
 from galaxy_triton.config import Network
+from galaxy_triton.errors import UsageFault, expected
 
 
 class GalaxyVGG(nn.Module):
@@ -27,7 +29,11 @@ class GalaxyVGG(nn.Module):
 
 
 def build(network: Network) -> tuple[nn.Module, int]:
-    """The named body, weights from torch's generator, and the length of its features."""
+    """The named body, weights from torch's generator, and the length of its features.
+
+    Raises:
+        UsageFault: the body is torchvision's, and that is not installed.
+    """
     return MODELS[network.name](network)
 
 
@@ -53,9 +59,7 @@ def _galaxy_vgg(network: Network) -> tuple[nn.Module, int]:
 
 def _torchvision_vgg(name: str) -> Callable[[Network], tuple[nn.Module, int]]:
     def make(network: Network) -> tuple[nn.Module, int]:
-        from torchvision import models
-
-        body = getattr(models, name)(weights=None, dropout=network.dropout)
+        body = getattr(_torchvision_models(network), name)(weights=None, dropout=network.dropout)
         features = body.classifier[-1].in_features
         body.classifier[-1] = nn.Identity()
         return body, features
@@ -64,12 +68,21 @@ def _torchvision_vgg(name: str) -> Callable[[Network], tuple[nn.Module, int]]:
 
 
 def _resnet50(network: Network) -> tuple[nn.Module, int]:
-    from torchvision import models
-
-    body = models.resnet50(weights=None)
+    body = _torchvision_models(network).resnet50(weights=None)
     features = body.fc.in_features
     body.fc = nn.Dropout(network.dropout)
     return body, features
+
+
+def _torchvision_models(network: Network) -> ModuleType:
+    try:
+        from torchvision import models
+    # RuntimeError: one that was built for another torch
+    except (ImportError, RuntimeError) as error:
+        do = "pip install 'galaxy-triton[models]'"
+        raise UsageFault(expected(f"torchvision for --model {network.name}", "none that works", error, do)) from error
+    found: ModuleType = models
+    return found
 
 
 # torchvision's VGG with batch norm: without it, training from scratch does not start at these learning rates.

@@ -12,25 +12,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxy_triton.arrays import IDS, LABELS, NAMES, PIXELS, pixels_header
 from galaxy_triton.config import Preprocess
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import whole_folder
 from galaxy_triton.ids import is_integer, rows_of
 from galaxy_triton.images import Entry, ImageSource, decoded, measure_frame, open_images
 from galaxy_triton.questions import COLUMNS
-from galaxy_triton.store import (
-    IDS,
-    LABELS,
-    MANIFEST,
-    NAMES,
-    PIXELS,
-    VERSION,
-    Progress,
-    block_rows,
-    folder_bytes,
-    manifest_text,
-    pixels_header,
-)
+from galaxy_triton.store import MANIFEST, VERSION, Progress, block_rows, folder_bytes, manifest_text
 from galaxy_triton.table import read_answers
 
 FILTER = "Pillow BILINEAR, antialiased, no draft"  # what `decode` does, for readers of store.json

@@ -65,6 +65,31 @@ def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) 
     return Predicted(rows, tuple(map(str, faults)))
 
 
+def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> None:
+    """Say what `predict` would do, and write nothing.
+
+    Raises:
+        DataFault: no run or images there, or a store packed otherwise.
+        UsageFault: no such device here.
+    """
+    answerer = open_run(run, asked.which, asked.device)
+    for line in answerer.machine.lines():
+        display.note(line)
+    where = "in place of the file there" if out.exists() else "a new file"
+    display.say(f"Would ask {run / asked.which} about {_count(answerer, source)} images, {asked.views} views each")
+    display.say(f"Would write {out}, {where}")
+    display.say("Nothing was written")
+
+
+def _count(answerer: Answerer, source: Path) -> int:
+    if (source / MANIFEST).is_file():
+        store = open_store(source)
+        check_preprocess(answerer.config.preprocess, store.preprocess, source)
+        return len(store.ids)
+    with open_images(source) as images:
+        return len(images.entries)
+
+
 def _answered(
     answerer: Answerer, chunks: Iterator[Chunk], asked: Asked, show: Callable[[int, int], None]
 ) -> Iterator[tuple[list[str], Answers]]:

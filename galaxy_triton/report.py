@@ -1,29 +1,267 @@
-"""Pictures of a run, from what its folder holds."""
+"""The report of a run: its score, and figures of what it learned, as PNGs and as one page that needs nothing else."""
 
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from galaxy_triton import files, run_folder
+from galaxy_triton import figures, files, run_folder
+from galaxy_triton.answer import Answerer, Answers, open_run
+from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load, names_of
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.evaluate import Score
+from galaxy_triton.figures import Example, Picture
+from galaxy_triton.findings import Findings, find
+from galaxy_triton.ids import rows_of
+from galaxy_triton.page import Content, page_of
+from galaxy_triton.store import Store, open_store
+from galaxy_triton.views import fixed_affines
 
-CURVES = "curves.png"
+PAGE, PLOTS = "report.html", "plots"
+AUGMENTED, EPOCHS_SHOWN = 6, 4  # galaxies and epochs of the augmentation's figure
 
 
-def draw_curves(folder: Path) -> Path:
-    """Write curves.png: the RMSE of training and of the galaxies held out, epoch by epoch; its path is returned.
+@dataclass(frozen=True)
+class Asked:
+    """What a report is asked for.
+
+    store: the store the run was trained on; None: where it lay then. which: the checkpoint, "last" or "best".
+    views: fixed views averaged.
+    """
+
+    store: Path | None = None
+    which: str = run_folder.LAST
+    views: int = 16
+    device: str = "auto"
+    batch_size: int = 256
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run with everything loaded that its report draws on. Rows are those of its store.
+
+    names: of each galaxy, as a user calls it. truth: the true probabilities of a simulated sky, float32 [N, 37].
+    chosen_on: whether the galaxies held out chose the checkpoint.
+    """
+
+    folder: Path
+    answerer: Answerer
+    galaxies: Galaxies  # on the answerer's device
+    split: Split
+    names: Sequence[str] | NDArray[np.str_]
+    truth: Answers | None = None
+    chosen_on: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was drawn and scored.
+
+    score: of the galaxies held out; None when none were. mean_answer: RMSE of the training galaxies' mean answer on
+    them; nan when none were. noise_floor: RMSE of the true probabilities on them, of simulated skies only.
+    """
+
+    page: Path
+    score: Score | None
+    mean_answer: float
+    noise_floor: float | None
+
+
+def write_report(run: Path, asked: Asked, display: Display) -> Report:
+    """Draw the report of a run from its folder and the store it was trained on.
 
     Raises:
-        DataFault: the folder cannot be written.
+        DataFault: no run, checkpoint or store there, another store than the run's, or a damaged file of the run.
+        UsageFault: no such device here.
     """
-    metrics = pd.read_csv(folder / run_folder.METRICS)
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel="RMSE")
-    axes.plot(metrics["epoch"], metrics["train_loss"].pow(0.5), label="training (augmented views)", color="0.6")
-    axes.plot(metrics["epoch"], metrics["validation_rmse"], label="held out", color="tab:blue")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    target = folder / CURVES
-    with files.whole_file(target) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    return target
+    answerer = open_run(run, asked.which, asked.device)
+    source = run_folder.read_source(run)
+    store = open_store(asked.store or source.store)
+    if store.hash != source.hash:
+        want, got = f"the store of this run (hash {source.hash[:12]})", f"another (hash {store.hash[:12]})"
+        raise DataFault(expected(want, got, store.path, "name the store that the run was trained on"))
+    split = _split(run, store)
+    with display.progress("reading", "images") as show:
+        galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)))
+    truth = None if source.truth is None else answers_by_row(source.truth, store)
+    subject = Subject(run, answerer, galaxies, split, names_of(store), truth, chosen_on=asked.which == run_folder.BEST)
+    return report_of(subject, asked.views, asked.batch_size, display)
+
+
+def report_of(subject: Subject, views: int, batch_size: int, display: Display) -> Report:
+    """Score the galaxies held out and draw report.html and plots/ in the run's folder, in place of earlier ones.
+
+    Raises:
+        DataFault: metrics.csv or log.txt is missing or damaged, the truth does not cover the galaxies held out, or the
+            folder cannot be written.
+    """
+    metrics = read_metrics(subject.folder / run_folder.METRICS)
+    findings = _find(subject, views, batch_size, display) if len(subject.split.validation) else None
+    with figures.style():
+        pictures = _draw(subject, metrics, findings)
+    page = page_of(_content(subject, metrics, findings, pictures))
+    with files.replaced_folder(subject.folder / PLOTS) as folder:
+        for name, picture in pictures.items():
+            (folder / f"{name}.png").write_bytes(picture.png)
+    with files.whole_file(subject.folder / PAGE) as temporary:
+        # A file name may hold what UTF-8 cannot.
+        temporary.write_bytes(page.encode("utf-8", errors="replace"))
+    if findings is None:
+        return Report(subject.folder / PAGE, None, math.nan, None)
+    return Report(subject.folder / PAGE, findings.score, findings.mean_answer.rmse, findings.noise_floor)
+
+
+def read_metrics(file: Path) -> pd.DataFrame:
+    """metrics.csv: a column for each field of EpochRow, a row for each epoch from the first.
+
+    Raises:
+        DataFault: missing, empty, cut short, or not as written.
+    """
+    do = "train for an epoch at least, or use a whole run"
+    try:
+        content = files.read_file(file)
+        metrics = pd.read_csv(io.BytesIO(content), dtype=np.float64)
+    except (OSError, ValueError) as error:
+        raise DataFault(expected("the run's metrics.csv", files.reason(error).strip(), file, do)) from error
+    if (fault := _metrics_fault(metrics)) is not None or not content.endswith(b"\n"):
+        raise DataFault(expected("the run's metrics.csv", fault or "one that is cut short", file, do))
+    return metrics
+
+
+def _split(run: Path, store: Store) -> Split:
+    parts = run_folder.read_split(run)
+    split = Split(*(np.sort(rows_of(store.ids, parts[part])) for part in ("train", "validation")))
+    if not len(split.train) or not np.isin(np.concatenate(split), labelled_rows(store)).all():
+        got, do = "others, or none trained on", "use a whole run"
+        raise DataFault(expected("labelled galaxies of the store", got, run / run_folder.SPLIT, do))
+    return split
+
+
+def _metrics_fault(metrics: pd.DataFrame) -> str | None:
+    names = [field.name for field in fields(run_folder.EpochRow)]
+    if list(metrics.columns) != names:
+        return f"one with the columns {', '.join(map(str, metrics.columns))}"
+    if len(metrics) == 0 or list(metrics["epoch"]) != list(range(1, len(metrics) + 1)):
+        return f"one whose {len(metrics)} rows are not the epochs from the first"
+    # Only what was held out may be unknown.
+    known = metrics.drop(columns=["validation_loss", "validation_rmse"]).to_numpy()
+    return None if (np.isfinite(known) & (known >= 0)).all() else "one with values that no epoch has"
+
+
+def _find(subject: Subject, views: int, batch_size: int, display: Display) -> Findings:
+    count = len(subject.split.validation)
+    if subject.truth is not None and np.isnan(subject.truth[subject.split.validation]).any():
+        want, where = "true probabilities of every galaxy held out", subject.folder / run_folder.SOURCE
+        raise DataFault(expected(want, "none for some", where, "name the table of this sky there"))
+    with display.progress("answering", "images") as show:
+        return find(
+            subject.answerer,
+            subject.galaxies,
+            subject.split,
+            subject.truth,
+            views=views,
+            batch_size=batch_size,
+            progress=lambda done: show(done, count),
+        )
+
+
+def _draw(subject: Subject, metrics: pd.DataFrame, findings: Findings | None) -> dict[str, Picture]:
+    """The figures by the names of their files."""
+    references = {} if findings is None else {"mean answer": findings.mean_answer.rmse}
+    if findings is not None and findings.noise_floor is not None:
+        references["noise floor"] = findings.noise_floor
+    pictures = {"curves": figures.curves(metrics, references)}
+    pictures["augmentation"] = figures.augmentation(_augmented(subject, len(metrics)))
+    if findings is not None:
+        pictures["questions"] = figures.questions(findings.score, findings.mean_answer)
+        pictures["classes"] = figures.classes(findings.predicted.mean(axis=0), findings.people.mean(axis=0))
+        pictures["reliability"] = figures.reliability(findings.bins())
+        pictures |= {name: figures.examples(chosen) for name, chosen in _examples(subject, findings).items() if chosen}
+    return pictures
+
+
+def _examples(subject: Subject, findings: Findings) -> dict[str, list[Example]]:
+    return {kind: _chosen(subject, findings, places) for kind, places in findings.examples().items()}
+
+
+def _chosen(subject: Subject, findings: Findings, places: NDArray[np.int64]) -> list[Example]:
+    rows = findings.rows[places]
+    views = _image(_stored(subject, torch.from_numpy(rows).to(subject.galaxies.ids.device)))
+    names = [str(subject.names[row]) for row in rows]
+    answers = (findings.predicted[places], findings.people[places])
+    return [Example(*each) for each in zip(names, views, *answers, strict=True)]
+
+
+def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
+    """Galaxies trained on, from the first to the last: as stored, then the views of the run's first epochs."""
+    train, maker = subject.split.train, subject.answerer.maker
+    places = np.linspace(0, len(train) - 1, min(AUGMENTED, len(train))).round().astype(np.int64)
+    rows = torch.from_numpy(train[places]).to(subject.galaxies.ids.device)
+    seed = torch.tensor(subject.answerer.config.run.seed, device=rows.device)
+    columns = [_stored(subject, rows)]
+    for epoch in range(min(EPOCHS_SHOWN, epochs)):
+        drawn, buffer = torch.tensor(epoch, device=rows.device), maker.empty(len(rows), rows.device)
+        columns.append(maker.random(subject.galaxies, rows, seed, drawn, buffer))
+    return _image(torch.stack(columns, dim=1))
+
+
+def _stored(subject: Subject, rows: Tensor) -> Tensor:
+    """The centres of stored images, as large as a view: [n, 3, S, S]."""
+    maker = subject.answerer.maker
+    centred = fixed_affines(1, subject.galaxies.pixels.shape[1], maker.augmentation.size, rows.device)[0]
+    return maker.fixed(subject.galaxies, rows, centred, maker.empty(len(rows), rows.device))
+
+
+def _image(views: Tensor) -> NDArray[np.float32]:
+    """[..., 3, S, S] -> [..., S, S, 3]"""
+    image: NDArray[np.float32] = views.movedim(-3, -1).float().cpu().numpy()
+    return image
+
+
+def _content(
+    subject: Subject, metrics: pd.DataFrame, findings: Findings | None, pictures: dict[str, Picture]
+) -> Content:
+    ran_on = _read_log(subject.folder / run_folder.LOG)
+    facts = _facts(subject, metrics, ran_on)
+    return Content(subject.folder.resolve().name, findings, subject.chosen_on, facts, ran_on, pictures)
+
+
+def _facts(subject: Subject, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dict[str, str]:
+    config, split = subject.answerer.config, subject.split
+    parameters = sum(weights.numel() for weights in subject.answerer.network.parameters())
+    return {
+        "Recipe": config.recipe,
+        "Network": f"{config.network.name}, {parameters:,} parameters",
+        "Galaxies": f"{len(split.train):,} trained on, {len(split.validation):,} held out",
+        "Epochs": f"{len(metrics)} of {config.run.epochs}",
+        "Time": _duration(metrics["seconds"].sum()),
+        "Device": " ".join(ran_on[name].split()[0] for name in ("device", "precision")),
+        "Made with": f"{ran_on['release'].split(',')[0]}, torch {ran_on['torch'].split(',')[0]}",
+    }
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _read_log(file: Path) -> dict[str, str]:
+    """What the last start of the run ran on: the texts of log.txt by their names, which fill ten columns."""
+    do = "use a whole run"
+    try:
+        lines = files.read_file(file).decode(errors="replace").splitlines()
+    except OSError as error:
+        raise DataFault(expected("the run's log.txt", files.reason(error), file, do)) from error
+    ran_on = {line[:10].strip(): line[11:].strip() for line in lines if line[11:].strip()}
+    if missing := {"release", "torch", "device", "precision"} - set(ran_on):
+        raise DataFault(expected("the run's log.txt", f"one without {', '.join(sorted(missing))}", file, do))
+    return ran_on

@@ -1,6 +1,9 @@
-"""The folder of a run: what it was asked, what it ran on, which galaxies it held out, and a row of figures an epoch."""
+"""The folder of a run: what it was asked, where its galaxies came from, which it held out, what it ran on, and a row of
+figures an epoch."""
 
 import csv
+import json
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -18,6 +21,21 @@ from galaxy_triton.store import Store
 from galaxy_triton.surroundings import surroundings
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
+SOURCE = "source.json"
+BEFORE_CONFIG = (SPLIT, SOURCE, LOG)  # written first: a folder without config.toml is no run yet
+SOURCE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run's galaxies came from. Paths are absolute.
+
+    truth: the table of true probabilities of a simulated sky, whose RMSE no network can beat; None for real galaxies.
+    """
+
+    store: Path
+    hash: str
+    truth: Path | None
 
 
 @dataclass(frozen=True)
@@ -36,27 +54,35 @@ class EpochRow:
 
 
 def check_new(folder: Path) -> None:
-    """Raise unless a run may begin here.
+    """Raise unless a run may begin here: the folder is absent, empty, or holds only what a start left that was killed.
 
     Raises:
-        UsageFault: the folder is not empty, or a file.
+        UsageFault: the folder holds something else, or is a file.
     """
     if folder.is_file():
         raise UsageFault(expected("an empty folder for a new run", "a file", folder, "choose another --run"))
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not {file.name for file in folder.iterdir()} <= _leftovers():
         do = "add --resume to continue it, or choose another --run"
         raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
 
 
-def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split) -> None:
+def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split, truth: Path | None) -> None:
     """Lay out a new run in a folder that `check_new` has passed.
 
     Raises:
         DataFault: it cannot be written.
     """
-    _write(folder / CONFIG, to_toml(config, machine.chosen()))
+    for name in _leftovers():
+        (folder / name).unlink(missing_ok=True)
     _write(folder / SPLIT, _split_csv(store, split))
+    _write_source(folder / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
     log(folder, machine, store)
+    # Last: who finds it finds a whole start.
+    _write(folder / CONFIG, to_toml(config, machine.chosen()))
+
+
+def _leftovers() -> set[str]:
+    return {*BEFORE_CONFIG, *(files.partial(Path(name)).name for name in (*BEFORE_CONFIG, CONFIG))}
 
 
 def read_config(folder: Path) -> Config:
@@ -91,18 +117,50 @@ def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
     return {part: np.array(ids, np.int64) for part, ids in parts.items()}
 
 
+def read_source(folder: Path) -> Source:
+    """Where an earlier run's galaxies came from.
+
+    Raises:
+        DataFault: source.json is missing or not as written.
+    """
+    file = folder / SOURCE
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values["version"] != SOURCE_VERSION:
+            raise ValueError(f"format version {values['version']}")
+        truth = values["truth"]
+        return Source(Path(values["store"]), str(values["hash"]), None if truth is None else Path(truth))
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        message = expected("the run's source.json", files.reason(error), file, "name the store on the command line")
+        raise DataFault(message) from error
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has come to its first checkpoint."""
+    return files.surviving(folder / LAST).exists()
+
+
+def tidy(folder: Path) -> None:
+    """Put right and remove what a killed process left in a run's folder."""
+    for file in folder.glob(f"*{files.REPLACED}"):
+        files.restore(file.with_name(file.name.removesuffix(files.REPLACED)))
+    for file in folder.glob(f"*{files.PARTIAL}"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
 def log(folder: Path, machine: Machine, store: Store) -> None:
     """Append what this start of the run ran on."""
     lines = [f"{name:<10} {value}" for name, value in surroundings().items()]
     lines += [f"{'store':<10} {store.path} {store.hash}", *machine.lines(), ""]
-    with (folder / LOG).open("a") as handle:
-        handle.write("\n".join(lines) + "\n")
+    files.append(folder / LOG, "\n".join(lines) + "\n")
 
 
 def cut_metrics(folder: Path, epochs: int) -> None:
     """Drop the rows of epochs that the checkpoint does not have."""
     file = folder / METRICS
-    if file.is_file():
+    if epochs == 0:
+        file.unlink(missing_ok=True)
+    elif file.is_file():
         _write(file, "".join(file.read_text().splitlines(keepends=True)[: epochs + 1]))
 
 
@@ -111,14 +169,19 @@ def add_metrics(folder: Path, row: EpochRow) -> None:
     file = folder / METRICS
     header = "" if file.is_file() else ",".join(field.name for field in fields(EpochRow)) + "\n"
     values = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in asdict(row).values())
-    with file.open("a") as handle:
-        handle.write(header + ",".join(values) + "\n")
+    files.append(file, header + ",".join(values) + "\n")
 
 
 def _split_csv(store: Store, split: Split) -> str:
     parts = (("train", split.train), ("validation", split.validation))
     rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
     return f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows)
+
+
+def _write_source(file: Path, source: Source) -> None:
+    truth = None if source.truth is None else str(source.truth)
+    values = {"version": SOURCE_VERSION, "store": str(source.store), "hash": source.hash, "truth": truth}
+    _write(file, json.dumps(values, indent=1) + "\n")
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from galaxy_triton.config import RECIPES, SEED, Config, require, require_choice
 from galaxy_triton.errors import UsageFault, expected
-from galaxy_triton.files import reason
+from galaxy_triton.files import MAX_JSON, read_file, reason
 
 VERSION = 1  # of config.toml
 CHOSEN = "chosen"  # section of config.toml that is written and never read
@@ -76,7 +76,7 @@ def read_toml(file: Path, base: Config = SEED) -> Config:
         UsageFault: not readable, no TOML, or a field or value that cannot be.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_file(file, MAX_JSON).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageFault(expected("a TOML file", reason(error), file, "name another")) from error
     return from_toml(text, file, base)
@@ -90,7 +90,7 @@ def from_toml(text: str, where: object, base: Config = SEED) -> Config:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageFault(expected("a TOML file", error, where, "mend that line")) from error
     return from_dict(values, where, base)
 

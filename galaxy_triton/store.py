@@ -1,14 +1,15 @@
 """A store: images and labels packed into one directory of plain arrays; opening, checking and showing one.
 
 `store.json` says what the arrays are and carries their SHA-256, so a store that opens has the ids and labels that were
-packed; pixels are checked block by block when they are loaded.
+packed; pixels are checked block by block when they are loaded. The hashes show damage, not intent: whoever makes a
+store can make them match, so types, shapes and values are checked too.
 """
 
 import hashlib
-import io
 import json
+import reprlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from galaxy_triton.arrays import (
+    ARRAYS,
+    HEADER_BYTES,
+    IDS,
+    LABELS,
+    NAMES,
+    PIXELS,
+    broken,
+    check_hash,
+    map_pixels,
+    read_array,
+)
 from galaxy_triton.config import Preprocess, require
-from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.files import partial, reason
-from galaxy_triton.questions import PARENTS, QUESTIONS, SPANS
+from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.files import partial, read_json, reason
+from galaxy_triton.ids import check_name, galaxy_id
+from galaxy_triton.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
 
 VERSION = 1  # of store.json and the arrays
 BLOCK_BYTES = 64 * 2**20  # a block is the whole images that fit
-HEADER_BYTES = 128  # of pixels.npy
-MANIFEST, PIXELS, IDS, LABELS, NAMES = "store.json", "pixels.npy", "ids.npy", "labels.npy", "names.npy"
+MANIFEST = "store.json"
 
 Progress = Callable[[int, int], None]  # (images done, images in all)
 
@@ -62,23 +75,27 @@ class Description:
 
 
 def open_store(path: Path) -> Store:
-    """Open a store after checking its format, the shape of each array, and the hashes of all but the pixels.
+    """Open a store after checking its format, the type, shape and values of each array, and the hashes of all but the
+    pixels.
 
     Raises:
-        DataFault: no store, one of another format version, or a file that is missing, short or not as packed.
+        DataFault: no store, one of another format version, or a file that is missing, short, not as packed, or no such
+            array as `pack` writes.
     """
     manifest = _manifest(path)
-    hashes, preprocess = manifest["hashes"], Preprocess(**manifest["preprocess"])
-    arrays = {name: _array(path / name, hashes[name]) for name in hashes}
+    pixels = map_pixels(path / PIXELS, manifest.images, manifest.preprocess.size)
+    arrays = {name: read_array(path / name, known, manifest.images) for name, known in manifest.hashes.items()}
+    if NAMES in arrays:
+        _check_names(arrays[NAMES], arrays[IDS], path / NAMES)
     return Store(
         path=path,
-        preprocess=preprocess,
-        pixels=_map(path / PIXELS, manifest["images"], preprocess.size),
+        preprocess=manifest.preprocess,
+        pixels=pixels,
         ids=arrays[IDS],
         labels=arrays.get(LABELS),
         names=arrays.get(NAMES),
-        blocks=tuple(manifest["blocks"]),
-        hash=manifest["hash"],
+        blocks=manifest.blocks,
+        hash=manifest.hash,
     )
 
 
@@ -101,7 +118,7 @@ def verified_pixels(
             block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
             handle.readinto(block.data)
             where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
-            _check_hash(hashlib.sha256(block.data).hexdigest(), known, where)
+            check_hash(hashlib.sha256(block.data).hexdigest(), known, where)
             yield start, block
             progress(stop, count)
 
@@ -162,16 +179,6 @@ def block_rows(size: int) -> int:
     return max(1, BLOCK_BYTES // (size * size * 4))
 
 
-def pixels_header(count: int, size: int) -> bytes:
-    """The head of pixels.npy in NumPy's format 1.0 (NEP 1), padded to 128 bytes whatever the count.
-
-    NumPy's own padding depends on its version; ours must be written again when the count is known.
-    """
-    magic = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
-    text = str({"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 4)})
-    return magic + text.ljust(HEADER_BYTES - len(magic) - 1).encode() + b"\n"
-
-
 def manifest_text(values: dict[str, Any]) -> str:
     """store.json: the values and their hash."""
     return json.dumps({**values, "hash": _manifest_hash(values)}, indent=1) + "\n"
@@ -182,20 +189,45 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Manifest:
+    """What of store.json is read; it checks itself."""
+
+    preprocess: Preprocess
+    images: int
+    columns: tuple[str, ...]
+    hashes: dict[str, str]  # of each array but the pixels
+    blocks: tuple[str, ...]  # of the pixels
+    hash: str
+
+    def __post_init__(self) -> None:
+        pixels = (self.images, *asdict(self.preprocess).values())
+        _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
+        _require(self.columns == COLUMNS, f"the columns {COLUMNS[0]} to {COLUMNS[-1]}")
+        _require({IDS} <= set(self.hashes) <= set(ARRAYS), f"a hash of {IDS}, and at most of {LABELS} and {NAMES}")
+        _require(len(self.blocks) == -(-self.images // block_rows(self.preprocess.size)), "a hash for each block")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"one without {what}")
+
+
+def _manifest(path: Path) -> _Manifest:
     file = path / MANIFEST
     try:
-        values = json.loads(file.read_bytes())
-        version, known = values["version"], values["hash"]
+        values = read_json(file)
+        version, known = values["version"], values.pop("hash")
+        if version != VERSION:
+            do = "pack it again, or use the release that wrote it"
+            raise DataFault(expected(f"store format version {VERSION}", f"version {reprlib.repr(version)}", file, do))
+        check_hash(_manifest_hash(values), known, file)
+        parts = Preprocess(**values["preprocess"]), values["images"], tuple(values["columns"])
+        return _Manifest(*parts, dict(values["hashes"]), tuple(values["blocks"]), known)
     except OSError as error:
         raise DataFault(expected("a store", _unopened(path, error), path, "make one with `pack`")) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise _broken("the store.json of a store", "something else", file) from error
-    if version != VERSION:
-        do = "pack it again, or use the release that wrote it"
-        raise DataFault(expected(f"store format version {VERSION}", f"version {version}", file, do))
-    _check_hash(_manifest_hash({key: value for key, value in values.items() if key != "hash"}), known, file)
-    return dict(values)
+    except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
+        raise broken("the store.json of a store", reason(error), file) from error
 
 
 def _unopened(path: Path, error: OSError) -> str:
@@ -207,35 +239,8 @@ def _manifest_hash(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _array(file: Path, known: str) -> NDArray[Any]:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise _broken("an array of the store", reason(error), file) from error
-    _check_hash(hashlib.sha256(data).hexdigest(), known, file)
-    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    return array
-
-
-def _map(file: Path, count: int, size: int) -> NDArray[np.uint8]:
-    want = HEADER_BYTES + count * size * size * 4
-    try:
-        with file.open("rb") as handle:
-            header, got = handle.read(HEADER_BYTES), file.stat().st_size
-    except OSError as error:
-        raise _broken("the pixels of the store", reason(error), file) from error
-    # a map of a short file would end the process by SIGBUS
-    if got != want:
-        raise _broken(f"{want} bytes", f"{got}", file)
-    if header != pixels_header(count, size):
-        raise _broken(f"{count} images of {size} x {size} x 4 bytes", "another header", file)
-    return np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=(count, size, size, 4))
-
-
-def _check_hash(got: str, known: str, where: object) -> None:
-    if got != known:
-        raise _broken(f"the bytes that were packed (SHA-256 {known[:12]})", f"others ({got[:12]})", where)
-
-
-def _broken(want: str, got: str, where: object) -> DataFault:
-    return DataFault(expected(want, got, where, "copy the store again or pack it again"))
+def _check_names(names: NDArray[np.str_], ids: NDArray[np.int64], file: Path) -> None:
+    for name, number in zip(names.tolist(), ids.tolist(), strict=True):
+        check_name(name, file)
+        if galaxy_id(name) != number:
+            raise broken("the names of the store's ids", f"{name!r} for {number}", file)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.files import open_zip, read_entry, reason, visible_names, whole_file
-from galaxy_triton.ids import check_unique, galaxy_id
+from galaxy_triton.files import open_zip, read_entry, read_file, reason, visible_names, whole_file
+from galaxy_triton.ids import check_name, check_unique, galaxy_id
 from galaxy_triton.questions import COLUMNS, ID_COLUMN
 
 NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values are clipped
@@ -100,7 +101,7 @@ def _rows(path: Path) -> Rows:
 def _header(rows: Rows, path: Path) -> list[str]:
     _, header = next(rows, (0, []))
     if not header or header[0].isdigit():
-        got = header[0] if header else "an empty file"
+        got = reprlib.repr(header[0]) if header else "an empty file"
         raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
     return [name.strip() for name in header]
 
@@ -110,7 +111,7 @@ def _content(path: Path) -> bytes:
         with open_zip(path) as archive:
             return read_entry(archive, _table_entry(visible_names(archive), path))
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise DataFault(
             expected("a CSV file, or a zip that holds one", reason(error), path, "mend the path")
@@ -138,14 +139,15 @@ def _places(header: list[str], path: Path) -> dict[str, int]:
 
 
 def _listed(word: str, names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
+    shown = ", ".join(reprlib.repr(name) for name in names[:3])
     return f"{word} {shown}{', …' * (len(names) > 3)}" if names else ""
 
 
 def _name(cell: str, where: str) -> str:
     name = cell.strip()
     if NOT_AN_ID.fullmatch(name):
-        raise DataFault(expected("a whole number or a file's stem as id", repr(cell), where, "mend that id"))
+        raise DataFault(expected("a whole number or a file's stem as id", reprlib.repr(cell), where, "mend that id"))
+    check_name(name, where)
     return name
 
 
@@ -155,7 +157,8 @@ def _fraction(cell: str, column: str, where: str) -> float:
     except ValueError:
         value = float("nan")
     if not -NOISE <= value <= 1 + NOISE:
-        raise DataFault(expected("a fraction from 0 to 1", repr(cell), f"{where}, {column}", "mend that value"))
+        got = reprlib.repr(cell)
+        raise DataFault(expected("a fraction from 0 to 1", got, f"{where}, {column}", "mend that value"))
     return min(max(value, 0.0), 1.0)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +82,7 @@ class Trainer:
                 self.save(run_folder.LAST)
                 return False
             row = self._finish_epoch(epoch, started, trained, waited)
-            display.say(epoch_line(row, self.run.epochs))
+            display.note(epoch_line(row, self.run.epochs))
             if stop.requested:
                 return self.progress.epoch == self.run.epochs
         return True
@@ -185,7 +184,7 @@ class Trainer:
         error = self._validate()
         self.last_rmse = error
         better = error < self.progress.best_rmse
-        self.progress = Progress(epoch + 1, 0, 0.0, min(error, self.progress.best_rmse))
+        self.progress = Progress(epoch + 1, 0, 0.0, min(self.progress.best_rmse, error))
         row = EpochRow(
             epoch=epoch + 1,
             train_loss=train_loss,
@@ -199,9 +198,10 @@ class Trainer:
         )
         # The row first: a resumed run cuts rows that its checkpoint does not have.
         run_folder.add_metrics(self.plan.folder, row)
-        self.save(run_folder.LAST)
+        # The best before the last: a run killed between the two makes this epoch again, and its best with it.
         if better:
             self.save(run_folder.BEST)
+        self.save(run_folder.LAST)
         return row
 
     def _validate(self) -> float:
@@ -246,11 +246,3 @@ def epoch_line(row: EpochRow, epochs: int) -> str:
         f"epoch {row.epoch:>3}/{epochs}  train {train:.4f}{held_out}  lr {row.learning_rate:.1e}  "
         f"{row.images_per_s:,.0f} images/s  {row.seconds:.1f} s"
     )
-
-
-def mean_answer_rmse(plan: Plan) -> float:
-    """What answering the mean of the training labels scores on the held-out galaxies."""
-    answers = plan.galaxies.answers.cpu().numpy()
-    mean = answers[plan.split.train].mean(axis=0, dtype=np.float64)
-    held_out = answers[plan.split.validation]
-    return rmse(np.broadcast_to(mean, held_out.shape), held_out)

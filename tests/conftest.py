@@ -24,10 +24,11 @@ from galaxy_triton.cli import main
 from galaxy_triton.config import SEED, Config
 from galaxy_triton.data import load, split_by_fraction
 from galaxy_triton.display import Display
-from galaxy_triton.launch import Request, launch
+from galaxy_triton.launch import launch
 from galaxy_triton.machine import choose
 from galaxy_triton.pack import pack
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.request import Request
 from galaxy_triton.settings import override
 from galaxy_triton.stop import Stop
 from galaxy_triton.store import open_store

@@ -1,11 +1,10 @@
 """The command line: each command's way to success, the stop by Ctrl-C, and the help."""
 
+import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,19 @@ from galaxy_triton.cli import main
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.table import read_answers
 
-COMMANDS = ("pack", "simulate", "info", "baseline", "train", "evaluate", "predict", "doctor")
+COMMANDS = (
+    "pack",
+    "simulate",
+    "info",
+    "baseline",
+    "train",
+    "report",
+    "evaluate",
+    "predict",
+    "cache",
+    "doctor",
+    "completion",
+)
 
 Succeed = Callable[..., str]
 Options = Callable[..., list[str]]
@@ -48,7 +59,7 @@ def test_pack(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
 def test_pack_leaves_out_bad_images(bad_images: Path, tmp_path: Path, succeed: Succeed) -> None:
     said = succeed("pack", bad_images, "--out", tmp_path / "s", "--skip-bad")
     assert "47 images of 160 px, 0 with labels" in said
-    assert "Left out: Expected a whole JPEG" in said
+    assert "Warning: left out: Expected a whole JPEG" in said
 
 
 def test_info(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
@@ -94,40 +105,6 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     assert "Warning: the run trained on 33 of these" in succeed("evaluate", folder, sky.store, "--ids", sky.labels)
 
 
-def test_train_resumes_a_finished_run(sky: Any, run: Path, tmp_path: Path, succeed: Succeed) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    before = (folder / "last" / "weights.safetensors").read_bytes()
-    succeed("train", sky.store, "--resume", "--run", folder)
-    assert (folder / "last" / "weights.safetensors").read_bytes() == before
-    assert (folder / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
-    assert len((folder / "log.txt").read_text()) > len((run / "log.txt").read_text())
-
-
-def test_train_reads_fields_from_a_file(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
-    """Options go before the file, the file before the recipe."""
-    (tmp_path / "c.toml").write_text("[run]\nepochs = 1\nbatch_size = 40\n[optimiser]\nlr = 0.5\n")
-    options = ("--config", tmp_path / "c.toml", "--lr", 0.25, "--run", tmp_path / "run")
-    succeed("train", sky.store, *tiny_options("run.epochs", "run.batch_size"), *options)
-    text = (tmp_path / "run" / "config.toml").read_text()
-    assert "\nlr = 0.25\n" in text
-    assert "\nbatch_size = 40\n" in text
-    assert "\nhue = 0.05\n" in text  # the seed recipe's
-
-
-def test_train_holds_out_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
-    """Ids beyond the store's labelled ones hold out nothing, a warning counts them; further columns are ignored."""
-    rows = "".join(f"{number},x,0.5\n" for number in [*sky.ids[40:], 17])
-    table = tmp_path / "held_out.csv"
-    table.write_text(f"GalaxyID,what,ever\n{rows}")
-    said = succeed("train", sky.store, *tiny_options(), "--validation", table, "--run", tmp_path / "r")
-    assert "40 to train on, 4 held out" in said
-    assert "Warning: 5 ids of" in said
-    parts = [line.split(",") for line in (tmp_path / "r" / "split.csv").read_text().splitlines()]
-    assert parts[0] == ["GalaxyID", "part"]
-    assert [int(number) for number, part in parts[1:] if part == "validation"] == sky.ids[40:44].tolist()
-
-
 def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:
     sky, store = tmp_path / "sky", tmp_path / "store"
     said = succeed("simulate", sky, "--count", 3, "--volunteers", 5)
@@ -137,44 +114,70 @@ def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:
     assert "3 images of 32 px, 3 with labels" in succeed("pack", sky, "--labels", labels, "--size", 32, "--out", store)
 
 
-def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
-    """Ctrl-C: the run is saved, the message says how to go on, and going on finishes it."""
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "galaxy_triton", "train", str(sky.store), "--run", str(folder)]
-    small = [*tiny_options(), "--set", "run.batch_size=1", "--set", "run.epochs=8"]
-    # Not in a clone's root, where `-m` would find the package without its kernels.
-    running = subprocess.Popen(
-        [*command, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        wait_for(lambda: (folder / "metrics.csv").exists() or running.poll() is not None, seconds=120)
-        running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=120)
-    finally:
-        running.kill()
-    assert running.returncode == 130, said
-    assert "Traceback" not in said
-    assert f"galaxy-triton train {sky.store} --run {folder} --resume" in " ".join(said.split())
-    done = len((folder / "metrics.csv").read_text().splitlines()) - 1
-    assert 1 <= done < 8
-
-    assert "epoch   8/8" in succeed("train", sky.store, "--run", folder, "--resume")
-    assert len((folder / "metrics.csv").read_text().splitlines()) - 1 == 8
-
-
-def wait_for(holds: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 def test_predict_leaves_out_bad_images(run: Path, bad_images: Path, tmp_path: Path, succeed: Succeed) -> None:
     out = tmp_path / "out.csv"
     said = succeed("predict", run, bad_images, "--out", out, "--skip-bad", "--views", 1)
     assert "47 rows in" in said
-    assert "Left out: Expected a whole JPEG" in said
+    assert "Warning: left out: Expected a whole JPEG" in said
     assert out.read_text().splitlines()[0] == ",".join(("GalaxyID", *COLUMNS))
+
+
+def test_predict_dry_run(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """Images and stores are counted, nothing is written, and what cannot be is a fault already."""
+    out = tmp_path / "out.csv"
+    for source in (sky.images, sky.archive, sky.store):
+        said = succeed("predict", run, source, "--out", out, "--dry-run")
+        assert f"Would ask {run / 'last'} about 48 images, 16 views each" in said
+        assert f"Would write {out}, a new file" in said
+    assert not out.exists()
+    out.write_text("precious")
+    assert "in place of the file there" in succeed("predict", run, sky.store, "--out", out, "--dry-run", "--quiet")
+    assert out.read_text() == "precious"
+
+
+def test_report_and_evaluate_know_the_store(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """Asked from anywhere: the run knows where its galaxies lay; both give one score."""
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink(missing_ok=True)
+    assert f"report  {tmp_path / 'run' / 'report.html'}" in succeed("report", tmp_path / "run", "--views", 2)
+    value = re.search(r"^RMSE ([\d.]+)", succeed("evaluate", run, "--views", 2), re.MULTILINE).group(1)
+    assert value in (tmp_path / "run" / "report.html").read_text()
+    assert succeed("evaluate", run, "--views", 2) == succeed("evaluate", run, sky.store, "--views", 2)
+
+
+@pytest.mark.parametrize(("shell", "marks"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "function")])
+def test_completion(shell: str, marks: str, succeed: Succeed) -> None:
+    said = succeed("completion", shell)
+    assert marks in said
+    assert "_GALAXY_TRITON_COMPLETE" in said
+
+
+def test_completion_completes(tmp_path: Path) -> None:
+    """What the shell calls on the Tab key; it must come at once, so without torch."""
+    code = (
+        "from galaxy_triton.cli import main; import sys; sys.argv = ['galaxy-triton']; main(prog_name='galaxy-triton')"
+    )
+    for words, number, answer in (
+        ("galaxy-triton pre", 1, "plain,predict"),
+        ("galaxy-triton train --recipe ", 3, "plain,demo"),
+        ("galaxy-triton train --see", 2, "plain,--seed"),
+    ):
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(number), "_GALAXY_TRITON_COMPLETE": "bash_complete"}
+        command = [sys.executable, "-X", "importtime", "-c", code]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | asked, capture_output=True, text=True, check=False
+        )
+        assert answer in done.stdout.splitlines()
+        assert " torch" not in done.stderr
+
+
+def test_a_missing_package_is_named(sky: Any, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "galaxy_triton.display")
+    result = call("info", sky.store)
+    assert result.exit_code == 1
+    assert "Expected the package rich, got none" in result.output
+    assert isinstance(result.exception, SystemExit)
 
 
 def test_doctor(succeed: Succeed) -> None:
@@ -230,7 +233,7 @@ for arguments in (["--help"], ["train", "--help"], ["--version"]):
         main(arguments)
     except SystemExit as done:
         assert done.code == 0
-heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "rich"} & set(sys.modules)
+heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "rich", "jinja2", "platformdirs"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -2,8 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
+from galaxy_triton import display as display_module
 from galaxy_triton.display import Display
 
 
@@ -16,11 +18,28 @@ def test_say_keeps_every_character() -> None:
     assert Display().console.soft_wrap
 
 
-def test_progress_is_silent_in_a_file() -> None:
+def test_progress_is_a_line_now_and_then_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line for what is soon done; the rate counts what was done while we looked."""
+    moments = iter([100.0, 100.0, 104.0, 112.0, 113.0, 123.0])
+    monkeypatch.setattr(display_module.time, "monotonic", lambda: next(moments))
     file = io.StringIO()
-    with Display(Console(file=file)).progress("packing", "images") as show:
+    with Display(Console(file=file, width=100)).progress("packing", "images") as show:
+        for done in (1000, 1500, 2200, 2300, 3300):
+            show(done, 5000)
+    assert file.getvalue().splitlines() == ["packing 2,200/5,000  100 images/s", "packing 3,300/5,000  100 images/s"]
+
+
+def test_quiet_says_results_and_warnings() -> None:
+    file, errors = io.StringIO(), io.StringIO()
+    display = Display(Console(file=file, force_terminal=True), errors=Console(file=errors), quiet=True)
+    with display.progress("packing", "images") as show:
         show(3, 7)
-    assert file.getvalue().strip() == ""
+    display.note("a note")
+    assert file.getvalue() == ""
+    display.say("the result")
+    display.warn("[look] out")
+    assert file.getvalue() == "the result\n"
+    assert errors.getvalue() == "Warning: [look] out\n"
 
 
 def test_progress_shows_a_bar_on_a_terminal() -> None:

@@ -18,14 +18,18 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
     {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology"},
-    {"settings", "images", "table", "store", "optimise", "light", "volunteers"},
+    {"arrays", "options", "cache", "settings", "images", "table", "optimise", "light", "volunteers"},
+    {"store"},
     {"pack", "baseline", "data", "model", "checkpoint", "render"},
     {"views", "head", "simulate"},
-    {"machine"},
+    {"machine", "demo"},
     {"run_folder", "doctor"},
-    {"answer", "report"},
+    {"answer"},
     {"evaluate", "predict"},
-    {"train"},
+    {"findings"},
+    {"figures"},
+    {"page"},
+    {"report", "train", "request"},
     {"launch"},
     {"cli"},
     {"__main__"},
@@ -104,8 +108,8 @@ def test_torchvision_is_imported_by_its_models_alone() -> None:
 
 
 def test_imports_are_declared() -> None:
-    declared = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
-    names = {entry.split(">")[0] for entry in declared}
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    names = {entry.split(">")[0] for entry in project["dependencies"] + project["optional-dependencies"]["models"]}
     known = sys.stdlib_module_names | {"galaxy_triton"} | {IMPORT_NAMES.get(name, name) for name in names}
     for module in MODULES:
         assert {name.split(".")[0] for name in imported(source(module))} <= known, module

@@ -11,7 +11,9 @@ import torch
 from galaxy_triton import launch as launch_module
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
-from galaxy_triton.launch import Request, launch
+from galaxy_triton.evaluate import Asked, evaluate
+from galaxy_triton.launch import describe, launch
+from galaxy_triton.request import Request
 
 PIXELS = 48 * 24 * 24 * 4  # bytes of the sky's store
 
@@ -68,6 +70,44 @@ def test_launch_warns_of_other_bits(
         manifest.write_text(json.dumps(values))
     assert launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
     assert ("Warning: begun with torch torch 1.0, 96 threads" in said(display)) == bool(torch_of_the_run)
+
+
+def test_launch_ends_with_the_score_and_the_report(request_: Request, display: Display) -> None:
+    """The figures that are said are those of `evaluate` on the same galaxies."""
+    assert launch(request_, display)
+    found = evaluate(request_.run, None, Asked(), Display(quiet=True)).score
+    assert f"RMSE         {found.rmse:.4f}  [{found.interval[0]:.4f}, {found.interval[1]:.4f}]  11 galaxies" in said(
+        display
+    )
+    assert "mean answer  0." in said(display)
+    assert f"report       {request_.run / 'report.html'}" in said(display)
+    assert (request_.run / "report.html").is_file()
+
+
+def test_a_run_without_a_checkpoint_begins_again(request_: Request, display: Display, run: Path) -> None:
+    """Killed in its first epoch, a run has its configuration and split, and maybe a row of metrics.csv."""
+    assert launch(request_, display)
+    weights = (request_.run / "last" / "weights.safetensors").read_bytes()
+    shutil.rmtree(request_.run / "last")
+    assert launch(Request(run=request_.run, resume=True), display)
+    assert "no checkpoint yet: it begins again" in said(display)
+    assert (request_.run / "last" / "weights.safetensors").read_bytes() == weights
+    assert len((request_.run / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_describe_writes_nothing(request_: Request, display: Display) -> None:
+    describe(request_, display)
+    assert "33 to train on, 11 held out" in said(display)
+    assert f"Would train epochs 1 to 1, 3 steps each, in {request_.run}" in said(display)
+    assert not request_.run.exists()
+
+
+def test_describe_of_a_run_to_resume(run: Path, display: Display) -> None:
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+    describe(Request(run=run, resume=True), display)
+    assert "Would train epochs 3 to 2" not in said(display)
+    assert "Nothing is left to train" in said(display)
+    assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
 
 
 def test_memory_that_runs_out_is_explained(

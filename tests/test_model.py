@@ -1,13 +1,17 @@
 """The registry: shapes, sizes against torchvision's own and against sums by hand, weights from a seed."""
 
+import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from galaxy_triton import doctor
 from galaxy_triton.config import MODELS, Network
+from galaxy_triton.errors import UsageFault
 from galaxy_triton.model import build
 
 SMALL = Network(widths=(4, 6), convs=2, hidden=5)
@@ -53,6 +57,28 @@ def test_build_torchvision(name: str, twin: str, removed: tuple[int, int]) -> No
     assert count(body) == count(whole) - inputs * outputs - outputs
     dropouts = {module.p for module in body.modules() if isinstance(module, nn.Dropout)}
     assert dropouts == {0.3}
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg16", "resnet50"])
+def test_build_says_what_brings_torchvision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(
+        UsageFault, match=rf"^Expected torchvision for --model {name}, got none .*galaxy-triton\[models\]"
+    ):
+        build(Network(name=name))
+    built(SMALL)
+
+
+@pytest.mark.parametrize(("name", "line"), [("torchvision", "'galaxy-triton[models]'"), ("torch", "torch")])
+def test_doctor_tells_an_extra_from_a_fault(name: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == name:
+            raise PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr(doctor, "version", version)
+    said = [(text, fault) for text, fault in doctor.examine() if "missing" in text]
+    assert said == [(f"{name:<12} missing: pip install {line}", name == "torch")]
 
 
 @pytest.mark.parametrize("widths", [(4,), (4, 6), (5, 7, 9)])

@@ -13,10 +13,11 @@ from PIL import Image
 from galaxy_triton import predict as predict_module
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
-from galaxy_triton.launch import Request, launch
+from galaxy_triton.launch import launch
 from galaxy_triton.pack import pack
 from galaxy_triton.predict import Asked, predict
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.request import Request
 from galaxy_triton.table import read_answers
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)

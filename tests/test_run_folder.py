@@ -26,18 +26,63 @@ CPU = replace(SEED, run=replace(SEED.run, device="cpu"))
 @pytest.fixture
 def folder(sky: Any, tmp_path: Path) -> Path:
     split = Split(np.array([0, 2, 4]), np.array([1, 43]))
-    run_folder.start(tmp_path / "deep" / "run", CPU, choose(CPU), open_store(sky.store), split)
+    run_folder.start(tmp_path / "deep" / "run", CPU, choose(CPU), open_store(sky.store), split, tmp_path / "truth.csv")
     return tmp_path / "deep" / "run"
 
 
 def test_start(folder: Path, sky: Any) -> None:
-    assert {file.name for file in folder.iterdir()} == {"config.toml", "split.csv", "log.txt"}
+    assert {file.name for file in folder.iterdir()} == {"config.toml", "split.csv", "source.json", "log.txt"}
     rows = [f"{sky.ids[0]},train", f"{sky.ids[1]},validation", f"{sky.ids[2]},train", f"{sky.ids[4]},train"]
     rows.append(f"{sky.ids[43]},validation")
     assert (folder / "split.csv").read_text().splitlines() == ["GalaxyID,part", *rows]
     chosen = tomllib.loads((folder / "config.toml").read_text())["chosen"]
     want = {"device": "cpu", "precision": "fp32", "augment": "torch", "loss": "torch", "body": "eager"}
     assert chosen == want
+
+
+def test_source(folder: Path, sky: Any, tmp_path: Path) -> None:
+    """Where the galaxies came from, in absolute paths: a run is asked for its report from anywhere."""
+    source = run_folder.read_source(folder)
+    assert source == run_folder.Source(sky.store, open_store(sky.store).hash, tmp_path / "truth.csv")
+    assert source.store.is_absolute()
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"[]", b"\xff", b'{"version": 2}', b'{"version": 1, "store": "s"}', b"[" * 9999]
+)
+def test_read_source_explains(content: bytes | None, folder: Path) -> None:
+    (folder / "source.json").unlink()
+    if content is not None:
+        (folder / "source.json").write_bytes(content)
+    with pytest.raises(DataFault, match=r"Expected the run's source\.json, got"):
+        run_folder.read_source(folder)
+
+
+def test_start_takes_the_place_of_one_that_was_killed(folder: Path, sky: Any) -> None:
+    """A folder without config.toml is no run yet, whatever a killed start left in it."""
+    (folder / "config.toml").rename(folder / "config.toml.partial")
+    run_folder.check_new(folder)
+    split = Split(np.array([0]), np.array([1]))
+    run_folder.start(folder, CPU, choose(CPU), open_store(sky.store), split, None)
+    assert {file.name for file in folder.iterdir()} == {"config.toml", "split.csv", "source.json", "log.txt"}
+    assert (folder / "log.txt").read_text().count("release") == 1
+    (folder / "config.toml").rename(folder / "mine.toml")
+    with pytest.raises(UsageFault, match="got one with files"):
+        run_folder.check_new(folder)
+
+
+def test_tidy(folder: Path) -> None:
+    """What a killed process left: a checkpoint moved aside is put back, half-written ones are removed."""
+    for name in ("last.replaced", "best", "best.replaced", "best.partial"):
+        (folder / name).mkdir()
+        (folder / name / "weights").write_text(name)
+    (folder / "metrics.csv.partial").write_text("half")
+    assert run_folder.has_checkpoint(folder)
+    before = {"config.toml", "split.csv", "source.json", "log.txt"}
+    run_folder.tidy(folder)
+    assert {file.name for file in folder.iterdir()} == before | {"last", "best"}
+    assert (folder / "last" / "weights").read_text() == "last.replaced"
+    assert (folder / "best" / "weights").read_text() == "best"
 
 
 def test_log(folder: Path, sky: Any) -> None:
@@ -117,7 +162,7 @@ def test_add_and_cut_metrics(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines
     run_folder.cut_metrics(tmp_path, 1)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]
-    run_folder.cut_metrics(tmp_path, 0)
-    assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:1]
+    run_folder.cut_metrics(tmp_path, 0)  # of the header, too, only a part may have been written
+    assert not (tmp_path / "metrics.csv").exists()
     run_folder.add_metrics(tmp_path, ROW)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]

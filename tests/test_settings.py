@@ -118,8 +118,8 @@ def test_override_explains(fields: dict[str, Any], message: str) -> None:
     ("text", "message"),
     [
         ("version = 2", "Expected format version 1, got 2 (c.toml): use the release that wrote it"),
-        ("recipe = 'worst'", "Expected recipe one of seed, best, got 'worst'"),
-        ("recipe = ['best']", "Expected recipe one of seed, best, got ['best']"),
+        ("recipe = 'worst'", "Expected recipe one of demo, seed, best, got 'worst'"),
+        ("recipe = ['best']", "Expected recipe one of demo, seed, best, got ['best']"),
         ("run = 3", "Expected run a section of fields, got 3"),
         ("[wings]", "Expected section one of preprocess, augmentation, network, optimiser, run, got 'wings'"),
         ("[run.deep]\nepochs = 3", "Expected a configuration field, got 'run.deep'"),

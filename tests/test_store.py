@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from galaxy_triton import store as store_module
+from galaxy_triton.arrays import pixels_header
 from galaxy_triton.config import Preprocess
 from galaxy_triton.errors import DataFault, UsageFault
 from galaxy_triton.pack import pack
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.store import describe, montage, open_store, pixels_header, tree_violations, verified_pixels, verify
+from galaxy_triton.store import describe, montage, open_store, tree_violations, verified_pixels, verify
 from galaxy_triton.table import write_answers
 
 COUNT, SIZE = 7, 6

@@ -108,7 +108,7 @@ GOOD = plain([10, 20, 30], fractions(3))
     [
         pytest.param("", "a header line .*got an empty file", id="empty"),
         pytest.param(text(HEADER, []), "rows below the header, got none", id="header alone"),
-        pytest.param(GOOD.split("\n", 1)[1], r"a header line .*got 10 \(.*table.csv, line 1\)", id="no header"),
+        pytest.param(GOOD.split("\n", 1)[1], r"a header line .*got '10' \(.*table.csv, line 1\)", id="no header"),
         pytest.param(changed(1, 4, "Class9.9"), r"without 'Class2.1' and also 'Class9.9'", id="renamed"),
         pytest.param(changed(1, 0, "id"), "without 'GalaxyID' and also 'id'", id="id renamed"),
         pytest.param(text(["GalaxyID"], [[1]]), "without 'Class1.1', 'Class1.2', 'Class1.3', …", id="ids alone"),
@@ -165,7 +165,7 @@ def test_read_ids(write: Callable[[str], Path]) -> None:
     [
         ("", "got an empty file"),
         ("GalaxyID\n", "rows below the header, got none"),
-        ("30\n10\n", "a header line .*got 30"),
+        ("30\n10\n", "a header line .*got '30'"),
         ("GalaxyID\n30\n30\n", "each id once"),
         ("GalaxyID\n30.0\n", r"got '30.0' \(.*line 2\)"),
     ],

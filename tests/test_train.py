@@ -19,7 +19,7 @@ from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
 from galaxy_triton.optimise import make_optimiser, one_cycle
 from galaxy_triton.stop import Stop
-from galaxy_triton.train import Plan, Trainer, mean_answer_rmse, step_seed
+from galaxy_triton.train import Plan, Trainer, step_seed
 
 MakePlan = Callable[..., Plan]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]
@@ -202,10 +202,3 @@ def test_fit_clips_the_gradient(
     moments = [state["exp_avg"].double() for state in trainer.optimiser.state.values()]
     norm = 10 * math.sqrt(sum(float(moment.square().sum()) for moment in moments))
     assert norm == pytest.approx(clip, rel=1e-3) if clip else norm > 2e-3
-
-
-def test_mean_answer_rmse(make_plan: MakePlan, tmp_path: Path, sky: Any) -> None:
-    plan = make_plan(tmp_path)
-    labels = sky.answers.astype(np.float32).astype(np.float64)
-    errors = labels[plan.split.train].mean(0) - labels[plan.split.validation]
-    assert mean_answer_rmse(plan) == pytest.approx(math.sqrt((errors**2).mean()), rel=1e-6)

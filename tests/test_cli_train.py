@@ -1,0 +1,95 @@
+"""`train` on the command line: where its fields come from, the stop by Ctrl-C, and going on."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+
+Succeed = Callable[..., str]
+Options = Callable[..., list[str]]
+
+
+def test_train_resumes_a_finished_run(sky: Any, run: Path, tmp_path: Path, succeed: Succeed) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    before = (folder / "last" / "weights.safetensors").read_bytes()
+    succeed("train", sky.store, "--resume", "--run", folder)
+    assert (folder / "last" / "weights.safetensors").read_bytes() == before
+    assert (folder / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
+    assert len((folder / "log.txt").read_text()) > len((run / "log.txt").read_text())
+
+
+def test_train_reads_fields_from_a_file(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    """Options go before the file, the file before the recipe."""
+    (tmp_path / "c.toml").write_text("[run]\nepochs = 1\nbatch_size = 40\n[optimiser]\nlr = 0.5\n")
+    options = ("--config", tmp_path / "c.toml", "--lr", 0.25, "--run", tmp_path / "run")
+    succeed("train", sky.store, *tiny_options("run.epochs", "run.batch_size"), *options)
+    text = (tmp_path / "run" / "config.toml").read_text()
+    assert "\nlr = 0.25\n" in text
+    assert "\nbatch_size = 40\n" in text
+    assert "\nhue = 0.05\n" in text  # the seed recipe's
+
+
+def test_train_holds_out_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    """Ids beyond the store's labelled ones hold out nothing, a warning counts them; further columns are ignored."""
+    rows = "".join(f"{number},x,0.5\n" for number in [*sky.ids[40:], 17])
+    table = tmp_path / "held_out.csv"
+    table.write_text(f"GalaxyID,what,ever\n{rows}")
+    said = succeed("train", sky.store, *tiny_options("run.validation"), "--validation", table, "--run", tmp_path / "r")
+    assert "40 to train on, 4 held out" in said
+    assert "Warning: 5 ids of" in said
+    parts = [line.split(",") for line in (tmp_path / "r" / "split.csv").read_text().splitlines()]
+    assert parts[0] == ["GalaxyID", "part"]
+    assert [int(number) for number, part in parts[1:] if part == "validation"] == sky.ids[40:44].tolist()
+
+
+def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    """Ctrl-C: the run is saved, the message says how to go on, and going on finishes it."""
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "galaxy_triton", "train", str(sky.store), "--run", str(folder)]
+    small = [*tiny_options(), "--set", "run.batch_size=1", "--set", "run.epochs=8"]
+    # Not in a clone's root, where `-m` would find the package without its kernels.
+    running = subprocess.Popen(
+        [*command, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        wait_for(lambda: (folder / "metrics.csv").exists() or running.poll() is not None, seconds=120)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert f"galaxy-triton train {sky.store} --run {folder} --resume" in " ".join(said.split())
+    done = len((folder / "metrics.csv").read_text().splitlines()) - 1
+    assert 1 <= done < 8
+
+    assert "epoch   8/8" in succeed("train", sky.store, "--run", folder, "--resume")
+    assert len((folder / "metrics.csv").read_text().splitlines()) - 1 == 8
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_quiet_train_says_the_result_alone(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    said = succeed("train", sky.store, *tiny_options(), "--run", tmp_path / "run", "--quiet")
+    assert [line.split()[0] for line in said.splitlines()] == ["RMSE", "mean", "report", "network"]
+
+
+def test_a_field_is_named_once(sky: Any, call: Callable[..., Result]) -> None:
+    """Which of two values holds would be a guess."""
+    result = call("train", sky.store, "--lr", 0.1, "--set", "optimiser.lr=0.2")
+    assert result.exit_code == 2
+    assert "Expected optimiser.lr once, got 0.1 and '0.2' (an option and --set): leave one out" in " ".join(
+        result.output.split()
+    )

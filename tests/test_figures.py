@@ -1,0 +1,42 @@
+"""The figures of a report: what they do not depend on, and the words for the answers."""
+
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from galaxy_triton import figures
+from galaxy_triton.report import read_metrics
+
+
+def test_figures_do_not_depend_on_the_users_settings(run: Path) -> None:
+    def drawn() -> bytes:
+        with figures.style():
+            return figures.curves(read_metrics(run / "metrics.csv"), {"mean answer": 0.2}).png
+
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "lines.linewidth": 9}):
+        other = drawn()
+        assert matplotlib.rcParams["font.size"] == 30
+    assert other == drawn()
+
+
+def test_every_answer_has_words_of_its_own() -> None:
+    names = [figures.answer_name(column) for column in range(37)]
+    assert len(set(names)) == 37
+    assert names[:4] == ["smooth", "features", "artifact", "edge on: yes"]
+    assert names[36] == "arms: cannot tell"
+
+
+def test_no_words_lie_on_a_galaxy() -> None:
+    """Every answer after the first question's stands beside a red picture once, and the picture is red all over."""
+    red, chosen = np.broadcast_to((1.0, 0.0, 0.0), (8, 8, 3)), []
+    for column in range(3, 37, 2):
+        predicted = np.zeros(37)
+        predicted[[column, column + 1]] = 1
+        chosen.append(figures.Example("n" * 99, red, predicted, np.zeros(37)))
+    with figures.style(), Image.open(io.BytesIO(figures.examples(chosen).png)) as image:
+        is_red = (np.asarray(image.convert("RGB")) == (255, 0, 0)).all(axis=-1)
+    assert is_red.any()
+    assert (is_red[is_red.any(axis=1)] == is_red.any(axis=0)).all()
