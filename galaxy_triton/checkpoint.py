@@ -1,15 +1,18 @@
 """A checkpoint: a folder with the weights, what training needs to go on, and what anyone needs to understand both.
 
-`checkpoint.json` (versioned: configuration, store, columns), `weights.safetensors`, `average.safetensors` if weights
-are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True). Reading one runs no code.
+`checkpoint.json` (versioned: configuration, store, columns, SHA-256 of the other files), `weights.safetensors`,
+`average.safetensors` if weights are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True).
+Reading one runs no code.
 """
 
+import hashlib
 import io
 import json
 import reprlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -25,11 +28,15 @@ VERSION = 1
 MANIFEST, WEIGHTS, AVERAGE, STATE = "checkpoint.json", "weights.safetensors", "average.safetensors", "state.pt"
 
 Weights = dict[str, Tensor]
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: whole epochs, steps inside the next one, and that epoch's sum of losses over images."""
+    """How far a run is: whole epochs, steps inside the next one, and that epoch's sum of losses over images.
+
+    best_rmse: inf before the first epoch; nan when nothing is held out.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -40,7 +47,7 @@ class Progress:
         counts, sums = (self.epoch, self.step), (self.loss_sum, self.best_rmse)
         if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
             raise ValueError(f"epoch and step {counts}")
-        if not all(type(value) is float and value >= 0 for value in sums):
+        if any(type(value) is not float or value < 0 for value in sums):
             raise ValueError(f"sum of losses and best RMSE {sums}")
 
 
@@ -69,6 +76,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         DataFault: it cannot be written; the old one is whole.
     """
+    contents = _contents(checkpoint)
     manifest = {
         "version": VERSION,
         "made_with": checkpoint.made_with,
@@ -76,14 +84,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "columns": COLUMNS,
         "progress": asdict(checkpoint.progress),
         "config": to_dict(checkpoint.config),
+        "hashes": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
     with files.replaced_folder(folder) as temporary:
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        # Bytes first: a full disk is then an OSError with its reason, which safetensors' and torch's own writers hide.
-        (temporary / WEIGHTS).write_bytes(safetensors.torch.save(_plain(checkpoint.weights)))
-        if checkpoint.average is not None:
-            (temporary / AVERAGE).write_bytes(safetensors.torch.save(_plain(checkpoint.average)))
-        (temporary / STATE).write_bytes(_state_bytes(checkpoint.state))
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
 
 
 def load(folder: Path) -> Checkpoint:
@@ -94,16 +100,24 @@ def load(folder: Path) -> Checkpoint:
             and numbers, or weights that are not finite.
     """
     folder = files.surviving(folder)
-    config, store_hash, progress, made_with = _manifest(folder)
+    config, store_hash, progress, made_with, hashes = _manifest(folder)
     return Checkpoint(
         config,
         store_hash,
         progress,
-        _weights(folder / WEIGHTS),
-        _weights(folder / AVERAGE) if config.optimiser.average else None,
-        _state(folder / STATE),
+        _read(folder / WEIGHTS, hashes, _weights),
+        _read(folder / AVERAGE, hashes, _weights) if config.optimiser.average else None,
+        _read(folder / STATE, hashes, _state),
         made_with,
     )
+
+
+def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
+    # Bytes first: a full disk is then an OSError with its reason, which safetensors' and torch's own writers hide.
+    contents = {WEIGHTS: safetensors.torch.save(_plain(checkpoint.weights))}
+    if checkpoint.average is not None:
+        contents[AVERAGE] = safetensors.torch.save(_plain(checkpoint.average))
+    return {**contents, STATE: _state_bytes(checkpoint.state)}
 
 
 def _plain(weights: Weights) -> Weights:
@@ -116,7 +130,7 @@ def _state_bytes(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str]]:
+def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str], dict[str, str]]:
     file = folder / MANIFEST
     try:
         manifest = files.read_json(file)
@@ -126,33 +140,34 @@ def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str]]:
         if manifest["columns"] != list(COLUMNS):
             raise ValueError(f"answers other than {COLUMNS[0]} to {COLUMNS[-1]}")
         config, progress = from_dict(dict(manifest["config"]), file), Progress(**manifest["progress"])
-        return config, str(manifest["store"]), progress, dict(manifest["made_with"])
+        return config, str(manifest["store"]), progress, dict(manifest["made_with"]), dict(manifest["hashes"])
     except (OSError, ValueError, KeyError, TypeError, UsageFault) as error:
         raise _broken(file, error) from error
 
 
-def _weights(file: Path) -> Weights:
+def _read(file: Path, hashes: dict[str, str], parse: Callable[[bytes], Content]) -> Content:
     try:
-        files.require_regular(file)
-        weights = safetensors.torch.load_file(file)
-        bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise ValueError(f"{reprlib.repr(bad[0])} that is not finite")
-    # safetensors and torch raise nearly anything on a header that they did not write
+        content = files.read_file(file, limit=None)
+        if hashlib.sha256(content).hexdigest() != hashes.get(file.name):
+            raise ValueError("other bytes than were saved")
+        return parse(content)
+    # safetensors and torch raise nearly anything on what they did not write
     except Exception as error:
         raise _broken(file, error) from error
+
+
+def _weights(content: bytes) -> Weights:
+    weights = safetensors.torch.load(content)
+    bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise ValueError(f"{reprlib.repr(bad[0])} that is not finite")
     return weights
 
 
-def _state(file: Path) -> dict[str, Any]:
-    try:
-        files.require_regular(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise ValueError(f"a {type(state).__name__}")
-    # so does torch's unpickler
-    except Exception as error:
-        raise _broken(file, error) from error
+def _state(content: bytes) -> dict[str, Any]:
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError(f"a {type(state).__name__}")
     return state
 
 

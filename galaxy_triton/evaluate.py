@@ -70,7 +70,7 @@ def evaluate(run: Path, store_path: Path | None, asked: Asked, display: Display)
         UsageFault: no such device here.
     """
     answerer = open_run(run, asked.which, asked.device)
-    store = open_store(store_path or run_folder.read_source(run).store)
+    store = open_store(store_path) if store_path else run_folder.open_source(run)
     check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
     parts = run_folder.read_split(run)
     ids = parts["validation"] if asked.ids is None else read_ids(asked.ids)

@@ -42,6 +42,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "text.usetex": False,
 }
+EPOCHS = 4  # whose views the augmentation's figure shows
 FEW = 20  # answers in a bin, below which its mean says little
 
 
@@ -93,7 +94,7 @@ def curves(metrics: pd.DataFrame, references: dict[str, float]) -> Picture:
         above.axhline(value, color=colour, linewidth=1, linestyle="--", label=name)
         words.append(f"The {name} scores {value:.4f}.")
     above.set(ylabel="RMSE", ylim=(0, None))
-    below.plot(epochs, metrics["learning_rate"], color="0.3", linewidth=1.2)
+    below.plot(epochs, metrics["learning_rate"], ".-", color="0.3", linewidth=1.2, markersize=4)
     below.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     below.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -170,13 +171,18 @@ def examples(chosen: list[Example]) -> Picture:
 
 
 def augmentation(views: Floats) -> Picture:
-    """Galaxies as stored, and their views in the first epochs: [galaxies, 1 + epochs, S, S, 3] in [0, 1]."""
+    """Galaxies as stored, and their views in the first epochs, at most EPOCHS.
+
+    views: [galaxies, 1 + epochs, S, S, 3] in [0, 1].
+    """
     galaxies, columns, side = views.shape[:3]
     gap = max(1, side // 16)
-    sheet = _sheet(views, gap)
-    figure = Figure(figsize=(WIDTH, 0.25 + WIDTH * sheet.shape[0] / sheet.shape[1]), layout="constrained")
+    # As wide as all EPOCHS would be, so that the views of a short run are no larger.
+    height, width = galaxies * (side + gap) - gap, (1 + EPOCHS) * (side + gap) - gap
+    figure = Figure(figsize=(WIDTH, 0.25 + WIDTH * height / width), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(sheet)
+    axes.imshow(_sheet(views, gap))
+    axes.set_xlim(-0.5, width - 0.5)
     axes.spines[:].set_visible(False)
     names = ["stored", *(f"epoch {epoch}" for epoch in range(1, columns))]
     axes.set_xticks([column * (side + gap) + side / 2 for column in range(columns)], names)

@@ -150,7 +150,7 @@ def _conclude(report: Report, folder: Path, display: Display) -> None:
     display.note()
     if report.score is not None:
         low, high = report.score.interval
-        held_out = f"{report.score.galaxies} galaxies held out, {REPORT_VIEWS} views"
+        held_out = f"galaxies held out: {report.score.galaxies}, views: {REPORT_VIEWS}"
         display.say(f"RMSE         {report.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
         display.say(f"mean answer  {report.mean_answer:.4f}  what answering the training mean scores")
     if report.noise_floor is not None:

@@ -72,6 +72,8 @@ def choose(config: Config) -> Machine:
         raise UsageFault(expected("a network with a deterministic gradient", got, "--deterministic", do))
     kernel_reason = views.unavailable("triton", device) if device.type == "cuda" else "not on a CUDA GPU"
     loss_reason = head.unavailable(config.network.head, "triton", device) if kernel_reason is None else kernel_reason
+    if device.type == "cuda":
+        why = f"{torch.cuda.get_device_name(device)}, {why}"
     return Machine(
         device,
         why,

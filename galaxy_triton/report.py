@@ -26,7 +26,7 @@ from galaxy_triton.store import Store, open_store
 from galaxy_triton.views import fixed_affines
 
 PAGE, PLOTS = "report.html", "plots"
-AUGMENTED, EPOCHS_SHOWN = 6, 4  # galaxies and epochs of the augmentation's figure
+AUGMENTED = 6  # galaxies whose views are shown
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
     """
     answerer = open_run(run, asked.which, asked.device)
     source = run_folder.read_source(run)
-    store = open_store(asked.store or source.store)
+    store = open_store(asked.store) if asked.store else run_folder.open_source(run)
     if store.hash != source.hash:
         want, got = f"the store of this run (hash {source.hash[:12]})", f"another (hash {store.hash[:12]})"
         raise DataFault(expected(want, got, store.path, "name the store that the run was trained on"))
@@ -207,7 +207,7 @@ def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
     rows = torch.from_numpy(train[places]).to(subject.galaxies.ids.device)
     seed = torch.tensor(subject.answerer.config.run.seed, device=rows.device)
     columns = [_stored(subject, rows)]
-    for epoch in range(min(EPOCHS_SHOWN, epochs)):
+    for epoch in range(min(figures.EPOCHS, epochs)):
         drawn, buffer = torch.tensor(epoch, device=rows.device), maker.empty(len(rows), rows.device)
         columns.append(maker.random(subject.galaxies, rows, seed, drawn, buffer))
     return _image(torch.stack(columns, dim=1))

@@ -17,7 +17,7 @@ from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.machine import Machine
 from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.settings import read_toml, to_toml
-from galaxy_triton.store import Store
+from galaxy_triton.store import Store, open_store
 from galaxy_triton.surroundings import surroundings
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
@@ -131,8 +131,20 @@ def read_source(folder: Path) -> Source:
         truth = values["truth"]
         return Source(Path(values["store"]), str(values["hash"]), None if truth is None else Path(truth))
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        message = expected("the run's source.json", files.reason(error), file, "name the store on the command line")
-        raise DataFault(message) from error
+        raise DataFault(expected("the run's source.json", files.reason(error), file, "use a whole run")) from error
+
+
+def open_source(folder: Path) -> Store:
+    """The store that an earlier run was trained on, where it lay then.
+
+    Raises:
+        DataFault: it is gone, or not what `open_store` expects.
+    """
+    store = read_source(folder).store
+    if not store.exists():
+        again = f"if it was a simulated sky, `galaxy-triton train --run {folder} --resume` draws it again"
+        raise DataFault(expected("the store of the run", "none there", store, f"say where it is now; {again}"))
+    return open_store(store)
 
 
 def has_checkpoint(folder: Path) -> bool:

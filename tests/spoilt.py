@@ -54,7 +54,7 @@ class World(NamedTuple):
     store: Path
     run: Path
     new: Path
-    tiny: list[str]  # options of `train` that make it small
+    tiny: list[str]  # options of `train` that make it small; what to hold out is not among them
     succeed: Callable[..., str]
     patch: pytest.MonkeyPatch
 
@@ -66,6 +66,29 @@ class World(NamedTuple):
     def first(self) -> int:
         """The id of a labelled galaxy."""
         return int(min(file.stem for file in self.images.iterdir()))
+
+
+def make_world(
+    sky: Any,
+    run: Path,
+    tiny_options: Callable[..., list[str]],
+    succeed: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """What becomes the fixture `world`: its arguments are fixtures."""
+    monkeypatch.chdir(tmp_path)
+    return World(
+        sky.images,
+        sky.archive,
+        sky.labels,
+        sky.store,
+        run,
+        tmp_path,
+        tiny_options("run.validation"),
+        succeed,
+        monkeypatch,
+    )
 
 
 def file(world: World, name: str, content: bytes | str) -> Path:
@@ -170,14 +193,20 @@ def forged(world: World, arrays: dict[str, Any] | None = None, **values: Any) ->
     """A copy of the store with other arrays or values of store.json, and hashes that match them."""
 
     def forge(path: Path) -> None:
-        manifest = json.loads((path / "store.json").read_text())
-        del manifest["hash"]
         for name, array in (arrays or {}).items():
             np.save(path / name, array, allow_pickle=True)
-            manifest["hashes"][name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
-        (path / "store.json").write_text(manifest_text({**manifest, **values}))
+        sealed(path, *(arrays or {}), **values)
 
     return store(world, forge)
+
+
+def sealed(path: Path, *names: str, **values: Any) -> Path:
+    """Make store.json go with changed arrays and values, as a stranger can."""
+    manifest = json.loads((path / "store.json").read_text())
+    del manifest["hash"]
+    manifest["hashes"] |= {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
+    (path / "store.json").write_text(manifest_text({**manifest, **values}))
+    return path
 
 
 def array(world: World, name: str) -> NDArray[Any]:
@@ -219,6 +248,19 @@ def edited(**values: Any) -> Callable[[Path], object]:
 def replaced(old: str, new: str) -> Callable[[Path], object]:
     """A change: some text in the file is another."""
     return lambda path: path.write_text(path.read_text().replace(old, new))
+
+
+def rehashed(change: Callable[[Path], object]) -> Callable[[Path], object]:
+    """A change of a file of a checkpoint that its checkpoint.json goes with."""
+
+    def both(path: Path) -> None:
+        change(path)
+        manifest = path.with_name("checkpoint.json")
+        values = json.loads(manifest.read_text())
+        values["hashes"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        manifest.write_text(json.dumps(values))
+
+    return both
 
 
 def deep(brackets: int = 100_000) -> str:

@@ -2,26 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from bad_input import CASES, run_case, said
 from click.testing import Result
-from spoilt import Case, World
+from spoilt import Case, World, make_world
 
-
-@pytest.fixture
-def world(
-    sky: Any,
-    run: Path,
-    tiny_options: Callable[..., list[str]],
-    succeed: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> World:
-    monkeypatch.chdir(tmp_path)
-    return World(sky.images, sky.archive, sky.labels, sky.store, run, tmp_path, tiny_options(), succeed, monkeypatch)
+world = pytest.fixture(make_world)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,5 +1,6 @@
 """Checkpoints: what is loaded is what was saved, the old one survives any failure, and reading one runs no code."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from galaxy_triton.answer import make_answerer
@@ -164,6 +166,12 @@ def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
         ({"config": {"run": {"epochs": -1}}}, "Expected a whole checkpoint"),
         ({"progress": {"laps": 3}}, "Expected a whole checkpoint"),
         ({"progress": 3}, "Expected a whole checkpoint"),
+        ({"progress": {"epoch": -1}}, r"got epoch and step \(-1, 0\)"),
+        ({"progress": {"step": 1.5}}, r"got epoch and step \(0, 1.5\)"),
+        ({"progress": {"epoch": 2**63}}, "got epoch and step"),
+        ({"progress": {"loss_sum": "a"}}, "got sum of losses and best RMSE"),
+        ({"columns": ["a"]}, r"got answers other than Class1.1 to Class11.6"),
+        ({"hashes": {}}, "got other bytes than were saved"),
     ],
 )
 def test_load_refuses_another_manifest(change: dict[str, Any], message: str, folder: Path) -> None:
@@ -194,11 +202,36 @@ def write_pickle(state: object, file: Path) -> None:
     file.write_bytes(pickle.dumps(state, protocol=2))
 
 
+def rehash(file: Path) -> None:
+    """Make the checkpoint's manifest go with a changed file, as a stranger can."""
+    manifest = json.loads(file.with_name(MANIFEST).read_text())
+    manifest["hashes"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.with_name(MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, AVERAGE, STATE])
+def test_load_refuses_a_flipped_bit(name: str, folder: Path) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-5] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got other bytes than were saved .*{name}"):
+        load(folder)
+
+
+def test_load_refuses_weights_that_are_not_finite(folder: Path) -> None:
+    weights = {"kernel": torch.full((2, 2), torch.nan)}
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
+    rehash(folder / WEIGHTS)
+    with pytest.raises(DataFault, match="got 'kernel' that is not finite"):
+        load(folder)
+
+
 @pytest.mark.parametrize("write", [torch.save, write_pickle])
 def test_load_runs_no_code(write: Callable[[object, Path], None], folder: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     write({"optimiser": Attack(trace)}, folder / STATE)
-    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*{STATE}"):
+    rehash(folder / STATE)
+    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*Weights only load failed.*{STATE}"):
         load(folder)
     assert not trace.exists()
     # It is an attack: whoever unpickles it runs it.

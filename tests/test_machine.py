@@ -33,6 +33,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
         reason = None if compiler else "no C compiler was found"
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Tesla T4")
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(availability, "_interpreted", lambda: False)
         monkeypatch.setattr(availability, "compiler_reason", lambda: reason)

@@ -236,7 +236,7 @@ def test_a_new_report_takes_the_place_of_the_old_and_a_fault_does_not(copied: Ca
 
 
 def test_names_of_a_stranger_stay_text(copied: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    hostile = ['"><script>alert(1)</script>', "$\\frac{", "{{ 7 * 7 }}", "名前", "a\nb\x00", "\udcff", "n" * 300]
+    hostile = ['"><script>alert(1)</script>', "$\\frac{$", "{{ 7 * 7 }}", "名前", "a\nb\x00", "\udcff", "n" * 300]
     # All that are held out are shown.
     held_out = run_folder.read_split(copied())["validation"].tolist()
     named = {number: hostile[place % len(hostile)] for place, number in enumerate(held_out)}

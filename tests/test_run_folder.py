@@ -1,5 +1,6 @@
 """The files of a run: written and read back, never a word of them lost."""
 
+import json
 import re
 import tomllib
 from dataclasses import replace
@@ -56,6 +57,15 @@ def test_read_source_explains(content: bytes | None, folder: Path) -> None:
         (folder / "source.json").write_bytes(content)
     with pytest.raises(DataFault, match=r"Expected the run's source\.json, got"):
         run_folder.read_source(folder)
+
+
+def test_open_source(folder: Path, sky: Any, tmp_path: Path) -> None:
+    assert run_folder.open_source(folder).hash == open_store(sky.store).hash
+    gone = {"version": 1, "store": str(tmp_path / "gone"), "hash": "", "truth": None}
+    (folder / "source.json").write_text(json.dumps(gone))
+    message = f"Expected the store of the run, got none there .*train --run {folder} --resume"
+    with pytest.raises(DataFault, match=message):
+        run_folder.open_source(folder)
 
 
 def test_start_takes_the_place_of_one_that_was_killed(folder: Path, sky: Any) -> None:
