@@ -68,6 +68,7 @@ class Trainer:
         self.seed = torch.tensor(self.run.seed, device=self.device)
         self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
+        self.made_with = surroundings()
         self.progress = Progress()
         self.last_rmse = math.nan
 
@@ -229,7 +230,7 @@ class Trainer:
             state["averaged"] = int(self.average.n_averaged)
         plan = self.plan
         return Checkpoint(
-            plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state, surroundings()
+            plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state, self.made_with
         )
 
 

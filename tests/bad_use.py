@@ -193,9 +193,9 @@ PLACES: tuple[Case, ...] = (
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
     _data("predict: out is a folder", f"{UNWRITTEN} Is a directory", lambda w: _predict(w, w.run, out=w.store)),
     _data(
-        "predict: out is a device",
+        "predict: out is a pipe",
         f"{UNWRITTEN} a pipe or a device",
-        lambda w: _predict(w, w.run, out=Path("/dev/null")),
+        lambda w: _predict(w, w.run, out=spoilt.pipe(w, "pipe")),
     ),
     _data("train: run below a file", UNWRITTEN, lambda w: ("train", w.store, *w.tiny, "--run", w.labels / "r")),
 )

@@ -32,7 +32,8 @@ def test_bad_input(
 
 
 def plain(text: str, world: World) -> str:
-    """What was said, without the folders of this machine."""
+    """What was said of the fault, or of a success all, without the folders of this machine."""
+    text = text[max(text.find("Error: "), 0) :]
     for folder in (world.new, world.run.parent, world.images.parent):
         text = text.replace(f"{folder}/", "").replace(str(folder), ".")
     return text

@@ -41,7 +41,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> MakeCommand:
     return make
 
 
-@pytest.mark.slow  # half an hour on two busy cores
+@pytest.mark.slow  # some ten minutes on two cores
 @pytest.mark.parametrize("number", range(KILLS))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_kill_loses_nothing(command: str, number: int, commands: MakeCommand, tmp_path: Path) -> None:
