@@ -88,11 +88,12 @@ def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> A
     Raises:
         DataFault: the weights are not of the network that the configuration describes.
     """
-    network = heads.make_network(config.network)
     try:
+        heads.check_shapes(config.network, checkpoint.best_weights)
+        network = heads.make_network(config.network)
         network.load_state_dict(checkpoint.best_weights)
     except RuntimeError as error:
-        got = str(error).splitlines()[1].strip()
+        got = str(error).splitlines()[-1].strip()
         do = "use the checkpoint of this run"
         raise DataFault(expected(f"the weights of {config.network.name}", got, "the checkpoint", do)) from error
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

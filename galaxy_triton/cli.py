@@ -1,5 +1,6 @@
 """The command line: options in, a call, text out. Nothing here imports torch before a command needs it."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,18 @@ class _Faults(click.Group):
             name = str(error.name).partition(".")[0]
             do = "install galaxy-triton again, with all that it needs"
             raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
-        except RuntimeError as error:
-            # torch's class, by name: torch is not imported here.
-            if type(error).__name__ != "OutOfMemoryError":
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
                 raise
-            do = "lower --batch-size, or pack with a smaller --size; what was saved is whole"
-            raise click.ClickException(f"Expected more memory on the GPU, got {error}: {do}") from None
+            do = "lower --batch-size or --width, or pack with a smaller --size; what was saved is whole"
+            got = (str(error) or "none").splitlines()[0]
+            raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch's class by its name, and its CPU allocator by its words: torch is not imported here.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_torch
 
 
 @click.group(cls=_Faults, context_settings={"help_option_names": ["-h", "--help"]})
@@ -117,8 +124,11 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
             stores.verify(opened, show)
         display.say("verified    every block matches its hash")
     if montage:
+        # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
+        content = io.BytesIO()
+        stores.montage(opened, count, 8).save(content, format="PNG")
         with files.whole_file(montage) as temporary:
-            stores.montage(opened, count, 8).save(temporary, format="PNG")
+            temporary.write_bytes(content.getvalue())
         display.say(f"montage     {montage}")
 
 

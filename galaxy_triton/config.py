@@ -15,6 +15,9 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
+# Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
+MAX_WIDTH = 65_536
+MAX_COUNT = 1_000_000
 
 
 def require(holds: bool, name: str, want: str, got: object) -> None:
@@ -84,6 +87,8 @@ class Network:
         require_choice("network.name", self.name, MODELS)
         require_choice("network.head", self.head, HEADS)
         require(len(self.widths) >= 1 and min(self.widths) >= 1, "network.widths", "positive widths", self.widths)
+        widest = max(*self.widths, self.hidden)
+        require(widest <= MAX_WIDTH, "network.widths and hidden", f"at most {MAX_WIDTH}", widest)
         require(self.convs in (1, 2), "network.convs", "1 or 2", self.convs)
         require(self.hidden >= 0, "network.hidden", "at least 0", self.hidden)
         require(0 <= self.dropout < 1, "network.dropout", "from 0 to below 1", self.dropout)
@@ -129,6 +134,8 @@ class Run:
         require(0 <= self.seed < 2**63, "run.seed", "from 0 to 2^63 - 1", self.seed)
         require(0 <= self.validation < 1, "run.validation", "from 0 to below 1", self.validation)
         require(self.views >= 1, "run.views", "at least 1", self.views)
+        for name in ("epochs", "batch_size", "views"):
+            require(getattr(self, name) <= MAX_COUNT, f"run.{name}", f"at most {MAX_COUNT}", getattr(self, name))
         require_choice("run.device", self.device, DEVICES)
         require_choice("run.precision", self.precision, PRECISIONS)
         require_choice("run.augment", self.augment, IMPLEMENTATIONS)

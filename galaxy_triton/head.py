@@ -102,6 +102,21 @@ def training_bytes(network: Network, batch: int, side: int, element_bytes: int) 
     return 16 * parameters + element_bytes * sum(sizes)
 
 
+def check_shapes(network: Network, weights: dict[str, Tensor]) -> None:
+    """Raise unless these are the weights of this network, without building it: whose sizes come from a stranger's file
+    could fill the memory.
+
+    Raises:
+        RuntimeError: in the form of `load_state_dict`; a first line, and one for what differs.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in make_network(network).state_dict().items()}
+    got = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if different := sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name)):
+        name = different[0]
+        raise RuntimeError(f"other shapes\n{name}: {got.get(name)} for {wanted.get(name)}")
+
+
 def make_network(network: Network) -> AnswerNet:
     """The named body with its final layer, weights from torch's generator."""
     return AnswerNet(*build(network))

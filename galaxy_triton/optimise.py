@@ -1,9 +1,10 @@
 """The optimiser, its schedule, and the average of the weights."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from galaxy_triton.config import Optimiser
@@ -15,6 +16,25 @@ def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device)
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=options.lr, fused=device.type in ("cuda", "cpu"))
+
+
+def restore(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up the moments of an earlier optimiser's `state_dict`; the groups, which the configuration makes, stay.
+
+    Raises:
+        ValueError: they are not of these parameters. The fused step would read and write beyond them.
+    """
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": dict(state["state"])})
+    for parameter in (parameter for group in optimiser.param_groups for parameter in group["params"]):
+        moments = optimiser.state.get(parameter, {})
+        layouts = {name: _layout(moment) for name, moment in moments.items()}
+        wanted = {"step": ((), ()), "exp_avg": _layout(parameter), "exp_avg_sq": _layout(parameter)}
+        if layouts and layouts != wanted:
+            raise ValueError(f"moments of {layouts} for a parameter of {tuple(parameter.shape)}")
+
+
+def _layout(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(tensor.shape), tensor.stride()
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel | None:

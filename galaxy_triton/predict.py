@@ -14,7 +14,7 @@ from galaxy_triton import run_folder
 from galaxy_triton.answer import Answerer, Answers, check_preprocess, open_run
 from galaxy_triton.data import Galaxies
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault
+from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.ids import is_integer
 from galaxy_triton.images import Entry, decoded, open_images
 from galaxy_triton.store import MANIFEST, Store, open_store, verified_pixels
@@ -54,8 +54,9 @@ def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) 
 
     Raises:
         DataFault: no run or images there, a store packed otherwise, or a bad image; `out` is not written then.
-        UsageFault: no such device here.
+        UsageFault: no such device here, or `out` is `source`.
     """
+    _check_out(source, out)
     answerer = open_run(run, asked.which, asked.device)
     faults: list[DataFault] = []
     is_store = (source / MANIFEST).is_file()
@@ -70,8 +71,9 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
 
     Raises:
         DataFault: no run or images there, or a store packed otherwise.
-        UsageFault: no such device here.
+        UsageFault: no such device here, or `out` is `source`.
     """
+    _check_out(source, out)
     answerer = open_run(run, asked.which, asked.device)
     for line in answerer.machine.lines():
         display.note(line)
@@ -79,6 +81,11 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
     display.say(f"Would ask {run / asked.which} about {_count(answerer, source)} images, {asked.views} views each")
     display.say(f"Would write {out}, {where}")
     display.say("Nothing was written")
+
+
+def _check_out(source: Path, out: Path) -> None:
+    if out.exists() and out.samefile(source):
+        raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 
 
 def _count(answerer: Answerer, source: Path) -> int:

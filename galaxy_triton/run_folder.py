@@ -2,8 +2,10 @@
 figures an epoch."""
 
 import csv
+import io
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -73,7 +75,9 @@ def start(folder: Path, config: Config, machine: Machine, store: Store, split: S
         DataFault: it cannot be written.
     """
     for name in _leftovers():
-        (folder / name).unlink(missing_ok=True)
+        # what keeps a leftover from being removed keeps the files below from being written, and they say so
+        with suppress(OSError):
+            (folder / name).unlink()
     _write(folder / SPLIT, _split_csv(store, split))
     _write_source(folder / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
     log(folder, machine, store)
@@ -109,12 +113,12 @@ def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
     file = folder / SPLIT
     parts: dict[str, list[int]] = {"train": [], "validation": []}
     try:
-        with file.open(newline="") as handle:
-            for row in csv.DictReader(handle):
-                parts[row["part"]].append(int(row[ID_COLUMN]))
-    except (OSError, KeyError, ValueError) as error:
+        for row in csv.DictReader(io.StringIO(files.read_file(file).decode(), newline="")):
+            parts[row["part"]].append(int(row[ID_COLUMN]))
+        return {part: np.array(ids, np.int64) for part, ids in parts.items()}
+    # OverflowError: an id beyond 64 bits; TypeError: a row too short
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise DataFault(expected("the run's split.csv", files.reason(error), file, "use a whole run")) from error
-    return {part: np.array(ids, np.int64) for part, ids in parts.items()}
 
 
 def read_source(folder: Path) -> Source:

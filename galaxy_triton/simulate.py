@@ -1,5 +1,6 @@
 """A sky of simulated galaxies in a folder laid out as Kaggle's Galaxy Zoo data, with answers whose truth is known."""
 
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +116,10 @@ def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, wor
 
     def work(index: int) -> Answers:
         _, pixels, answers = simulated(seed, index, volunteers)
-        Image.fromarray(pixels).save(folder / f"{ids[index]}.jpg", quality=JPEG_QUALITY)
+        # bytes first: on a full disk Pillow's own writer leaves half an image and says nothing
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=JPEG_QUALITY)
+        (folder / f"{ids[index]}.jpg").write_bytes(content.getvalue())
         return answers
 
     # threads: NumPy and Pillow let go of the interpreter's lock, and a killed process leaves none behind

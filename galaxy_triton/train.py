@@ -22,7 +22,7 @@ from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.evaluate import rmse
 from galaxy_triton.machine import Machine, compiled, peak_memory
-from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, set_learning_rate
+from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, restore, set_learning_rate
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import Stop
 from galaxy_triton.surroundings import surroundings
@@ -104,7 +104,7 @@ class Trainer:
             raise DataFault(expected(f"the store with hash {checkpoint.store_hash[:12]}", got, self.plan.folder, do))
         try:
             self._restore(checkpoint)
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             want = f"the weights and the optimiser's state of {self.plan.config.network.name}"
             got = str(error).splitlines()[-1].strip()
             raise DataFault(expected(want, got, self.plan.folder, "resume this run's own checkpoint")) from error
@@ -116,7 +116,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.network.load_state_dict(checkpoint.weights)
-        self.optimiser.load_state_dict(checkpoint.state["optimiser"])
+        restore(self.optimiser, checkpoint.state["optimiser"])
         # Empty when the run has so far been on a machine without fp16.
         if checkpoint.state["scaler"]:
             self.scaler.load_state_dict(checkpoint.state["scaler"])

@@ -1,5 +1,6 @@
 """Rows of the table of bad input: wrong use, runs and checkpoints, places that cannot be written."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,11 @@ USE: tuple[Case, ...] = (
     _use("resume: a TOML", "got the TOML file", lambda w: (*_resume(w, w.run), "--config", file(w, "c.toml", ""))),
     _use("evaluate: no view", "--views", lambda w: ("evaluate", w.run, w.store, "--views", 0)),
     _use("predict: no view", "--views", lambda w: (*_predict(w, w.run), "--views", 0)),
+    _use(
+        "predict: over its images",
+        "Expected a file of its own for the answers, got the images",
+        lambda w: ("predict", w.run, w.archive, "--out", w.archive),
+    ),
     _use("predict: no batch", "--batch-size", lambda w: (*_predict(w, w.run), "--batch-size", 0)),
 )
 
@@ -117,6 +123,28 @@ def _no_numbers(file: Path) -> None:
     safetensors.torch.save_file({name: tensor / 0 for name, tensor in weights.items()}, file)
 
 
+def _widths(channels: int) -> Callable[[Path], object]:
+    def change(file: Path) -> None:
+        values = json.loads(file.read_text())
+        values["config"]["network"]["widths"] = [channels, channels]
+        file.write_text(json.dumps(values))
+
+    return change
+
+
+def _other_state(optimiser: object) -> Callable[[Path], object]:
+    return lambda file: torch.save({**torch.load(file, weights_only=True), "optimiser": optimiser}, file)
+
+
+def _other_moments(file: Path) -> None:
+    """torch's fused step reads and writes beyond moments that are too small: seen to end the process."""
+    state = torch.load(file, weights_only=True)
+    for moments in state["optimiser"]["state"].values():
+        moments["exp_avg"] = torch.zeros(1)
+    torch.save(state, file)
+
+
+OPTIMISER, SPLIT = "Expected the weights and the optimiser's state of", "Expected the run's split.csv, got"
 WHOLE, NOT_FINITE = "Expected a whole checkpoint, got", "Expected a finite loss, got"
 OTHER_SIZE = "Expected a store of Preprocess(frame=40, crop=40, size=24), got Preprocess(frame=40, crop=40, size=16)"
 MANIFEST, WEIGHTS, STATE = "last/checkpoint.json", "last/weights.safetensors", "last/state.pt"
@@ -131,6 +159,8 @@ RUNS: tuple[Case, ...] = (
     *_run("half the weights", WHOLE, WEIGHTS, spoilt.cut),
     *_run("another model's weights", "Expected the weights of galaxy-vgg, got", WEIGHTS, rehashed(_other_weights)),
     *_run("weights that are not finite", WHOLE, WEIGHTS, rehashed(_no_numbers)),
+    *_run("a network of 10^9 channels", f"{WHOLE} Expected network.widths", MANIFEST, _widths(10**9)),
+    *_run("a network of 60,000 channels", "Expected the weights of galaxy-vgg, got", MANIFEST, _widths(60_000)),
     *_run("a byte flipped in the weights", f"{WHOLE} other bytes", WEIGHTS, lambda at: spoilt.flip(at, -9)),
     *_run("half the state", WHOLE, STATE, spoilt.cut),
     *_run("a config.toml that is no text", "Expected a TOML file, got", "config.toml", written(b"\xff")),
@@ -164,6 +194,11 @@ RUNS: tuple[Case, ...] = (
     _resumed(
         "another model's weights", "Expected the weights and the optimiser's state", WEIGHTS, rehashed(_other_weights)
     ),
+    _resumed("another optimiser", OPTIMISER, STATE, rehashed(_other_state(5))),
+    _resumed("another optimiser's moments", OPTIMISER, STATE, rehashed(_other_moments)),
+    _resumed("a split of another table", SPLIT, "split.csv", written("part,x\ntrain,1\n")),
+    _resumed("an id of 31 digits", SPLIT, "split.csv", written(f"GalaxyID,part\n{10**30},train\n")),
+    _resumed("an id of 200,000 digits", SPLIT, "split.csv", written(f"GalaxyID,part\n{'1' * 200_000},train\n")),
     _resumed("no split", "Expected the run's split.csv, got", "split.csv", written("a,b\n1,2\n")),
     _resumed(
         "a config.toml of odd values",

@@ -114,11 +114,13 @@ def test_memory_that_runs_out_is_explained(
     sky: Any, tmp_path: Path, tiny_options: Any, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the command line: exit code 1 and no traceback; any other RuntimeError is a bug and stays one."""
-    for error, explained in ((torch.OutOfMemoryError("CUDA out of memory"), True), (RuntimeError("a bug"), False)):
+    on_cpu = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    on_gpu = torch.OutOfMemoryError("CUDA out of memory")
+    for error, explained in ((on_gpu, True), (on_cpu, True), (MemoryError(), True), (RuntimeError("a bug"), False)):
         monkeypatch.setattr(launch_module, "Trainer", raiser(error))
         result = call("train", sky.store, *tiny_options(), "--run", tmp_path / "run")
         assert result.exit_code == 1
-        assert ("memory on the GPU, got CUDA out of memory" in result.output) == explained
+        assert (f"Expected more free memory, got {str(error) or 'none'}" in result.output) == explained
         assert isinstance(result.exception, SystemExit) == explained
 
 

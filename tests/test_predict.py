@@ -1,5 +1,6 @@
 """Predictions: the same by every way in, in Kaggle's form, whole or not at all."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,6 +122,10 @@ def test_predict_uses_averages_when_there_are_any(sky: Any, tmp_path: Path, disp
     folder = make_run(tmp_path / "run", **{"optimiser.average": 0.999, "optimiser.lr": 0.05})
     predict(folder, sky.store, tmp_path / "averaged.csv", ASKED, display)
     shutil.copy(folder / "last" / "weights.safetensors", folder / "last" / "average.safetensors")
+    manifest = folder / "last" / "checkpoint.json"
+    saved = json.loads(manifest.read_text())
+    saved["hashes"]["average.safetensors"] = saved["hashes"]["weights.safetensors"]
+    manifest.write_text(json.dumps(saved))
     predict(folder, sky.store, tmp_path / "plain.csv", ASKED, display)
     averaged, plain = ((tmp_path / name).read_text() for name in ("averaged.csv", "plain.csv"))
     assert np.abs(values(averaged) - values(plain)).max() > 1e-3
