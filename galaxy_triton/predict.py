@@ -84,7 +84,7 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
 
 
 def _check_out(source: Path, out: Path) -> None:
-    if out.exists() and out.samefile(source):
+    if out.is_file() and out.samefile(source):
         raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 
 
