@@ -38,7 +38,7 @@ def main() -> None:
             "seconds": seconds,
             **figures(said),
             "report_bytes": (run / "report.html").stat().st_size,
-            "said": said.splitlines(),
+            "said": said.replace(scratch, "~").splitlines(),
         }
         if _options().keep:
             shutil.copytree(run, _options().keep)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import click
+from bad_input import CASES
 
 from galaxy_triton.cli import main
 
@@ -20,6 +21,30 @@ def test_figures_are_those_of_the_results() -> None:
     gain, least, most = result["evaluation"]["difference"]
     assert f"{gain:.4f} [{least:.4f}, {most:.4f}]" in README
     assert f"{seconds['all'] / 60:.1f} minutes" in README
+
+
+def test_figures_of_the_first_run() -> None:
+    result = json.loads((ROOT / "bench" / "results" / "first-run-cpu.json").read_text())
+    assert result["command"] in README
+    closing = next(line for line in result["said"] if line.startswith("RMSE"))
+    interval = re.findall(r"\[.*?\]", closing)[0]
+    for text in (
+        f"RMSE {result['rmse']:.4f} {interval}",
+        f"mean scores {result['mean_answer']:.4f}",
+        f"noise alone {result['noise_floor']:.4f}",
+        f"It took {result['seconds']['train']:.0f} s",
+    ):
+        assert text in " ".join(README.split()), text
+
+
+def test_counts_of_the_tables() -> None:
+    """The kills, and the cases of bad input that were tried."""
+    kills = (ROOT / "bench" / "results" / "kills.csv").read_text().splitlines()[1:]
+    assert all(line.endswith(",good") for line in kills)
+    assert f"`kill -9`) at {len(kills)} random moments" in " ".join(README.split())
+    cases = [line for line in (ROOT / "bench" / "results" / "bad-input.md").read_text().splitlines() if "|" in line]
+    assert len(cases) - 2 == len(CASES)
+    assert f"The tests try {len(CASES)} cases" in " ".join(README.split())
 
 
 def test_commands_exist() -> None:
