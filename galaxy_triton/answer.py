@@ -23,6 +23,16 @@ Answers = NDArray[np.float32]  # [n, 37]
 
 
 @dataclass(frozen=True)
+class Asking:
+    """How a run's network is asked. which: the checkpoint, "last" or "best". views: fixed views averaged."""
+
+    which: str = run_folder.LAST
+    views: int = 16
+    device: str = "auto"
+    batch_size: int = 256
+
+
+@dataclass(frozen=True)
 class Answerer:
     """A network with what it takes to ask it."""
 

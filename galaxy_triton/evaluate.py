@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from galaxy_triton import run_folder
-from galaxy_triton.answer import Answers, check_preprocess, open_run
+from galaxy_triton.answer import Answers, Asking, check_preprocess, open_run
 from galaxy_triton.data import labelled_rows, load
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
@@ -32,20 +32,15 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Asking):
     """What an evaluation is asked for.
 
     ids: a CSV whose first column lists the galaxies to score; None: the run's validation part.
     against: a CSV of other answers for the same galaxies, to compare with pairwise.
-    which: the checkpoint, "last" or "best". views: fixed views averaged.
     """
 
     ids: Path | None = None
     against: Path | None = None
-    which: str = run_folder.LAST
-    views: int = 16
-    device: str = "auto"
-    batch_size: int = 256
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import run_folder
+from galaxy_triton.answer import Answers, Asking
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.data import Split, answers_by_row, count_batches, load, names_of
 from galaxy_triton.demo import prepare
@@ -11,15 +12,13 @@ from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.head import training_bytes
 from galaxy_triton.machine import free_memory
-from galaxy_triton.report import Report, Subject, report_of
+from galaxy_triton.report import Subject, report_of
 from galaxy_triton.request import Proposal, Request, open_galaxies, propose
 from galaxy_triton.stop import stop_between_steps
 from galaxy_triton.store import Store
 from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
 from galaxy_triton.table import read_ids
 from galaxy_triton.train import Plan, Trainer
-
-REPORT_VIEWS, REPORT_BATCH = 16, 256  # as `evaluate` and `report` ask
 
 
 def launch(request: Request, display: Display) -> bool:
@@ -33,21 +32,17 @@ def launch(request: Request, display: Display) -> bool:
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     store, split = open_galaxies(request, proposal)
+    truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
     _announce(request, proposal, store, split, display)
-    with display.progress("reading", "images") as show:
-        galaxies = load(store, proposal.machine.device, lambda done: show(done, len(store.ids)))
-    plan = Plan(proposal.config, proposal.machine, galaxies, split, store.hash, proposal.folder)
-    trainer = Trainer(plan)
+    trainer = _trainer(proposal, store, split, display)
     if request.resume:
         _resume(trainer, store, display)
     else:
-        run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth)
-    display.note(f"{'run':<10} {plan.folder}\n")
+        run_folder.start(proposal.folder, proposal.config, proposal.machine, store, split, proposal.truth)
+    display.note(f"{'run':<10} {proposal.folder}\n")
     if not _fit(trainer, store, display):
         return False
-    truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-    subject = Subject(plan.folder, trainer.answerer(), galaxies, split, names_of(store), truth)
-    _conclude(report_of(subject, REPORT_VIEWS, REPORT_BATCH, display), plan.folder, display)
+    _report(trainer, store, truth, display)
     return True
 
 
@@ -109,6 +104,12 @@ def _check_memory(proposal: Proposal, store: Store, display: Display) -> None:
         display.warn("this may not fit; lower --batch-size or --width if it does not")
 
 
+def _trainer(proposal: Proposal, store: Store, split: Split, display: Display) -> Trainer:
+    with display.progress("reading", "images") as show:
+        galaxies = load(store, proposal.machine.device, lambda done: show(done, len(store.ids)))
+    return Trainer(Plan(proposal.config, proposal.machine, galaxies, split, store.hash, proposal.folder))
+
+
 def _resume(trainer: Trainer, store: Store, display: Display) -> None:
     """Put a run back to its last checkpoint, or to its start when it was killed before the first one."""
     folder = trainer.plan.folder
@@ -146,14 +147,18 @@ def _fit(trainer: Trainer, store: Store, display: Display) -> bool:
     return whole
 
 
-def _conclude(report: Report, folder: Path, display: Display) -> None:
+def _report(trainer: Trainer, store: Store, truth: Answers | None, display: Display) -> None:
+    """Draw the report, and say what it found."""
+    plan, asking = trainer.plan, Asking()  # as `report` and `evaluate` ask
+    subject = Subject(plan.folder, trainer.answerer(), plan.galaxies, plan.split, names_of(store), truth)
+    found = report_of(subject, asking.views, asking.batch_size, display)
     display.note()
-    if report.score is not None:
-        low, high = report.score.interval
-        held_out = f"galaxies held out: {report.score.galaxies}, views: {REPORT_VIEWS}"
-        display.say(f"RMSE         {report.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
-        display.say(f"mean answer  {report.mean_answer:.4f}  what answering the training mean scores")
-    if report.noise_floor is not None:
-        display.say(f"noise floor  {report.noise_floor:.4f}  what the true probabilities score")
-    display.say(f"report       {report.page}")
-    display.say(f"network      {folder / run_folder.LAST}")
+    if found.score is not None:
+        low, high = found.score.interval
+        held_out = f"galaxies held out: {found.score.galaxies}, views: {asking.views}"
+        display.say(f"RMSE         {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
+        display.say(f"mean answer  {found.mean_answer:.4f}  what answering the training mean scores")
+    if found.noise_floor is not None:
+        display.say(f"noise floor  {found.noise_floor:.4f}  what the true probabilities score")
+    display.say(f"report       {found.page}")
+    display.say(f"network      {plan.folder / run_folder.LAST}")

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from galaxy_triton import run_folder
-from galaxy_triton.answer import Answerer, Answers, check_preprocess, open_run
+from galaxy_triton.answer import Answerer, Answers, Asking, check_preprocess, open_run
 from galaxy_triton.data import Galaxies
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
@@ -26,17 +25,12 @@ Chunk = tuple[list[str], NDArray[np.uint8], int]  # (names, pixels [n, S, S, 4],
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Asking):
     """What a prediction is asked for.
 
-    which: the checkpoint, "last" or "best". views: fixed views averaged. workers: threads that decode images.
-    skip_bad: leave unreadable images out instead of stopping at the first.
+    workers: threads that decode images. skip_bad: leave unreadable images out instead of stopping at the first.
     """
 
-    which: str = run_folder.LAST
-    views: int = 16
-    device: str = "auto"
-    batch_size: int = 256
     workers: int = 2
     skip_bad: bool = False
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxy_triton import figures, files, run_folder
-from galaxy_triton.answer import Answerer, Answers, open_run
+from galaxy_triton.answer import Answerer, Answers, Asking, open_run
 from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load, names_of
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
@@ -30,18 +30,10 @@ AUGMENTED = 6  # galaxies whose views are shown
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a report is asked for.
-
-    store: the store the run was trained on; None: where it lay then. which: the checkpoint, "last" or "best".
-    views: fixed views averaged.
-    """
+class Asked(Asking):
+    """What a report is asked for. store: the store the run was trained on; None: where it lay then."""
 
     store: Path | None = None
-    which: str = run_folder.LAST
-    views: int = 16
-    device: str = "auto"
-    batch_size: int = 256
 
 
 @dataclass(frozen=True)
