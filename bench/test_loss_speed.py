@@ -1,16 +1,21 @@
-"""Value and gradient of the sigmoid head's loss, as a step of training asks for them."""
+"""Value and gradient of the heads' losses, as a step of training asks for them."""
+
+import functools
 
 import pytest
 import torch
 from torch import Tensor
 
-from galaxy_triton.kernels import sigmoid_mse
+from galaxy_triton.kernels import Tree, sigmoid_mse, tree_mse
+from galaxy_triton.questions import PARENTS, SIZES
 
 BATCH, COLUMNS = 256, 37
+LOSSES = {"sigmoid": sigmoid_mse, "tree": functools.partial(tree_mse, tree=Tree(SIZES, PARENTS))}
 
 
 @pytest.mark.parametrize("impl", ["torch", "compile", "triton"])
-def test_sigmoid_loss_speed(impl: str, timed, runnable, device: torch.device) -> None:
+@pytest.mark.parametrize("head", LOSSES)
+def test_loss_speed(head: str, impl: str, timed, runnable, device: torch.device) -> None:
     runnable(impl)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     targets = torch.rand(BATCH, COLUMNS, device=device)
@@ -18,4 +23,4 @@ def test_sigmoid_loss_speed(impl: str, timed, runnable, device: torch.device) ->
     def fresh() -> tuple[Tensor]:
         return (torch.randn(BATCH, COLUMNS, dtype=dtype, device=device).requires_grad_(),)
 
-    timed(lambda logits: sigmoid_mse(logits, targets, impl=impl).backward(), fresh, BATCH)
+    timed(lambda logits: LOSSES[head](logits, targets, impl=impl).backward(), fresh, BATCH)

@@ -6,6 +6,7 @@ Importing this needs torch only: a Triton kernel is loaded when `impl="triton"` 
 from .augmentation import IMPLEMENTATIONS as AUGMENT_IMPLEMENTATIONS
 from .augmentation import AugmentDraw, AugmentParams, Ranges, augment, sample, view_affine
 from .availability import unavailable
+from .random_view import RandomView
 from .sigmoid_loss import IMPLEMENTATIONS as SIGMOID_IMPLEMENTATIONS
 from .sigmoid_loss import sigmoid_mse
 from .tree_loss import IMPLEMENTATIONS as TREE_IMPLEMENTATIONS
@@ -17,6 +18,7 @@ __all__ = [
     "TREE_IMPLEMENTATIONS",
     "AugmentDraw",
     "AugmentParams",
+    "RandomView",
     "Ranges",
     "Tree",
     "augment",

@@ -1,5 +1,7 @@
 """The checks that every public function makes, and their one form of message."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,11 @@ def require(holds: bool, want: str, got: object, where: str, do: str) -> None:
     """Raise ValueError("Expected <want>, got <got> (<where>): <do>") unless `holds`."""
     if not holds:
         raise ValueError(f"Expected {want}, got {got} ({where}): {do}")
+
+
+def require_choice(choice: str, known: Collection[str], where: str) -> None:
+    """Raise ValueError unless `choice` is one of the names known."""
+    require(choice in known, "one of " + ", ".join(known), repr(choice), where, "choose one")
 
 
 def require_tensor(
@@ -22,3 +29,13 @@ def require_tensor(
     kinds = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     require(tensor.dtype in dtypes, kinds, str(tensor.dtype).removeprefix("torch."), name, "convert it")
     require(tensor.device == device, f"a tensor on {device}", tensor.device, name, "move it there")
+
+
+def require_rows(index: Tensor, count: int) -> None:
+    """Raise ValueError unless every row is one of `count`.
+
+    On the CPU alone: looking would make the host wait for another device, and torch.compile checks for itself.
+    """
+    if index.device.type == "cpu" and not torch.compiler.is_compiling() and len(index):
+        low, high = int(index.amin()), int(index.amax())
+        require(low >= 0 and high < count, f"rows 0 to {count - 1}", f"{low} to {high}", "index", "choose from these")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from galaxy_triton import kernels
 from galaxy_triton.config import Network
 from galaxy_triton.head import HEADS, TREE, AnswerNet, make_network, training_bytes, unavailable
 from galaxy_triton.questions import PARENTS, SIZES, SPANS
@@ -122,9 +123,16 @@ def test_training_bytes() -> None:
         assert training_bytes(NETWORK, batch, 16, element) == 16 * weights + element * batch * outputs
 
 
-def test_unavailable() -> None:
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("impl", ["torch", "compile", "triton"])
+def test_unavailable(name: str, impl: str) -> None:
+    """Each head has every implementation, so it runs wherever that does."""
     cpu = torch.device("cpu")
-    for name, head in HEADS.items():
-        assert unavailable(name, "torch", cpu) is None
-        for impl in {"torch", "compile", "triton"} - set(head.implementations):
-            assert unavailable(name, impl, cpu) == f"the {name} head has no {impl} implementation"
+    assert unavailable(name, impl, cpu) == kernels.unavailable(impl, cpu)
+
+
+def test_unavailable_for_a_head_that_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS, "tree", HEADS["tree"]._replace(implementations=("torch",)))
+    cpu = torch.device("cpu")
+    assert unavailable("tree", "torch", cpu) is None
+    assert unavailable("tree", "triton", cpu) == "the tree head has no triton implementation"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..checks import require, require_tensor
-from .parameters import AugmentDraw, AugmentParams, Ranges, sample, view_affine
+from ..checks import require, require_choice, require_tensor
+from .parameters import AugmentDraw, AugmentParams, Ranges, check_crop, sample, view_affine
 
 __all__ = ["IMPLEMENTATIONS", "AugmentDraw", "AugmentParams", "Ranges", "augment", "sample", "view_affine"]
 
@@ -36,7 +36,7 @@ def augment(
 
     Args:
         pixels: uint8 [N, S, S, 4], contiguous: red, green, blue and a byte that is ignored.
-        index: int64 [B], rows of `pixels`.
+        index: int64 [B], rows of `pixels`; on the CPU one that is not there raises, on a GPU it reads other memory.
         params_or_draw: the views' parameters, or what to draw them from: `AugmentParams` or `AugmentDraw` of B views.
         size: side of a view, pixels.
         mean, std: of each channel, on the scale [0, 1].
@@ -57,10 +57,12 @@ def augment(
         ValueError: a shape, dtype, device or choice other than these.
         ImportError: `impl` is "triton" and Triton is not installed.
     """
-    require(impl in IMPLEMENTATIONS, "one of " + ", ".join(IMPLEMENTATIONS), repr(impl), "impl", "choose one")
-    require(border in BORDERS, "one of " + ", ".join(BORDERS), repr(border), "border", "choose one")
+    require_choice(impl, IMPLEMENTATIONS, "impl")
+    require_choice(border, BORDERS, "border")
     _check_images(pixels, index)
     _check_views(params_or_draw, len(index), pixels.device)
+    if isinstance(params_or_draw, AugmentDraw):
+        check_crop(params_or_draw.ranges, (pixels.shape[1], pixels.shape[2]), (size, size))
     if out is None:
         out = _empty_views(len(index), layout, size, dtype, pixels.device)
     _check_out(out, len(index), size, pixels.device)
@@ -103,8 +105,11 @@ def _check_out(out: Tensor, count: int, size: int, device: torch.device) -> None
     require(whole, "channels_last memory", out.stride(), "out", "call .contiguous(memory_format=torch.channels_last)")
 
 
-# (pixels, index, views, mean, std, border, out): fills out.
-Fill = Callable[[Tensor, Tensor, AugmentParams | AugmentDraw, tuple[float, ...], tuple[float, ...], str, Tensor], None]
+# (pixels, index, views, mean, std, border, out): fills out [B, 3 or 4, h, w]. The pixels are a store uint8
+# [N, H, W, 4] with the rows of it, or without an index a batch [B, 3, H, W] of bytes or floats in [0, 1], contiguous.
+Fill = Callable[
+    [Tensor, Tensor | None, AugmentParams | AugmentDraw, tuple[float, ...], tuple[float, ...], str, Tensor], None
+]
 
 
 def _torch() -> Fill:

@@ -10,6 +10,9 @@ from torch import Tensor
 from ..checks import require
 from ..philox import draw_bits, uniform
 
+# Pixels: the side of a square, or (height, width).
+Size = int | tuple[int, int]
+
 MAX_ZOOM = 1.5  # bilinear sampling has no antialiasing: shrinking further would alias
 
 
@@ -33,8 +36,9 @@ class Ranges:
 
     Uniform: rotation in degrees within plus and minus `rotation`; shift within plus and minus `shift` source pixels on
     each axis; brightness, contrast and saturation factors within 1 plus and minus theirs; hue within plus and minus
-    `hue` turns; the crop among all whole-pixel places if `random_crop`, else centred. Log-uniform: zoom from 1/zoom to
-    zoom. The flips are probabilities.
+    `hue` turns; the crop among all whole-pixel places if `random_crop`, else centred: exactly, or with `whole_pixels`
+    at the pixel that torchvision's CenterCrop starts at. Log-uniform: zoom from 1/zoom to zoom. The flips are
+    probabilities.
 
     Raises:
         ValueError: a value outside its range.
@@ -50,10 +54,11 @@ class Ranges:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    whole_pixels: bool = False
 
     def __post_init__(self) -> None:
         bounds = {"rotation": 180.0, "shift": math.inf, "hue": 0.5}
-        for name in (field.name for field in fields(self) if field.name not in ("zoom", "random_crop")):
+        for name in (field.name for field in fields(self) if field.name not in ("zoom", "random_crop", "whole_pixels")):
             value, bound = getattr(self, name), bounds.get(name, 1.0)
             require(0 <= value <= bound, f"0 to {bound}", value, f"Ranges.{name}", "change it")
         require(1 <= self.zoom <= MAX_ZOOM, f"1 to {MAX_ZOOM}", self.zoom, "Ranges.zoom", "there is no antialiasing")
@@ -77,22 +82,27 @@ class AugmentDraw(NamedTuple):
     ranges: Ranges
 
 
-def sample(draw: AugmentDraw, *, side: int, size: int) -> AugmentParams:
+def sample(draw: AugmentDraw, *, side: Size, size: Size) -> AugmentParams:
     """Draw the views of a batch: a function of (seed, epoch, id) alone.
 
     Args:
         draw: what to draw from.
-        side: of the square source image, pixels.
-        size: of the square view, pixels.
+        side: of the source image: of a square, or (height, width), pixels.
+        size: of the view likewise.
 
     Returns:
         Parameters on the draw's device. The words are drawn on the CPU where the device has no 64-bit integers to
         draw them with (MPS).
+
+    Raises:
+        ValueError: a random crop that is larger than the source.
     """
+    source, view = height_width(side), height_width(size)
+    check_crop(draw.ranges, source, view)
     device = draw.ids.device
     here = torch.device("cpu") if device.type == "mps" else device
     seed, epoch, ids = draw.seed.to(here), draw.epoch.to(here), draw.ids.to(here)
-    affine = _draw_affine(seed, epoch, ids, draw.ranges, side, size)
+    affine = _draw_affine(seed, epoch, ids, draw.ranges, source, view)
     if not any(draw.ranges.jitter):
         return AugmentParams(affine.to(device))
     units = _symmetric(draw_bits(seed, epoch, ids, "jitter")).unbind(1)
@@ -103,11 +113,11 @@ def sample(draw: AugmentDraw, *, side: int, size: int) -> AugmentParams:
     return AugmentParams(affine.to(device), jitter.to(device), order.to(device))
 
 
-def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corner: Tensor, *, side: int) -> Tensor:
+def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corner: Tensor, *, side: Size) -> Tensor:
     """The map of a view: the image is shifted, magnified and rotated about its centre, flipped, then cropped.
 
-    With m = (side - 1) / 2 and (dx, dy) = flips * (x + corner_x - m, y + corner_y - m), the source of output pixel
-    (x, y) is m + shift + scale R(turns) (dx, dy), R = [[cos, -sin], [sin, cos]].
+    With m = ((width - 1) / 2, (height - 1) / 2) and d = flips * ((x, y) + corner - m), the source of output pixel
+    (x, y) is m + shift + scale R(turns) d, R = [[cos, -sin], [sin, cos]].
 
     Args:
         turns: fp32 [B], counter-clockwise as seen, as in torchvision's rotate.
@@ -115,7 +125,7 @@ def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corn
         scale: fp32 [B], source pixels per view pixel: 1 / zoom.
         shift: fp32 [B, 2], source pixels.
         corner: fp32 [B, 2], of the crop.
-        side: of the source, pixels.
+        side: of the source: of a square, or (height, width), pixels.
 
     Returns:
         fp32 [B, 2, 3], as AugmentParams.affine.
@@ -123,9 +133,11 @@ def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corn
     cos, sin = cos_sin(turns)
     fx, fy = (flips * scale[:, None]).unbind(1)
     matrix = torch.stack((cos * fx, -sin * fy, sin * fx, cos * fy), dim=1).view(-1, 2, 2)
-    middle = (side - 1) / 2
-    x, y = (corner - middle).unbind(1)
-    offset = matrix[:, :, 0] * x[:, None] + matrix[:, :, 1] * y[:, None] + (middle + shift)
+    height, width = height_width(side)
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x, y = corner[:, 0] - middle_x, corner[:, 1] - middle_y
+    centre = torch.stack((middle_x + shift[:, 0], middle_y + shift[:, 1]), dim=1)
+    offset = matrix[:, :, 0] * x[:, None] + matrix[:, :, 1] * y[:, None] + centre
     return torch.cat((matrix, offset[:, :, None]), dim=2)
 
 
@@ -158,7 +170,38 @@ def _exp_tail(x: Tensor) -> Tensor:
     return 1 + x * (1 / 6) * (1 + x * (1 / 7) * (1 + x * (1 / 8)))
 
 
-def _draw_affine(seed: Tensor, epoch: Tensor, ids: Tensor, ranges: Ranges, side: int, size: int) -> Tensor:
+def height_width(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def source_size(pixels: Tensor, index: Tensor | None) -> tuple[int, int]:
+    """(height, width) of a store's images [N, H, W, 4], which an index chooses, or of a batch [B, 3, H, W]."""
+    height, width = pixels.shape[2:] if index is None else pixels.shape[1:3]
+    return height, width
+
+
+def check_crop(ranges: Ranges, source: tuple[int, int], view: tuple[int, int]) -> None:
+    """Raise ValueError if a crop has to be drawn that is larger than the source; each is (height, width)."""
+    fits = view[0] <= source[0] and view[1] <= source[1]
+    want = f"at most {source[0]} x {source[1]} pixels for a random crop"
+    require(fits or not ranges.random_crop, want, f"{view[0]} x {view[1]}", "size", "crop less, or in the centre")
+
+
+def centred_corner(source: tuple[int, int], view: tuple[int, int], whole_pixels: bool) -> tuple[float, float]:
+    """(x, y) of the corner of a centred crop, from (height, width) of both."""
+    return _centre(source[1] - view[1], whole_pixels), _centre(source[0] - view[0], whole_pixels)
+
+
+def _centre(spare: int, whole_pixels: bool) -> float:
+    if not whole_pixels:
+        return spare / 2
+    # torchvision's CenterCrop rounds half to even where it cuts, and upwards where it pads.
+    return round(spare / 2) if spare > 0 else -(-spare // 2)
+
+
+def _draw_affine(
+    seed: Tensor, epoch: Tensor, ids: Tensor, ranges: Ranges, source: tuple[int, int], view: tuple[int, int]
+) -> Tensor:
     geometry = uniform(draw_bits(seed, epoch, ids, "geometry"))
     place = draw_bits(seed, epoch, ids, "place")
     turns = (2 * geometry[:, 0] - 1) * (ranges.rotation / 360)
@@ -166,10 +209,17 @@ def _draw_affine(seed: Tensor, epoch: Tensor, ids: Tensor, ranges: Ranges, side:
     flips = torch.stack([torch.where(geometry[:, 1 + k] < chances[k], -1.0, 1.0) for k in (0, 1)], dim=1)
     scale = small_exp((1 - 2 * geometry[:, 3]) * math.log(ranges.zoom))
     shift = _symmetric(place[:, :2]) * ranges.shift
-    corner = torch.full_like(shift, (side - size) / 2)
+    corner = _draw_corner(uniform(place[:, 2:]), ranges, source, view)
+    return view_affine(turns, flips, scale, shift, corner, side=source)
+
+
+def _draw_corner(units: Tensor, ranges: Ranges, source: tuple[int, int], view: tuple[int, int]) -> Tensor:
+    """(x, y) of each crop, fp32 [B, 2], from as many numbers in [0, 1)."""
     if ranges.random_crop:
-        corner = torch.floor(uniform(place[:, 2:]) * (side - size + 1))
-    return view_affine(turns, flips, scale, shift, corner, side=side)
+        places = (source[1] - view[1] + 1, source[0] - view[0] + 1)
+        return torch.stack([torch.floor(units[:, axis] * places[axis]) for axis in (0, 1)], dim=1)
+    x, y = centred_corner(source, view, ranges.whole_pixels)
+    return torch.stack((torch.full_like(units[:, 0], x), torch.full_like(units[:, 1], y)), dim=1)
 
 
 def _symmetric(bits: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parameters import AugmentDraw, AugmentParams, sample
+from ..checks import require_rows
+from .parameters import AugmentDraw, AugmentParams, sample, source_size
 
 _ORDERS = tuple(itertools.permutations(range(4)))
 _PADDING = {"zeros": "zeros", "reflect": "reflection"}
@@ -23,7 +24,7 @@ Select = Callable[[Tensor, Callable[[Tensor, Tensor], Tensor], Tensor, Tensor], 
 
 def augment(
     pixels: Tensor,
-    index: Tensor,
+    index: Tensor | None,
     params_or_draw: AugmentParams | AugmentDraw,
     mean: tuple[float, ...],
     std: tuple[float, ...],
@@ -32,11 +33,11 @@ def augment(
     *,
     select: Select,
 ) -> None:
-    """Fill `out` with the views; shapes and meanings as in `galaxy_triton.kernels.augment`."""
+    """Fill `out` with the views; shapes and meanings as in `galaxy_triton.kernels.augmentation.Fill`."""
     params = params_or_draw
     if isinstance(params, AugmentDraw):
-        params = sample(params, side=pixels.shape[1], size=out.shape[-1])
-    image = warp(pixels, index, params.affine, out.shape[-1], border)
+        params = sample(params, side=source_size(pixels, index), size=(out.shape[2], out.shape[3]))
+    image = warp(colours(pixels, index), params.affine, (out.shape[2], out.shape[3]), border)
     if params.jitter is not None and params.order is not None:
         image = jitter(image, params.jitter, params.order, select)
     for channel in range(3):
@@ -44,13 +45,22 @@ def augment(
     out[:, 3:] = 0
 
 
-def warp(pixels: Tensor, index: Tensor, affine: Tensor, size: int, border: str) -> Tensor:
-    """Bilinear views in [0, 1], fp32 [B, 3, size, size], before any colour operation."""
-    image = pixels[index].permute(0, 3, 1, 2)[:, :3].to(torch.float32) / 255
-    place = torch.arange(size, dtype=torch.float32, device=pixels.device)
+def colours(pixels: Tensor, index: Tensor | None) -> Tensor:
+    """The images of a batch, fp32 [B, 3, H, W] in [0, 1], from rows of a store or from a batch."""
+    if index is None:
+        return pixels.to(torch.float32) / (1 if pixels.is_floating_point() else 255)
+    require_rows(index, len(pixels))
+    return pixels[index].permute(0, 3, 1, 2)[:, :3].to(torch.float32) / 255
+
+
+def warp(image: Tensor, affine: Tensor, size: tuple[int, int], border: str) -> Tensor:
+    """Bilinear views of images fp32 [B, 3, H, W], fp32 [B, 3, *size], before any colour operation."""
+    height, width = image.shape[2:]
+    x = torch.arange(size[1], dtype=torch.float32, device=image.device)
+    y = torch.arange(size[0], dtype=torch.float32, device=image.device)[:, None]
     a = affine[:, :, :, None, None]
-    source = a[:, :, 0] * place + a[:, :, 1] * place[:, None] + a[:, :, 2]  # [B, 2, size, size]
-    grid = ((2 * source + 1) / pixels.shape[1] - 1).permute(0, 2, 3, 1)
+    source_x, source_y = (a[:, :, 0] * x + a[:, :, 1] * y + a[:, :, 2]).unbind(1)  # [B, *size]
+    grid = torch.stack(((2 * source_x + 1) / width - 1, (2 * source_y + 1) / height - 1), dim=3)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode=_PADDING[border], align_corners=False)
 
 

@@ -19,7 +19,7 @@ def sigmoid_mse(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None
     Args:
         logits: float32, float16 or bfloat16 [B, K], contiguous, B >= 1; differentiable.
         targets: float32 [B, K], contiguous.
-        weight: float32 [K] or None for ones.
+        weight: float32 [K], contiguous, or None for ones.
         impl: "torch", "compile" or "triton".
 
     Returns:
@@ -33,10 +33,11 @@ def sigmoid_mse(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None
     require_tensor(logits, "logits", (None, None), DTYPES, logits.device)
     require(logits.numel() > 0, "at least one row", list(logits.shape), "logits", "skip an empty batch")
     require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)
-    for name, tensor in (("logits", logits), ("targets", targets)):
-        require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
     if weight is not None:
         require_tensor(weight, "weight", (logits.shape[1],), (torch.float32,), logits.device)
+    for name, tensor in (("logits", logits), ("targets", targets), ("weight", weight)):
+        if tensor is not None:
+            require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
     return IMPLEMENTATIONS[impl]()(logits, targets, weight)
 
 

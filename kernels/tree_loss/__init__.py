@@ -1,7 +1,4 @@
-"""The decision-tree head: softmax inside each question, times the answers that lead to it.
-
-`tree_mse` has no Triton kernel yet; "torch" and "compile" are its implementations.
-"""
+"""The decision-tree head: softmax inside each question, times the answers that lead to it."""
 
 import functools
 from collections.abc import Callable
@@ -41,35 +38,38 @@ class Tree:
             require(earlier, f"a parent column below {start}", parent, where, "order parents before children")
             start += size
 
-    @property
-    def parent_of_answers(self) -> tuple[int | None, ...]:
-        """For each of the K columns, the column it hangs from."""
-        pairs = zip(self.sizes, self.parents, strict=True)
-        return tuple(parent for size, parent in pairs for _ in range(size))
-
 
 def tree_mse(
-    logits: Tensor, targets: Tensor, tree: Tree, *, weight: Tensor | None = None, impl: str = "torch"
+    logits: Tensor, targets: Tensor, tree: Tree, *, weight: Tensor | None = None, impl: str = "triton"
 ) -> Tensor:
-    """The mean over B*K of w_k (p - y)^2, p = exp(A @ log_softmax_by_question(z)), in fp32.
+    """The mean over B*K of w_k (p - y)^2, p = exp(A @ log_softmax_by_question(z)), computed in fp32.
 
-    A is K x K of zeros and ones and says which answers lead to which: row k has a one at k and at each ancestor of k.
-    An example: question 1 has the answers (smooth, disk), question 2 (bar, no bar) hangs from disk. The columns are
-    (smooth, disk, bar, no bar) and A = [[1 0 0 0], [0 1 0 0], [0 1 1 0], [0 1 0 1]]: the log of "bar" is log of "disk"
-    plus log of "bar, given a disk", so bar + no bar = disk whatever the logits are.
+    A is the constraint matrix, K x K of zeros and ones: row k has a one at k and at each answer that leads to k. With
+    it no row of p can break the tree, so the loss needs no penalty for that. An example with two questions: "smooth or
+    disk?", and of a disk "bar or no bar?", which is Tree((2, 2), (None, 1)):
+
+                   logits   softmax        A             p                  y       (p - y)^2
+        smooth     0        1/4        [1 0 0 0]   1/4         = 0.25      0.20     0.0025
+        disk       ln 3     3/4        [0 1 0 0]   3/4         = 0.75      0.80     0.0025
+        bar        ln 4     4/5        [0 1 1 0]   3/4 * 4/5   = 0.60      0.50     0.0100
+        no bar     0        1/5        [0 1 0 1]   3/4 * 1/5   = 0.15      0.30     0.0225
+
+    The softmax is taken inside each question, so 1/4 + 3/4 = 1 and 4/5 + 1/5 = 1. A adds logs, so it multiplies: "bar"
+    is log 3/4 + log 4/5. Hence bar + no bar = 0.75 = disk, whatever the logits are; the loss is 0.0375 / 4.
 
     Args:
-        logits: float32, float16 or bfloat16 [B, K], B >= 1; differentiable.
-        targets: float32 [B, K].
-        tree: of K answers.
-        weight: float32 [K] or None for ones.
-        impl: "torch" or "compile".
+        logits: float32, float16 or bfloat16 [B, K], contiguous, B >= 1; differentiable.
+        targets: float32 [B, K], contiguous.
+        tree: of K answers; for "triton" of at most 1024, in at most 64 questions on at most 8 levels.
+        weight: float32 [K], contiguous, or None for ones.
+        impl: "torch", "compile" or "triton".
 
     Returns:
-        fp32 scalar.
+        fp32 scalar. The same bits each time for the same input.
 
     Raises:
-        ValueError: a shape, dtype, device or choice other than these.
+        ValueError: a shape, dtype, device, tree or choice other than these.
+        ImportError: `impl` is "triton" and Triton is not installed.
     """
     require(impl in IMPLEMENTATIONS, "one of " + ", ".join(IMPLEMENTATIONS), repr(impl), "impl", "choose one")
     require_tensor(logits, "logits", (None, sum(tree.sizes)), DTYPES, logits.device)
@@ -77,6 +77,9 @@ def tree_mse(
     require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)
     if weight is not None:
         require_tensor(weight, "weight", (logits.shape[1],), (torch.float32,), logits.device)
+    for name, tensor in (("logits", logits), ("targets", targets), ("weight", weight)):
+        if tensor is not None:
+            require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
     return IMPLEMENTATIONS[impl]()(logits, targets, tree, weight)
 
 
@@ -103,4 +106,10 @@ def _compile() -> Loss:
     return torch.compile(reference.tree_mse)
 
 
-IMPLEMENTATIONS: dict[str, Callable[[], Loss]] = {"torch": _torch, "compile": _compile}
+def _triton() -> Loss:
+    from . import fused
+
+    return fused.tree_mse
+
+
+IMPLEMENTATIONS: dict[str, Callable[[], Loss]] = {"torch": _torch, "compile": _compile, "triton": _triton}

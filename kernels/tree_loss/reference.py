@@ -12,23 +12,21 @@ if typing.TYPE_CHECKING:
 
 
 def tree_mse(logits: Tensor, targets: Tensor, tree: Tree, weight: Tensor | None) -> Tensor:
-    """mean over B*K of w_k (p - y)^2 with p of `tree_probabilities`, in fp32."""
-    error = tree_probabilities(logits, tree) - targets.float()
+    """mean over B*K of w_k (p - y)^2 with p of `tree_probabilities`, in fp32 (float64 for float64 logits)."""
+    error = tree_probabilities(logits, tree) - targets
     square = error * error
     return square.mean() if weight is None else (square * weight).mean()
 
 
 def tree_probabilities(logits: Tensor, tree: Tree) -> Tensor:
-    """p = exp(A @ log_softmax_by_question(z)): [B, K] -> fp32 [B, K]."""
-    parts = torch.split(logits.float(), list(tree.sizes), dim=1)
-    by_question = [torch.log_softmax(part, dim=1) for part in parts]
-    # A row of A has at most as many ones as the tree has levels: gathering them is exact, a matrix product need not be.
-    logs = torch.cat(by_question, dim=1)
-    total = logs
-    above = tree.parent_of_answers
-    while any(parent is not None for parent in above):
-        known = torch.tensor([parent is not None for parent in above], device=logs.device)
-        places = torch.tensor([parent or 0 for parent in above], device=logs.device)
-        total = total + torch.where(known, logs[:, places], 0.0)
-        above = tuple(None if parent is None else tree.parent_of_answers[parent] for parent in above)
-    return total.exp()
+    """p = exp(A @ log_softmax_by_question(z)): [B, K] -> fp32 [B, K], or float64 for float64."""
+    parts = torch.split(logits.to(torch.promote_types(logits.dtype, torch.float32)), list(tree.sizes), dim=1)
+    place = [(number, answer) for number, size in enumerate(tree.sizes) for answer in range(size)]
+    totals: list[Tensor] = []  # [B, answers] of each question: its part of A @ logs, which adds few terms
+    for part, parent in zip(parts, tree.parents, strict=True):
+        logs = torch.log_softmax(part, dim=1)
+        if parent is not None:
+            question, answer = place[parent]
+            logs = logs + totals[question][:, answer : answer + 1]
+        totals.append(logs)
+    return torch.cat(totals, dim=1).exp()

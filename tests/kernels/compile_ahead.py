@@ -22,6 +22,8 @@ from triton.compiler import ASTSource
 
 from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
+from galaxy_triton.kernels.tree_loss import fused as tree_loss
+from galaxy_triton.questions import PARENTS, SIZES
 
 VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
 CAPABILITIES = (75, 80, 86, 89, 90, 100)
@@ -39,9 +41,9 @@ def daily() -> Iterator[Variant]:
     yield "draw", 90, {"dtype": "bf16", "layout": 4, "reflect": True}
     yield "params", 75, {"dtype": "fp32"}
     yield "params", 90, {"dtype": "fp32", "layout": 4, "jitter": False}
-    yield "sigmoid_mse", 75, {"dtype": "fp16"}
-    yield "sigmoid_mse", 90, {"dtype": "bf16", "weighted": True}
-    yield "sigmoid_mse", 100, {"dtype": "fp32", "weighted": True}
+    yield "sigmoid_mse", 75, {"dtype": "fp16", "weighted": True}
+    yield "tree_mse", 75, {"dtype": "fp16", "weighted": True}
+    yield "tree_mse", 90, {"dtype": "bf16"}
 
 
 def full() -> Iterator[Variant]:
@@ -53,19 +55,24 @@ def full() -> Iterator[Variant]:
                 capability,
                 {"dtype": dtype, "layout": layout, "reflect": bool(reflect), "jitter": bool(jitter)},
             )
-        for weighted in (False, True):
-            yield "sigmoid_mse", capability, {"dtype": dtype, "weighted": weighted}
+        for pixels, reflect, jitter in itertools.product(("u8", "fp32", "fp16"), (0, 1), (0, 1)):
+            options = {"pixels": pixels, "reflect": bool(reflect), "jitter": bool(jitter)}
+            yield "draw", capability, {"dtype": dtype, **options}
+        for kernel, weighted in itertools.product(("sigmoid_mse", "tree_mse"), (False, True)):
+            yield kernel, capability, {"dtype": dtype, "weighted": weighted}
 
 
-def source(kernel: str, *, dtype: str, layout=3, reflect=False, jitter=True, weighted=False) -> tuple:
+def source(kernel: str, *, dtype: str, layout=3, reflect=False, jitter=True, pixels="i32", weighted=False) -> tuple:
     """The function, the types of its arguments, its constants and its options."""
-    if kernel == "sigmoid_mse":
-        types = {"logits_ptr": f"*{dtype}", "targets_ptr": "*fp32", "weight_ptr": "*fp32", "partial_ptr": "*fp32"}
-        types |= {"gradient_ptr": "*fp32", "count": "i32", "over_count": "fp32"}
-        constants = {"COLUMNS": 37, "WEIGHTED": weighted, "BLOCK": sigmoid_loss.BLOCK, "TILE": sigmoid_loss.TILE}
-        return sigmoid_loss._sigmoid_mse_kernel, types, constants, sigmoid_loss.COMPILER_OPTIONS
-    types = {"pixels_ptr": "*i32", "index_ptr": "*i64"}
-    constants = {"SIDE": 160, "SIZE": 128, "LAYOUT": layout, "REFLECT": reflect, "OPERATIONS": 15 * jitter}
+    if kernel in LOSSES:
+        return LOSSES[kernel](dtype, weighted)
+    types = {"pixels_ptr": f"*{pixels}"}
+    if pixels == "i32":
+        types |= {"index_ptr": "*i64"}
+        constants = {"HEIGHT": 160, "WIDTH": 160, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 128}
+    else:  # a batch that is not square
+        constants = {"index_ptr": None, "HEIGHT": 160, "WIDTH": 213, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 150}
+    constants |= {"LAYOUT": layout, "REFLECT": reflect, "OPERATIONS": 15 * jitter}
     constants |= {f"MEAN_{name}": 0.5 for name in ("RED", "GREEN", "BLUE")} | {"BLOCK": augmentation.BLOCK}
     constants |= {f"STD_{name}": 0.25 for name in ("RED", "GREEN", "BLUE")}
     if kernel == "params":
@@ -73,7 +80,30 @@ def source(kernel: str, *, dtype: str, layout=3, reflect=False, jitter=True, wei
         return augmentation._params_kernel, types, constants, augmentation.COMPILER_OPTIONS
     types |= {"seed_ptr": "*i64", "epoch_ptr": "*i64", "ids_ptr": "*i64", "out_ptr": f"*{dtype}"}
     types |= dict.fromkeys(RANGES + JITTER, "fp32")
-    return augmentation._draw_kernel, types, constants | {"RANDOM_CROP": True}, augmentation.COMPILER_OPTIONS
+    constants |= {"CORNER_X": 0.0, "CORNER_Y": 0.0, "RANDOM_CROP": True}
+    return augmentation._draw_kernel, types, constants, augmentation.COMPILER_OPTIONS
+
+
+def sigmoid_source(dtype: str, weighted: bool) -> tuple:
+    constants = {"COLUMNS": 37, "WEIGHTED": weighted, "BLOCK": sigmoid_loss.BLOCK, "TILE": sigmoid_loss.TILE}
+    types = loss_types(dtype) | {"count": "i32", "over_count": "fp32"}
+    return sigmoid_loss._sigmoid_mse_kernel, types, constants, sigmoid_loss.COMPILER_OPTIONS
+
+
+def tree_source(dtype: str, weighted: bool) -> tuple:
+    """Of Galaxy Zoo 2's tree."""
+    forest = tree_loss._forest(SIZES, tuple(-1 if parent is None else parent for parent in PARENTS))
+    constants = {"COLUMNS": 37, "WEIGHTED": weighted, "ROWS": tree_loss.TILE // 8, "FOREST": forest}
+    types = loss_types(dtype) | {"rows": "i32", "over_count": "fp32"}
+    return tree_loss._tree_mse_kernel, types, constants, tree_loss.COMPILER_OPTIONS
+
+
+def loss_types(dtype: str) -> dict[str, str]:
+    types = {"logits_ptr": f"*{dtype}", "targets_ptr": "*fp32", "weight_ptr": "*fp32", "partial_ptr": "*fp32"}
+    return types | {"gradient_ptr": "*fp32"}
+
+
+LOSSES = {"sigmoid_mse": sigmoid_source, "tree_mse": tree_source}
 
 
 def compiled(capability: int, kernel: str, options: dict[str, object]) -> bytes:

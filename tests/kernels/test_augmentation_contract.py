@@ -181,13 +181,17 @@ def _op_arguments(device: torch.device) -> dict[str, tuple]:
     numbers = fused._kernel_ranges(RANGES)
     return {
         "augment_params": (pixels, index, *_params(2, device), *rest),
-        "augment_draw": (pixels, index, draw.seed, draw.epoch, draw.ids, numbers, True, *rest),
+        "augment_draw": (pixels, index, draw.seed, draw.epoch, draw.ids, numbers, None, *rest),
     }
 
 
+@pytest.mark.parametrize("source", ["store", "batch"])
 @pytest.mark.parametrize("name", ["augment_params", "augment_draw"])
-def test_ops_are_registered_soundly(name: str, device: torch.device) -> None:
-    torch.library.opcheck(getattr(torch.ops.galaxy_triton, name).default, _op_arguments(device)[name])
+def test_ops_are_registered_soundly(name: str, source: str, device: torch.device) -> None:
+    arguments = _op_arguments(device)[name]
+    if source == "batch":
+        arguments = (torch.rand(2, 3, SIDE, SIDE + 1, device=device), None, *arguments[2:])
+    torch.library.opcheck(getattr(torch.ops.galaxy_triton, name).default, arguments)
 
 
 def test_augment_inside_a_compiled_graph(device: torch.device) -> None:

@@ -11,7 +11,9 @@ from scenes import SIZES, scenes, tolerance
 from torch import Tensor
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment, sample
-from galaxy_triton.kernels.augmentation.fused import _draw_affine, _kernel_ranges
+from galaxy_triton.kernels.augmentation.fused import _corner_constants, _kernel_ranges
+from galaxy_triton.kernels.augmentation.fused_draw import draw_affine
+from galaxy_triton.kernels.augmentation.parameters import centred_corner
 
 SIDE, SIZE = 24, 16
 # Below a quarter turn the flips can be read off the matrix.
@@ -130,12 +132,13 @@ def test_sample_has_the_same_bits_in_any_batch(device: torch.device) -> None:
 @triton.jit
 def _affine_kernel(
     seed_ptr, epoch_ptr, ids_ptr, affine_ptr, turns, horizontal, vertical, log_zoom, shift,
-    SIDE: tl.constexpr, SIZE: tl.constexpr, RANDOM_CROP: tl.constexpr,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr, VIEW_HEIGHT: tl.constexpr, VIEW_WIDTH: tl.constexpr,
+    CORNER_X: tl.constexpr, CORNER_Y: tl.constexpr, RANDOM_CROP: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
-    a00, a01, a02, a10, a11, a12 = _draw_affine(
+    a00, a01, a02, a10, a11, a12 = draw_affine(
         tl.load(seed_ptr), tl.load(epoch_ptr), tl.load(ids_ptr + row), turns, horizontal, vertical, log_zoom, shift,
-        SIDE, SIZE, RANDOM_CROP,
+        HEIGHT, WIDTH, VIEW_HEIGHT, VIEW_WIDTH, CORNER_X, CORNER_Y, RANDOM_CROP,
     )  # fmt: skip
     target = affine_ptr + row * 6
     tl.store(target, a00)
@@ -146,14 +149,19 @@ def _affine_kernel(
     tl.store(target + 5, a12)
 
 
-@pytest.mark.parametrize("random_crop", [False, True])
-def test_kernel_draws_the_bits_of_sample(random_crop: bool, device: torch.device) -> None:
-    draw = _draw(_ids(100, device), dataclasses.replace(FULL, random_crop=random_crop))
+@pytest.mark.parametrize("crop", [{}, {"whole_pixels": True}, {"random_crop": True}])
+@pytest.mark.parametrize(("source", "view"), [((SIDE, SIDE), (SIZE, SIZE)), ((33, 47), (20, 32))])
+def test_kernel_draws_the_bits_of_sample(
+    source: tuple[int, int], view: tuple[int, int], crop: dict[str, bool], device: torch.device
+) -> None:
+    draw = _draw(_ids(100, device), dataclasses.replace(FULL, **{"random_crop": False, **crop}))
     got = torch.empty(100, 2, 3, device=device)
     numbers = _kernel_ranges(draw.ranges)[:5]
-    constants = {"SIDE": SIDE, "SIZE": SIZE, "RANDOM_CROP": random_crop, "enable_fp_fusion": False}
+    corner = None if draw.ranges.random_crop else centred_corner(source, view, draw.ranges.whole_pixels)
+    constants = {"HEIGHT": source[0], "WIDTH": source[1], "VIEW_HEIGHT": view[0], "VIEW_WIDTH": view[1]}
+    constants |= {**_corner_constants(corner), "enable_fp_fusion": False}
     _affine_kernel[(100,)](draw.seed, draw.epoch, draw.ids, got, *numbers, **constants)
-    assert torch.equal(got, sample(draw, side=SIDE, size=SIZE).affine)
+    assert torch.equal(got, sample(draw, side=source, size=view).affine)
 
 
 @pytest.mark.parametrize(("side", "size"), SIZES)

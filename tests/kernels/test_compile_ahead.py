@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# 8 warps at 72 registers leave a multiprocessor (65,536 registers) three images at a time; the loss is one program.
-REGISTERS = {"draw": 72, "params": 72, "sigmoid_mse": 96}
+# 8 warps at 80 registers or less leave a multiprocessor (65,536 registers) three images at a time, at 128 two programs
+# of tree_mse; sigmoid_mse is one program. A batch of three planes needs a few more than a store of packed words.
+REGISTERS = {"draw": 72, "params": 72, "batch": 80, "sigmoid_mse": 96, "tree_mse": 128}
 
 
 def _compile_ahead(table: str, timeout: int) -> list[dict]:
@@ -27,13 +28,15 @@ def _check(rows: list[dict]) -> None:
     compiled = [row for row in rows if "skipped" not in row]
     assert {row["sm"] for row in compiled} >= {75, 80, 86, 89, 90}
     assert [row for row in compiled if row["STACK"] or row["LOCAL"]] == [], "spilled"
-    assert [row for row in compiled if row["REG"] > REGISTERS[row["kernel"]]] == [], "over the budget"
+    budgets = [REGISTERS["batch" if "pixels" in row else row["kernel"]] for row in compiled]
+    over = [row for row, budget in zip(compiled, budgets, strict=True) if row["REG"] > budget]
+    assert over == [], "over the budget"
 
 
 def test_kernels_compile_without_spilling() -> None:
     _check(_compile_ahead("daily", 300))
 
 
-@pytest.mark.slow  # 324 variants, some ten minutes on two cores
+@pytest.mark.slow  # 576 variants, some ten minutes on two cores
 def test_every_variant_compiles_without_spilling() -> None:
     _check(_compile_ahead("full", 3600))

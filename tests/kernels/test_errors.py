@@ -6,13 +6,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment, sigmoid_mse
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, RandomView, Ranges, augment, sample, sigmoid_mse
 
 PIXELS = torch.zeros(5, 8, 8, 4, dtype=torch.uint8)
 INDEX = torch.arange(3)
 PARAMS = AugmentParams(torch.zeros(3, 2, 3), torch.ones(3, 4), torch.zeros(3, dtype=torch.int32))
 DRAW = AugmentDraw(torch.tensor(0), torch.tensor(0), INDEX, Ranges())
 VIEWS = torch.zeros(3, 3, 6, 6)
+BATCH = torch.zeros(3, 3, 8, 9)
+CROPPED = DRAW._replace(ranges=Ranges(random_crop=True))
 
 
 def _augment(pixels=PIXELS, index=INDEX, views=PARAMS, size=6, **options) -> Callable[[], object]:
@@ -22,6 +24,10 @@ def _augment(pixels=PIXELS, index=INDEX, views=PARAMS, size=6, **options) -> Cal
 def _loss(logits=(4, 37), targets=(4, 37), **options) -> Callable[[], object]:
     tensors = [torch.zeros(one) if isinstance(one, tuple) else one for one in (logits, targets)]
     return lambda: sigmoid_mse(*tensors, **{"impl": "torch", **options})
+
+
+def _view(batch=BATCH, *given: object, size=6, **options) -> Callable[[], object]:
+    return lambda: RandomView(size, **{"impl": "torch", **options})(batch, *given)
 
 
 AUGMENT = [
@@ -47,6 +53,33 @@ AUGMENT = [
     (_augment(out=VIEWS), "Expected channels_last memory, got (108, 36, 6, 1) (out)"),
     (_augment(out=VIEWS[:2]), "Expected shape [3, any, 6, 6], got [2, 3, 6, 6] (out): reshape it"),
     (_augment(out=VIEWS[:, :2]), "Expected 3 or 4 channels, got 2 (out): choose one"),
+    (_augment(index=INDEX + 3), "Expected rows 0 to 4, got 3 to 5 (index): choose from these"),
+    (_augment(index=INDEX - 1), "Expected rows 0 to 4, got -1 to 1 (index): choose from these"),
+    (_augment(index=INDEX + 3, impl="triton"), "Expected rows 0 to 4, got 3 to 5 (index): choose from these"),
+    (_augment(views=CROPPED, size=9), "Expected at most 8 x 8 pixels for a random crop, got 9 x 9 (size)"),
+    (lambda: sample(CROPPED, side=(8, 20), size=(9, 9)), "Expected at most 8 x 20 pixels for a random crop, got 9 x 9"),
+]
+
+VIEW = [
+    (_view(impl="auto"), "Expected one of torch, compile, triton, got 'auto' (impl): choose one"),
+    (_view(border="wrap"), "Expected one of zeros, reflect, got 'wrap' (border): choose one"),
+    (_view(crop="corner"), "Expected one of centre, random, got 'corner' (crop): choose one"),
+    (_view(dtype=torch.float64), "Expected float32, float16 or bfloat16, got torch.float64 (dtype): choose one"),
+    (_view(size=(6, 0)), "Expected at least one pixel, got (6, 0) (size): choose a larger view"),
+    (_view(jitter=(0.1, 0.1)), "Expected 4 numbers, got (0.1, 0.1) (jitter): give as many"),
+    (_view(flips=(0.5,)), "Expected 2 numbers, got (0.5,) (flips): give as many"),
+    (_view(zoom=1.6), "Expected 1 to 1.5, got 1.6 (Ranges.zoom): there is no antialiasing"),
+    (_view(crop="random", size=(6, 10)), "Expected at most 8 x 9 pixels for a random crop, got 6 x 10 (size)"),
+    (_view(BATCH.double()), "Expected uint8 or float32 or float16 or bfloat16, got float64 (batch): convert it"),
+    (_view(BATCH[0]), "Expected shape [any, 3, any, any], got [3, 8, 9] (batch): reshape it"),
+    (_view(BATCH[:, :1]), "Expected shape [any, 3, any, any], got [3, 1, 8, 9] (batch): reshape it"),
+    (_view(BATCH[..., :0]), "Expected images of 1 to 536870912 pixels, got 0 (batch): cut them"),
+    (_view(BATCH.to("meta")), "Expected a batch on cpu, as the module, got meta (batch): move one of them"),
+    (_view(BATCH.clone().requires_grad_()), "Expected a batch without gradient, got one that requires it (batch)"),
+    (_view(BATCH, INDEX), "Expected ids and epoch, got one of them (forward): give both or none"),
+    (_view(BATCH, None, 0), "Expected ids and epoch, got one of them (forward): give both or none"),
+    (_view(BATCH, INDEX[:2], 0), "Expected shape [3], got [2] (ids): reshape it"),
+    (_view(BATCH, INDEX, -1), "Expected 0 to 2**32 - 1, got -1 (epoch): count epochs"),
 ]
 
 LOSS = [
@@ -70,7 +103,7 @@ RANGES = [
 ]
 
 
-CASES = AUGMENT + LOSS + RANGES
+CASES = AUGMENT + VIEW + LOSS + RANGES
 
 
 @pytest.mark.parametrize(("use", "message"), CASES, ids=[message for _, message in CASES])
