@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from galaxy_triton import head as heads
 from galaxy_triton import run_folder
 from galaxy_triton.checkpoint import Checkpoint, load
-from galaxy_triton.config import Config, Preprocess
+from galaxy_triton.config import RECIPES, Config, Preprocess
 from galaxy_triton.data import Galaxies, slices
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.machine import Machine, choose
@@ -119,7 +119,8 @@ def check_preprocess(wanted: Preprocess, store: Preprocess, where: object) -> No
     """
     if wanted != store:
         pack = f"pack with --crop {wanted.crop} --size {wanted.size}"
-        do = f"{pack}, or train on this store with --set {_differing(store, wanted)}"
+        fits = [f"--recipe {name}" for name, config in RECIPES.items() if config.preprocess == store]
+        do = f"{pack}, or train on this store with {' or '.join(fits) or '--set ' + _differing(store, wanted)}"
         raise DataFault(expected(f"a store of {wanted}", store, where, do))
 
 

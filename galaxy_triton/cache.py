@@ -2,17 +2,18 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import reason
 
 LOCK = "lock"
+WAIT = 600  # seconds, for a sky that another process draws
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Kept:
 
 def root() -> Path:
     """The folder of the cache, where the system keeps such things; it need not exist."""
-    return user_cache_path("galaxy-triton", appauthor=False)
+    return user_cache_path("galaxy-triton", appauthor=False).resolve()
 
 
 def kept() -> list[Kept]:
@@ -57,14 +58,18 @@ def held() -> Iterator[Path]:
     """Yield the cache's folder while no other process changes it.
 
     Raises:
-        DataFault: the folder cannot be written.
+        DataFault: the folder cannot be written, or another process does not let go of it.
     """
     folder = root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
-        lock.acquire()
-    except OSError as error:
+        lock.acquire(timeout=WAIT)
+    except Timeout as error:
+        got = f"one that another process has held for {WAIT} s"
+        raise DataFault(expected("a free cache", got, folder / LOCK, "remove that file if nothing runs")) from error
+    # some file systems cannot lock
+    except (OSError, NotImplementedError) as error:
         do = "mend it, or give `train` a STORE, which needs no cache"
         raise DataFault(expected("a cache to write to", reason(error), folder, do)) from error
     try:
@@ -74,4 +79,9 @@ def held() -> Iterator[Path]:
 
 
 def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+    total = 0
+    for file in (path, *path.rglob("*")):
+        # another process may be drawing here
+        with suppress(FileNotFoundError):
+            total += file.lstat().st_size if file.is_file() else 0
+    return total

@@ -1,5 +1,6 @@
 """The command line: options in, a call, text out. Nothing here imports torch before a command needs it."""
 
+import errno
 import io
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ class _Faults(click.Group):
             name = str(error.name).partition(".")[0]
             do = "install galaxy-triton again, with all that it needs"
             raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
+        except KeyboardInterrupt:
+            click.echo("Stopped", err=True)
+            ctx.exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            got, where = error.strerror or error, error.filename or "what is written to"
+            message = f"Expected to read and write, got {got} ({where}): mend that place, or name another"
+            raise click.ClickException(message) from None
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -35,9 +45,9 @@ class _Faults(click.Group):
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # torch's class by its name, and its CPU allocator by its words: torch is not imported here.
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or of_torch
+    # torch's class by its name, its other allocators by their words: torch is not imported here.
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or any(words in str(error) for words in ("DefaultCPUAllocator", "backend out of memory"))
 
 
 @click.group(cls=_Faults, context_settings={"help_option_names": ["-h", "--help"]})
@@ -221,7 +231,8 @@ def evaluate(run: Path, store: Path | None, quiet: bool, **asked: Any) -> None:
         display.say(f"  {name:<14} {value:.4f}  [{low:.4f}, {high:.4f}]")
     if found.difference:
         value, low, high = found.difference
-        display.say(f"lower than {asked['against']} by {value:.4f}  [{low:.4f}, {high:.4f}]  paired")
+        interval = f"[{low:.4f}, {high:.4f}]"
+        display.say(f"lower than {asked['against']} by {value:.4f}  {interval}  paired; below 0 is higher")
     if found.trained_on:
         display.warn(f"the run trained on {found.trained_on} of these galaxies")
     if found.chosen_on:

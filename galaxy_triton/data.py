@@ -82,6 +82,8 @@ def split_by_fraction(store: Store, fraction: float, seed: int) -> Split:
         DataFault: too few labelled galaxies to train on one and hold out one.
     """
     labelled = labelled_rows(store)
+    if store.labels is None:
+        raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
     if fraction == 0:
         return Split(labelled, labelled[:0])
     order = _philox_order(torch.from_numpy(np.array(store.ids[labelled])), seed, 0, "split").numpy()

@@ -20,8 +20,8 @@ class Display:
     """
 
     def __init__(self, console: Console | None = None, *, errors: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
-        self.errors = errors or console or Console(highlight=False, soft_wrap=True, stderr=True)
+        self.console = console or Console(highlight=False, soft_wrap=True, emoji=False)
+        self.errors = errors or console or Console(highlight=False, soft_wrap=True, emoji=False, stderr=True)
         self.quiet = quiet
 
     def say(self, line: str = "") -> None:

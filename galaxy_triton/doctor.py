@@ -16,7 +16,7 @@ from galaxy_triton.kernels.availability import compiler, compiler_reason
 from galaxy_triton.machine import BODIES, body_unavailable, choose, free_memory
 
 PACKAGES = ("torch", "triton", "torchvision", "numpy", "pandas", "pillow", "click", "rich", "matplotlib", "safetensors")
-EXTRAS = {"torchvision": "'galaxy-triton[models]'"}  # needed for a part only -> what brings it
+OPTIONAL = ("torchvision",)  # needed for some networks only
 TOLERANCE = 2e-4  # fp32 views on a GPU against the torch path
 LOSS_TOLERANCE = 1e-5
 
@@ -39,8 +39,8 @@ def _packages() -> Iterator[tuple[str, bool]]:
             yield f"{name:<12} {version(name)}", False
         except PackageNotFoundError:
             unavailable = name == "triton" and sys.platform != "linux"
-            do = "" if unavailable else f": pip install {EXTRAS.get(name, name)}"
-            yield f"{name:<12} missing{do}", not (unavailable or name in EXTRAS)
+            do = "" if unavailable else f": pip install {name}"
+            yield f"{name:<12} missing{do}", not (unavailable or name in OPTIONAL)
 
 
 def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:

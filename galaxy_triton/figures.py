@@ -110,7 +110,9 @@ def questions(network: Score, mean_answer: Score) -> Picture:
     values, low, high = np.array(list(network.questions.values())).T
     means = [value for value, _, _ in mean_answer.questions.values()]
     axes.barh(names, values, 0.62, color=PREDICTED, label="network")
-    axes.errorbar(values, names, xerr=(values - low, high - values), fmt="none", ecolor="black", elinewidth=1)
+    # rounding can put an estimate a hair outside its interval
+    bars = np.maximum((values - low, high - values), 0)
+    axes.errorbar(values, names, xerr=bars, fmt="none", ecolor="black", elinewidth=1)
     axes.plot(means, names, "D", color=MEAN_ANSWER, markersize=5, label="mean answer")
     axes.invert_yaxis()
     axes.grid(axis="x")

@@ -38,6 +38,8 @@ def whole_file(target: Path) -> Iterator[Path]:
         if target.exists():
             require_regular(target)
         target.parent.mkdir(parents=True, exist_ok=True)
+        # a leftover may be a link to somewhere else, which writing would follow
+        temporary.unlink(missing_ok=True)
         yield temporary
         _sync(temporary)
         os.replace(temporary, target)
@@ -109,6 +111,10 @@ def append(file: Path, text: str) -> None:
         DataFault: the disk is full, or the file cannot be written.
     """
     try:
+        if file.is_symlink():
+            raise OSError(errno.ELOOP, "a link")
+        if file.exists():
+            require_regular(file)
         with file.open("a", encoding="utf-8") as handle:
             handle.write(text)
     except OSError as error:
@@ -164,7 +170,10 @@ def require_regular(file: Path) -> None:
     Raises:
         OSError: nothing is there, or a folder, a pipe or a device.
     """
-    mode = file.stat().st_mode
+    try:
+        mode = file.stat().st_mode
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, str(error)) from error
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -235,7 +244,8 @@ def _old(target: Path) -> Path:
 
 
 def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
+    # for writing: Windows syncs no other
+    with file.open("r+b") as handle:
         os.fsync(handle.fileno())
 
 

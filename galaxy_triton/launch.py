@@ -7,7 +7,7 @@ from galaxy_triton import run_folder
 from galaxy_triton.answer import Answers, Asking
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.data import Split, answers_by_row, count_batches, load, names_of
-from galaxy_triton.demo import prepare
+from galaxy_triton.demo import advising, prepare
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.head import training_bytes
@@ -31,10 +31,11 @@ def launch(request: Request, display: Display) -> bool:
     proposal = propose(request)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
-    store, split = open_galaxies(request, proposal)
-    truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-    _announce(request, proposal, store, split, display)
-    trainer = _trainer(proposal, store, split, display)
+    with advising(proposal.demo):
+        store, split = open_galaxies(request, proposal)
+        truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
+        _announce(request, proposal, store, split, display)
+        trainer = _trainer(proposal, store, split, display)
     if request.resume:
         _resume(trainer, store, display)
     else:
@@ -56,7 +57,8 @@ def describe(request: Request, display: Display) -> None:
     config = proposal.config
     if proposal.demo is not None and not proposal.store.exists():
         drawn = proposal.demo.count
-        display.say(f"Would draw {drawn:,} simulated galaxies into {proposal.demo.folder}")
+        verb = "pack" if proposal.demo.folder.exists() else "draw and pack"
+        display.say(f"Would {verb} {drawn:,} simulated galaxies in {proposal.demo.folder}")
         _say_choices(proposal, display)
         count = drawn - round(config.run.validation * drawn)
     else:
@@ -70,7 +72,7 @@ def describe(request: Request, display: Display) -> None:
         if begun < epochs
         else "Nothing is left to train"
     )
-    display.say(f"{left}, in {proposal.folder}, and draw its report")
+    display.say(f"{left}; would draw the report in {proposal.folder}")
     display.say("Nothing was written")
 
 
@@ -119,7 +121,7 @@ def _resume(trainer: Trainer, store: Store, display: Display) -> None:
         trainer.resume(checkpoint)
         _warn_of_other_bits(display, checkpoint)
     else:
-        display.note("The run has no checkpoint yet: it begins again")
+        display.warn("the run has no checkpoint yet: it begins again")
     run_folder.cut_metrics(folder, trainer.progress.epoch)
     run_folder.log(folder, trainer.plan.machine, store)
 

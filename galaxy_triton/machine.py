@@ -1,5 +1,6 @@
 """What a run uses of the machine it is on: device, precision, implementations, each with the reason for it."""
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -123,8 +124,9 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes held so far: allocated on a GPU, resident elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0  # it keeps no such count
     import resource
-    import sys
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

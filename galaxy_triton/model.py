@@ -79,7 +79,7 @@ def _torchvision_models(network: Network) -> ModuleType:
         from torchvision import models
     # RuntimeError: one that was built for another torch
     except (ImportError, RuntimeError) as error:
-        do = "pip install 'galaxy-triton[models]'"
+        do = "pip install torchvision"
         raise UsageFault(expected(f"torchvision for --model {network.name}", "none that works", error, do)) from error
     found: ModuleType = models
     return found

@@ -78,7 +78,9 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
 
 
 def _check_out(source: Path, out: Path) -> None:
-    if out.is_file() and out.samefile(source):
+    if out.exists() and not out.is_file():
+        raise UsageFault(expected("a file to write", "a folder or a device", out, "choose another --out"))
+    if out.exists() and out.samefile(source):
         raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 
 

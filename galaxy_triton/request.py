@@ -1,7 +1,6 @@
 """What `train` is asked for, and what comes of it: a configuration, a machine, a store and a split that fit."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def propose(request: Request) -> Proposal:
     """
     config = configured(request)
     machine = choose(config)
-    folder = request.run or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = request.run or run_folder.new_folder(config.recipe)
     if not request.resume:
         run_folder.check_new(folder)
     store, truth = _galaxies(request, config)
@@ -93,6 +92,8 @@ def open_galaxies(request: Request, proposal: Proposal) -> tuple[Store, Split]:
         DataFault: no store there, one packed otherwise, or a split that leaves a part empty.
     """
     store = open_store(proposal.store)
+    if request.resume:
+        run_folder.check_source(proposal.folder, store)
     check_preprocess(proposal.config.preprocess, store.preprocess, store.path)
     return store, _split(request, proposal.config, store)
 

@@ -3,10 +3,12 @@ figures an epoch."""
 
 import csv
 import io
+import itertools
 import json
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,6 @@ from galaxy_triton.surroundings import surroundings
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
 SOURCE = "source.json"
-BEFORE_CONFIG = (SPLIT, SOURCE, LOG)  # written first: a folder without config.toml is no run yet
 SOURCE_VERSION = 1
 
 
@@ -55,38 +56,44 @@ class EpochRow:
     seconds: float  # training and validation
 
 
+def new_folder(recipe: str) -> Path:
+    """A folder for a run that was given none: runs/RECIPE-TIME, with a number where that is taken."""
+    name = f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return next(folder for folder in names if not folder.exists() and not files.partial(folder).exists())
+
+
 def check_new(folder: Path) -> None:
-    """Raise unless a run may begin here: the folder is absent, empty, or holds only what a start left that was killed.
+    """Raise unless a run may begin here: the folder is absent or empty.
 
     Raises:
-        UsageFault: the folder holds something else, or is a file.
+        UsageFault: the folder is not empty, or a file.
     """
-    if folder.is_file():
-        raise UsageFault(expected("an empty folder for a new run", "a file", folder, "choose another --run"))
-    if folder.exists() and not {file.name for file in folder.iterdir()} <= _leftovers():
+    try:
+        used = any(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        do = "choose another --run"
+        raise UsageFault(expected("an empty folder for a new run", files.reason(error), folder, do)) from error
+    if used:
         do = "add --resume to continue it, or choose another --run"
         raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
 
 
 def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split, truth: Path | None) -> None:
-    """Lay out a new run in a folder that `check_new` has passed.
+    """Lay out a new run, whole or not at all, in a folder that `check_new` has passed.
 
     Raises:
-        DataFault: it cannot be written.
+        DataFault: it cannot be written, or another run has begun there since.
     """
-    for name in _leftovers():
-        # what keeps a leftover from being removed keeps the files below from being written, and they say so
-        with suppress(OSError):
-            (folder / name).unlink()
-    _write(folder / SPLIT, _split_csv(store, split))
-    _write_source(folder / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
-    log(folder, machine, store)
-    # Last: who finds it finds a whole start.
-    _write(folder / CONFIG, to_toml(config, machine.chosen()))
-
-
-def _leftovers() -> set[str]:
-    return {*BEFORE_CONFIG, *(files.partial(Path(name)).name for name in (*BEFORE_CONFIG, CONFIG))}
+    with suppress(OSError):
+        folder.rmdir()  # only an empty one goes
+    with files.whole_folder(folder) as new:
+        _write(new / CONFIG, to_toml(config, machine.chosen()))
+        _write(new / SPLIT, _split_csv(store, split))
+        _write_source(new / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
+        log(new, machine, store)
 
 
 def read_config(folder: Path) -> Config:
@@ -129,7 +136,7 @@ def read_source(folder: Path) -> Source:
     """
     file = folder / SOURCE
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = files.read_json(file)
         if values["version"] != SOURCE_VERSION:
             raise ValueError(f"format version {values['version']}")
         truth = values["truth"]
@@ -151,6 +158,18 @@ def open_source(folder: Path) -> Store:
     return open_store(store)
 
 
+def check_source(folder: Path, store: Store) -> None:
+    """Raise unless this is the store that an earlier run was trained on.
+
+    Raises:
+        DataFault: it is another; both are named.
+    """
+    known = read_source(folder).hash
+    if store.hash != known:
+        want, got = f"the store of this run (hash {known[:12]})", f"another (hash {store.hash[:12]})"
+        raise DataFault(expected(want, got, store.path, "name the store that the run was trained on"))
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run has come to its first checkpoint."""
     return files.surviving(folder / LAST).exists()
@@ -161,7 +180,7 @@ def tidy(folder: Path) -> None:
     for file in folder.glob(f"*{files.REPLACED}"):
         files.restore(file.with_name(file.name.removesuffix(files.REPLACED)))
     for file in folder.glob(f"*{files.PARTIAL}"):
-        shutil.rmtree(file) if file.is_dir() else file.unlink()
+        shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
 
 def log(folder: Path, machine: Machine, store: Store) -> None:
@@ -172,12 +191,24 @@ def log(folder: Path, machine: Machine, store: Store) -> None:
 
 
 def cut_metrics(folder: Path, epochs: int) -> None:
-    """Drop the rows of epochs that the checkpoint does not have."""
+    """Drop the rows of epochs that the checkpoint does not have.
+
+    Raises:
+        DataFault: there are fewer rows than epochs, or it cannot be read or written.
+    """
     file = folder / METRICS
     if epochs == 0:
         file.unlink(missing_ok=True)
-    elif file.is_file():
-        _write(file, "".join(file.read_text().splitlines(keepends=True)[: epochs + 1]))
+        return
+    try:
+        lines = files.read_file(file).splitlines(keepends=True)[: epochs + 1]
+    except OSError as error:
+        raise DataFault(expected("the run's metrics.csv", files.reason(error), file, "use a whole run")) from error
+    if len(lines) != epochs + 1:
+        want = f"a header and {epochs} rows, an epoch each"
+        raise DataFault(expected(want, f"{len(lines)} lines", file, "use a whole run"))
+    with files.whole_file(file) as temporary:
+        temporary.write_bytes(b"".join(lines))
 
 
 def add_metrics(folder: Path, row: EpochRow) -> None:
@@ -202,4 +233,4 @@ def _write_source(file: Path, source: Source) -> None:
 
 def _write(file: Path, text: str) -> None:
     with files.whole_file(file) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -25,5 +25,9 @@ def _commit() -> str:
     here = Path(__file__).resolve().parents[1]
     if not (here / ".git").exists():
         return "unknown (not run from a clone)"
-    asked = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown (there is no git)"
     return asked.stdout.strip() or "unknown"

@@ -53,7 +53,6 @@ USE: tuple[Case, ...] = (
     _train("no such model", "'alexnet' is not one of", "--model", "alexnet"),
     _train("precision", "Expected fp32 or bf16 on cpu, got fp16", "--precision", "fp16"),
     _train("graph on the CPU", "got CUDA graphs need a CUDA GPU", "--body", "graph"),
-    _train("no such kernel", "the tree head has no triton implementation", "--head", "tree", "--loss", "triton"),
     _use(
         "train: --device cuda without one",
         "Expected a machine with cuda, got one with cpu",
@@ -66,14 +65,21 @@ USE: tuple[Case, ...] = (
         lambda w: _no_triton(w),
         True,
     ),
-    _use("train: no torchvision", "pip install 'galaxy-triton[models]'", lambda w: _no_torchvision(w)),
+    _use("train: no torchvision", "pip install torchvision", lambda w: _no_torchvision(w)),
     _train("no fraction", "Expected run.validation of type float, got 'nowhere.csv'", "--validation", "nowhere.csv"),
     _use(
         "train: run in use",
         "Expected an empty folder for a new run",
         lambda w: ("train", w.store, *w.tiny, "--run", w.run),
     ),
-    _use("train: run is a file", "for a new run, got a file", lambda w: ("train", w.store, *w.tiny, "--run", w.labels)),
+    _use(
+        "train: run is a file",
+        "for a new run, got Not a directory",
+        lambda w: ("train", w.store, *w.tiny, "--run", w.labels),
+    ),
+    _use(
+        "train: run below a file", "got Not a directory", lambda w: ("train", w.store, *w.tiny, "--run", w.labels / "r")
+    ),
     _config("no TOML", "Expected a TOML file, got", "[run\n"),
     _config("no text", "Expected a TOML file, got", b"\xff\xfe\n"),
     _config("deep TOML", "Expected a TOML file, got", "a = " + spoilt.deep()),
@@ -92,6 +98,12 @@ USE: tuple[Case, ...] = (
         "predict: over its images",
         "Expected a file of its own for the answers, got the images",
         lambda w: ("predict", w.run, w.archive, "--out", w.archive),
+    ),
+    _use("predict: out is a folder", "Expected a file to write, got", lambda w: _predict(w, w.run, out=w.store)),
+    _use(
+        "predict: out is a pipe",
+        "Expected a file to write, got",
+        lambda w: _predict(w, w.run, out=spoilt.pipe(w, "pipe")),
     ),
     _use("predict: no batch", "--batch-size", lambda w: (*_predict(w, w.run), "--batch-size", 0)),
 )
@@ -189,7 +201,7 @@ RUNS: tuple[Case, ...] = (
     _data("train: ids of others", "to be held out", lambda w: ("train", w.store, *w.tiny, "--validation", _ids(w))),
     _data("train: not finite", NOT_FINITE, lambda w: ("train", w.store, *w.tiny, "--lr", 1e30, "--run", w.out), "out"),
     _data("resume: no run", "Expected a run's config.toml, got none", lambda w: _resume(w, w.new)),
-    _data("resume: other store", "Expected the store with hash", lambda w: _resume(w, w.run, _relabelled(w))),
+    _data("resume: other store", "Expected the store of this run (hash", lambda w: _resume(w, w.run, _relabelled(w))),
     _resumed("half a checkpoint", WHOLE, STATE, spoilt.cut),
     _resumed(
         "another model's weights", "Expected the weights and the optimiser's state", WEIGHTS, rehashed(_other_weights)
@@ -226,13 +238,6 @@ PLACES: tuple[Case, ...] = (
         "info: montage over a folder", f"{UNWRITTEN} Is a directory", lambda w: ("info", w.store, "--montage", w.store)
     ),
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
-    _data("predict: out is a folder", f"{UNWRITTEN} Is a directory", lambda w: _predict(w, w.run, out=w.store)),
-    _data(
-        "predict: out is a pipe",
-        f"{UNWRITTEN} a pipe or a device",
-        lambda w: _predict(w, w.run, out=spoilt.pipe(w, "pipe")),
-    ),
-    _data("train: run below a file", UNWRITTEN, lambda w: ("train", w.store, *w.tiny, "--run", w.labels / "r")),
 )
 
 

@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    parser.add_argument("--out", type=Path, default=Path("kills.csv"), help="the CSV to write")
     return parser.parse_args()
 
 

@@ -66,8 +66,8 @@ def test_resume_draws_the_sky_again(kept: Path, tmp_path: Path, succeed: Callabl
 
 def test_dry_run_draws_nothing(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
     said = succeed("train", *SMALL, "--dry-run")
-    assert "Would draw 24 simulated galaxies" in said
-    assert "Would train epochs 1 to 1, 1 steps each, in runs/demo-" in said
+    assert "Would draw and pack 24 simulated galaxies" in said
+    assert "Would train epochs 1 to 1, 1 steps each; would draw the report in runs/demo-" in said
     assert list(tmp_path.iterdir()) == []
 
 

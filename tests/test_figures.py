@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 from galaxy_triton import figures
+from galaxy_triton.evaluate import Score
+from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.report import read_metrics
 
 
@@ -40,3 +42,10 @@ def test_no_words_lie_on_a_galaxy() -> None:
         is_red = (np.asarray(image.convert("RGB")) == (255, 0, 0)).all(axis=-1)
     assert is_red.any()
     assert (is_red[is_red.any(axis=1)] == is_red.any(axis=0)).all()
+
+
+def test_an_estimate_outside_its_interval_by_rounding_is_drawn() -> None:
+    """Galaxies of one error have an interval without width, and the sums round each their way."""
+    of_question = {question.name: (0.3, 0.3 + 6e-17, 0.3 - 6e-17) for question in QUESTIONS}
+    equal = Score(3, 0.3, (0.3, 0.3), of_question)
+    assert figures.questions(equal, equal).png.startswith(b"\x89PNG")

@@ -13,6 +13,7 @@ from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.evaluate import Asked, evaluate
 from galaxy_triton.launch import describe, launch
+from galaxy_triton.pack import pack
 from galaxy_triton.request import Request
 
 PIXELS = 48 * 24 * 24 * 4  # bytes of the sky's store
@@ -95,10 +96,20 @@ def test_a_run_without_a_checkpoint_begins_again(request_: Request, display: Dis
     assert len((request_.run / "metrics.csv").read_text().splitlines()) == 2
 
 
+def test_no_run_goes_on_with_another_store(request_: Request, sky: Any, tmp_path: Path, display: Display) -> None:
+    """Not even one that has no checkpoint yet: its split and its truth are of the first."""
+    assert launch(request_, display)
+    shutil.rmtree(request_.run / "last")
+    pack(sky.images, sky.labels, tmp_path / "other", size=24, crop=30, workers=1)
+    for act in (launch, describe):
+        with pytest.raises(DataFault, match="Expected the store of this run"):
+            act(Request(tmp_path / "other", run=request_.run, resume=True), display)
+
+
 def test_describe_writes_nothing(request_: Request, display: Display) -> None:
     describe(request_, display)
     assert "33 to train on, 11 held out" in said(display)
-    assert f"Would train epochs 1 to 1, 3 steps each, in {request_.run}" in said(display)
+    assert f"Would train epochs 1 to 1, 3 steps each; would draw the report in {request_.run}" in said(display)
     assert not request_.run.exists()
 
 

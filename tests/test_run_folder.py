@@ -68,17 +68,37 @@ def test_open_source(folder: Path, sky: Any, tmp_path: Path) -> None:
         run_folder.open_source(folder)
 
 
-def test_start_takes_the_place_of_one_that_was_killed(folder: Path, sky: Any) -> None:
-    """A folder without config.toml is no run yet, whatever a killed start left in it."""
-    (folder / "config.toml").rename(folder / "config.toml.partial")
-    run_folder.check_new(folder)
-    split = Split(np.array([0]), np.array([1]))
-    run_folder.start(folder, CPU, choose(CPU), open_store(sky.store), split, None)
-    assert {file.name for file in folder.iterdir()} == {"config.toml", "split.csv", "source.json", "log.txt"}
-    assert (folder / "log.txt").read_text().count("release") == 1
-    (folder / "config.toml").rename(folder / "mine.toml")
+def test_start_is_whole_or_not_at_all(folder: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, a start leaves a folder of another name, which the next start there removes; one that lost a race to
+    another run leaves that alone."""
+    split, store = Split(np.array([0]), np.array([1])), open_store(sky.store)
+    (folder.with_name("new.partial")).mkdir()
+    (folder.with_name("new.partial") / "config.toml").write_text("half")
+    folder.with_name("new").mkdir()
+    run_folder.check_new(folder.with_name("new"))
+    run_folder.start(folder.with_name("new"), CPU, choose(CPU), store, split, None)
+    assert {file.name for file in folder.parent.iterdir()} == {"run", "new"}
+    before = (folder / "split.csv").read_text()
+    with pytest.raises(DataFault, match="Expected a new folder"):
+        run_folder.start(folder, CPU, choose(CPU), store, split, None)
+    assert (folder / "split.csv").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["split.csv", "log.txt", "notes"])
+def test_a_run_begins_in_no_folder_of_a_users_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("precious")
     with pytest.raises(UsageFault, match="got one with files"):
-        run_folder.check_new(folder)
+        run_folder.check_new(tmp_path)
+
+
+def test_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = run_folder.new_folder("demo")
+    first.mkdir(parents=True)
+    second = run_folder.new_folder("demo")
+    assert re.fullmatch(r"demo-\d{8}-\d{6}", first.name)
+    assert second != first
+    assert not second.exists()
 
 
 def test_tidy(folder: Path) -> None:
@@ -156,19 +176,20 @@ def test_check_new(folder: Path) -> None:
     run_folder.check_new(folder / "empty")
     with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got one with files"):
         run_folder.check_new(folder)
-    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got a file"):
+    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got Not a directory"):
         run_folder.check_new(folder / "log.txt")
 
 
 def test_add_and_cut_metrics(tmp_path: Path) -> None:
-    run_folder.cut_metrics(tmp_path, 3)
-    assert not (tmp_path / "metrics.csv").exists()
+    with pytest.raises(DataFault, match=r"Expected the run's metrics\.csv, got No such file"):
+        run_folder.cut_metrics(tmp_path, 3)
     for epoch in (1, 2, 3):
         run_folder.add_metrics(tmp_path, replace(ROW, epoch=epoch))
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",")[:5] == ["epoch", "train_loss", "validation_loss", "validation_rmse", "learning_rate"]
     assert lines[2] == "2,0.03,0.02,0.1414214,0.001,123.456,0.25,512,7.5"
-    run_folder.cut_metrics(tmp_path, 4)
+    with pytest.raises(DataFault, match="Expected a header and 4 rows, an epoch each, got 4 lines"):
+        run_folder.cut_metrics(tmp_path, 4)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines
     run_folder.cut_metrics(tmp_path, 1)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,3 +95,19 @@ def test_a_store_of_another_kind(make: Callable[[object], bytes], world: World, 
     store = spoilt.forged(world)
     (store / "ids.npy").write_bytes(make(payload))
     asked(world.run, spoilt.sealed(store, "ids.npy"))
+
+
+def test_a_link_in_a_strangers_run_is_not_written_through(
+    run: Path, tmp_path: Path, call: Callable[..., Result]
+) -> None:
+    """A run can come with links where leftovers and logs lie; what they lead to is the user's."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "log.txt").unlink()
+    for name in ("report.html.partial", "metrics.csv.partial", "log.txt"):
+        (tmp_path / "run" / name).symlink_to(mine)
+    for arguments in (("report", tmp_path / "run", "--views", 1), ("train", "--resume", "--run", tmp_path / "run")):
+        result = call(*arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        assert mine.read_text() == "precious"
