@@ -37,8 +37,8 @@ class Stage:
 # In the order of their worth: the time that is left goes to the next.
 PLAN = {
     "environment": Stage(60, "GPU, driver, versions, commit"),
-    "parity": Stage(150, "Triton against torch at full size: dtypes, borders, layouts; the loss against float64"),
-    "timings": Stage(150, "device and wall time of augmentation and loss, each implementation"),
+    "parity": Stage(150, "Triton against torch at full size: dtypes, borders, layouts; the losses against float64"),
+    "timings": Stage(150, "device and wall time of augmentation and losses, each implementation"),
     "training": Stage(180, "a short training by every implementation of its parts"),
     "kernel_tests": Stage(240, "tests/kernels on the GPU"),
     "sanitizer": Stage(90, "compute-sanitizer's memcheck and racecheck on one small launch of each kernel"),

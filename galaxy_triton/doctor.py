@@ -76,7 +76,7 @@ def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
     started = time.perf_counter()
     for what, error, tolerance in (
         ("augment", _augment_error(device), TOLERANCE),
-        ("sigmoid loss", _loss_error(device), LOSS_TOLERANCE),
+        *((f"{name} loss", _loss_error(device, name), LOSS_TOLERANCE) for name in head.HEADS),
     ):
         verdict = "as the torch path" if error <= tolerance else f"EXPECTED AT MOST {tolerance:g}"
         yield f"parity       {what}: largest difference {error:.1e}, {verdict}", error > tolerance
@@ -97,14 +97,14 @@ def _augment_error(device: torch.device) -> float:
     return (results[0] - results[1]).abs().max().item()
 
 
-def _loss_error(device: torch.device) -> float:
+def _loss_error(device: torch.device, name: str) -> float:
     generator = torch.Generator().manual_seed(2)
     logits, answers = (torch.randn(256, 37, generator=generator).to(device) for _ in range(2))
     answers = answers.sigmoid()
     gradients: list[torch.Tensor] = []
     for impl in ("torch", "triton"):
         leaf = logits.clone().requires_grad_()
-        loss = head.HEADS["sigmoid"].loss(leaf, answers, impl)
+        loss = head.HEADS[name].loss(leaf, answers, impl)
         gradients += torch.autograd.grad(loss, leaf)
     first, second = gradients
     return ((first - second).abs().max() / first.abs().max()).item()

@@ -1,13 +1,14 @@
-"""Triton against the torch reference on this device, at full size; the loss against float64."""
+"""Triton against the torch reference on this device, at full size; the losses against float64."""
 
 import itertools
 import sys
 
 import torch
+from losses import LOSSES
 from stage import begin, full_ranges, sources
 from torch import Tensor
 
-from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, sample, sigmoid_mse
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, sample
 
 # Six times the error that torch's own float path was seen to have against another order of its roundings.
 FP32 = 2e-4
@@ -64,26 +65,26 @@ def _on_cpu(draw: AugmentDraw) -> AugmentDraw:
     return AugmentDraw(draw.seed.cpu(), draw.epoch.cpu(), draw.ids.cpu(), draw.ranges)
 
 
-def errors(logits: Tensor, targets: Tensor, impl: str) -> tuple[float, float]:
+def errors(name: str, logits: Tensor, targets: Tensor, impl: str) -> tuple[float, float]:
     """Of value and gradient, relative to the largest of float64."""
     z64 = logits.double().requires_grad_()
-    want = (torch.sigmoid(z64) - targets.double()).square().mean()
+    want = (LOSSES[name].probabilities(z64) - targets.double()).square().mean()
     want.backward()
     z = logits.clone().requires_grad_()
-    got = sigmoid_mse(z, targets, impl=impl)
+    got = LOSSES[name].loss(z, targets, impl)
     got.backward()
     value = (got.double() - want).abs() / want
     return value.item(), ((z.grad.double() - z64.grad).abs().max() / z64.grad.abs().max()).item()
 
 
-def loss(found, device: str, rows: int) -> None:
+def loss(found, name: str, device: str, rows: int) -> None:
     logits, targets = torch.randn(rows, 37, device=device) * 3, torch.rand(rows, 37, device=device)
     for dtype in DTYPES:
-        usual, got = (errors(logits.to(dtype), targets, impl) for impl in ("torch", "triton"))
+        usual, got = (errors(name, logits.to(dtype), targets, impl) for impl in ("torch", "triton"))
         slack = 1e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
         ok = all(mine <= theirs + slack for mine, theirs in zip(got, usual, strict=True))
-        name = str(dtype)[6:]
-        found.row(what=f"loss of {rows}", dtype=name, value=got[0], gradient=got[1], torch_gradient=usual[1], ok=ok)
+        what = {"what": f"{name} loss of {rows}", "dtype": str(dtype)[6:]}
+        found.row(**what, value=got[0], gradient=got[1], torch_gradient=usual[1], ok=ok)
 
 
 def main() -> None:
@@ -91,8 +92,8 @@ def main() -> None:
     torch.manual_seed(0)
     sizes = (24, 16, 2) if arguments.small else (160, 128, 64)
     augmentation(found, arguments.device, *sizes)
-    for rows in (7, 256, 1000):
-        loss(found, arguments.device, rows)
+    for name, rows in itertools.product(LOSSES, (7, 256, 1000)):
+        loss(found, name, arguments.device, rows)
     sys.exit(1 if found.faults() else 0)
 
 

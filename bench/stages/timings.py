@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 
 import torch
+from losses import LOSSES
 from stage import begin, full_ranges, sources
 
-from galaxy_triton.kernels import AugmentDraw, augment, sigmoid_mse
+from galaxy_triton.kernels import AugmentDraw, augment
 
 ROUNDS, CALLS = 30, 20
 
@@ -92,14 +93,14 @@ def augment_call(pixels, batch: int, size: int, impl: str) -> Callable[[], objec
     return call
 
 
-def loss_call(batch: int, device: str, impl: str) -> Callable[[], object]:
+def loss_call(name: str, batch: int, device: str, impl: str) -> Callable[[], object]:
     """Value and gradient, as a step of training asks for them."""
     logits = torch.randn(batch, 37, device=device, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.rand(batch, 37, device=device)
 
     def call() -> object:
         logits.grad = None
-        return sigmoid_mse(logits, targets, impl=impl).backward()
+        return LOSSES[name].loss(logits, targets, impl).backward()
 
     return call
 
@@ -112,8 +113,9 @@ def main() -> None:
     implementations = ("torch", "triton") if small else ("torch", "triton", "compile")
     pixels = sources(images, side, device)
     for impl in implementations:
-        call = loss_call(256, device, impl)
-        measure(found, call, device, rounds, calls, what="loss and gradient", batch=256, impl=impl)
+        for name in LOSSES:
+            call = loss_call(name, 256, device, impl)
+            measure(found, call, device, rounds, calls, what=f"{name} loss and gradient", batch=256, impl=impl)
         for batch in batches:
             # Each source pixel of a view's size read once as a word, each value written once.
             least = batch * size * size * (4 + 3 * 2)
