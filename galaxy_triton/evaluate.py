@@ -17,7 +17,7 @@ from galaxy_triton.questions import QUESTIONS, SPANS
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_answers, read_ids
 
-RESAMPLES = 2000
+RESAMPLES, DRAWN = 2000, 50  # in all, and at a time
 LEVEL = 0.95
 
 
@@ -94,32 +94,31 @@ def rmse(answers: NDArray[np.floating], labels: NDArray[np.floating]) -> float:
 
 def score(answers: Answers, labels: Answers, seed: int = 1) -> Score:
     """RMSE with percentile bootstrap intervals over galaxies (Efron & Tibshirani 1993, ch. 13)."""
-    weights = _resamples(len(answers), seed)
     squares = np.square(answers.astype(np.float64) - labels)
-    low, high = _interval(_resampled_rmse(squares, weights))
-    questions = {}
-    for question, span in zip(QUESTIONS, SPANS, strict=True):
-        part = squares[:, span]
-        questions[question.name] = (float(np.sqrt(part.mean())), *_interval(_resampled_rmse(part, weights)))
-    return Score(len(answers), float(np.sqrt(squares.mean())), (low, high), questions)
+    parts = [squares, *(squares[:, span] for span in SPANS)]
+    resampled = _resampled_rmse(np.column_stack([part.mean(axis=1) for part in parts]), seed)
+    whole, *questions = (
+        (float(np.sqrt(part.mean())), *_interval(values)) for part, values in zip(parts, resampled.T, strict=True)
+    )
+    names = (question.name for question in QUESTIONS)
+    return Score(len(answers), whole[0], whole[1:], dict(zip(names, questions, strict=True)))
 
 
 def compare(answers: Answers, others: Answers, labels: Answers, seed: int = 1) -> tuple[float, float, float]:
     """How much lower the RMSE of `answers` is than that of `others`, with its paired bootstrap interval: the same
     galaxies are drawn for both."""
-    weights = _resamples(len(answers), seed)
-    ours, theirs = (np.square(each.astype(np.float64) - labels) for each in (answers, others))
-    difference = _resampled_rmse(theirs, weights) - _resampled_rmse(ours, weights)
-    return (rmse(others, labels) - rmse(answers, labels), *_interval(difference))
+    errors = (np.square(each.astype(np.float64) - labels).mean(axis=1) for each in (answers, others))
+    ours, theirs = _resampled_rmse(np.column_stack(list(errors)), seed).T
+    return (rmse(others, labels) - rmse(answers, labels), *_interval(theirs - ours))
 
 
-def _resamples(count: int, seed: int) -> NDArray[np.float64]:
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    return draws / count  # [RESAMPLES, n]
-
-
-def _resampled_rmse(squares: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(weights @ squares.mean(axis=1))
+def _resampled_rmse(means: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """The RMSE of each column of mean squares [n, m] in every resample: [RESAMPLES, m]."""
+    rng, count = np.random.default_rng(seed), len(means)
+    equal = np.full(count, 1 / count)
+    # some at a time: all draws of 61,578 galaxies would take a gigabyte
+    parts = [rng.multinomial(count, equal, size=DRAWN) @ means / count for _ in range(RESAMPLES // DRAWN)]
+    return np.sqrt(np.concatenate(parts))
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
