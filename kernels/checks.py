@@ -5,6 +5,9 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+# What the kernels write and read beside bytes.
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+
 
 def require(holds: bool, want: str, got: object, where: str, do: str) -> None:
     """Raise ValueError("Expected <want>, got <got> (<where>): <do>") unless `holds`."""
@@ -29,6 +32,18 @@ def require_tensor(
     kinds = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     require(tensor.dtype in dtypes, kinds, str(tensor.dtype).removeprefix("torch."), name, "convert it")
     require(tensor.device == device, f"a tensor on {device}", tensor.device, name, "move it there")
+
+
+def require_loss_inputs(logits: Tensor, targets: Tensor, weight: Tensor | None, columns: int | None) -> None:
+    """Raise ValueError unless logits [B, columns], targets and weight are what the losses take."""
+    require_tensor(logits, "logits", (None, columns), FLOATS, logits.device)
+    require(logits.numel() > 0, "at least one row", list(logits.shape), "logits", "skip an empty batch")
+    require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)
+    if weight is not None:
+        require_tensor(weight, "weight", (logits.shape[1],), (torch.float32,), logits.device)
+    for name, tensor in (("logits", logits), ("targets", targets), ("weight", weight)):
+        if tensor is not None:
+            require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
 
 
 def require_rows(index: Tensor, count: int) -> None:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from .augmentation import BORDERS, DTYPES, IMPLEMENTATIONS, AugmentDraw, Ranges
+from .augmentation import BORDERS, IMPLEMENTATIONS, AugmentDraw, Ranges
 from .augmentation.parameters import Size, check_crop, height_width, source_size
 from .availability import unavailable
-from .checks import require, require_choice, require_tensor
+from .checks import FLOATS, require, require_choice, require_tensor
 
 CROPS = ("centre", "random")
 MAX_PIXELS = 2**29  # of an image: places in three planes are counted in 32 bits
@@ -67,7 +67,7 @@ class RandomView(nn.Module):
         require_choice(impl, IMPLEMENTATIONS, "impl")
         require_choice(border, BORDERS, "border")
         require_choice(crop, CROPS, "crop")
-        require(dtype in DTYPES, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
+        require(dtype in FLOATS, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
         for name, values, count in (("flips", flips, 2), ("jitter", jitter, 4), ("mean", mean, 3), ("std", std, 3)):
             require(len(values) == count, f"{count} numbers", values, name, "give as many")
         self.size = height_width(size)
@@ -109,7 +109,7 @@ class RandomView(nn.Module):
         return f"size={self.size}, {self.ranges}, border={self.border!r}, dtype={self.dtype}, impl={self.impl!r}"
 
     def _check(self, batch: Tensor, ranges: Ranges) -> None:
-        require_tensor(batch, "batch", (None, 3, None, None), (torch.uint8, *DTYPES), batch.device)
+        require_tensor(batch, "batch", (None, 3, None, None), (torch.uint8, *FLOATS), batch.device)
         here = self.step.device
         require(batch.device == here, f"a batch on {here}, as the module", batch.device, "batch", "move one of them")
         require(not batch.requires_grad, "a batch without gradient", "one that requires it", "batch", "call .detach()")

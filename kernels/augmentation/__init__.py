@@ -6,13 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..checks import require, require_choice, require_tensor
+from ..checks import FLOATS, require, require_choice, require_tensor
 from .parameters import AugmentDraw, AugmentParams, Ranges, check_crop, sample, view_affine
 
 __all__ = ["IMPLEMENTATIONS", "AugmentDraw", "AugmentParams", "Ranges", "augment", "sample", "view_affine"]
 
 BORDERS = ("zeros", "reflect")
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def augment(
@@ -99,7 +98,7 @@ def _empty_views(count: int, layout: int, size: int, dtype: torch.dtype, device:
 
 
 def _check_out(out: Tensor, count: int, size: int, device: torch.device) -> None:
-    require_tensor(out, "out", (count, None, size, size), DTYPES, device)
+    require_tensor(out, "out", (count, None, size, size), FLOATS, device)
     require(out.shape[1] in (3, 4), "3 or 4 channels", out.shape[1], "out", "choose one")
     whole = out.is_contiguous(memory_format=torch.channels_last)
     require(whole, "channels_last memory", out.stride(), "out", "call .contiguous(memory_format=torch.channels_last)")

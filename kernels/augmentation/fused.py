@@ -5,9 +5,15 @@ For output pixel o of an image, with T the 2x3 affine, w the bilinear weights an
     v(o) = J4(J3(J2(J1( sum_t w_t(T o) pixel_t / 255 ))));   out(o) = (v(o) - mean) / std
 
 Contrast needs the mean grey of all v before it, so a program owns a whole image: it walks the tiles once for that mean
-and once to write. Sampling twice from cache is cheaper than keeping an image in registers, which spills.
+and once to write. Sampling twice from cache is cheaper than keeping an image in registers, which spills. Where a batch
+has fewer images than the GPU has multiprocessors, several programs share one: each takes the mean for itself, so that
+none waits for another, and writes its part of the tiles. The bits are the same, whatever their number.
+
+Sums of products are written as fma, and the compiler makes none of its own (enable_fp_fusion): it would round
+differently from one variant of the kernel to the next.
 """
 
+import functools
 import math
 
 import torch
@@ -15,16 +21,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..checks import require_rows
+from ..checks import require, require_rows
+from ..launch_settings import settings
 from .fused_colour import CONTRAST, grey, operate, permutation
 from .fused_draw import draw_affine, draw_jitter
-from .fused_warp import bilinear
+from .fused_warp import bilinear, tiles, view_pixels
 from .parameters import AugmentDraw, AugmentParams, Ranges, centred_corner, source_size
-
-BLOCK = 1024
-WARPS = 8
-# Contraction into FMAs would round differently from one kernel variant to the next; its default differs by release.
-COMPILER_OPTIONS = {"num_warps": WARPS, "enable_fp_fusion": False}
 
 
 @triton.jit
@@ -48,7 +50,8 @@ def _params_kernel(
     STD_BLUE: tl.constexpr,
     REFLECT: tl.constexpr,
     OPERATIONS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TILE: tl.constexpr,
+    PROGRAMS: tl.constexpr,
 ):
     batch = tl.program_id(0).to(tl.int64)
     image_ptr = _image(pixels_ptr, index_ptr, batch, HEIGHT, WIDTH)
@@ -88,7 +91,8 @@ def _params_kernel(
         STD_BLUE,
         REFLECT,
         OPERATIONS,
-        BLOCK,
+        TILE,
+        PROGRAMS,
     )
 
 
@@ -125,7 +129,8 @@ def _draw_kernel(
     CORNER_Y: tl.constexpr,
     RANDOM_CROP: tl.constexpr,
     OPERATIONS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TILE: tl.constexpr,
+    PROGRAMS: tl.constexpr,
 ):
     batch = tl.program_id(0).to(tl.int64)
     image_ptr = _image(pixels_ptr, index_ptr, batch, HEIGHT, WIDTH)
@@ -182,7 +187,8 @@ def _draw_kernel(
         STD_BLUE,
         REFLECT,
         OPERATIONS,
-        BLOCK,
+        TILE,
+        PROGRAMS,
     )
 
 
@@ -223,7 +229,8 @@ def _augment_image(
     STD_BLUE: tl.constexpr,
     REFLECT: tl.constexpr,
     OPERATIONS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TILE: tl.constexpr,
+    PROGRAMS: tl.constexpr,
 ):
     first, second, third, fourth = permutation(order)
     pivot = 0.0
@@ -249,23 +256,42 @@ def _augment_image(
             VIEW_WIDTH,
             REFLECT,
             OPERATIONS,
-            BLOCK,
+            TILE,
         )
-    for tile in range((VIEW_HEIGHT * VIEW_WIDTH + BLOCK - 1) // BLOCK):
-        place = tile * BLOCK + tl.arange(0, BLOCK)
-        mask = place < VIEW_HEIGHT * VIEW_WIDTH
-        r, g, b = bilinear(image_ptr, a00, a01, a02, a10, a11, a12, place, mask, HEIGHT, WIDTH, VIEW_WIDTH, REFLECT)
+    part = 0
+    if PROGRAMS > 1:
+        part = tl.program_id(1)
+    for step in range((tiles(VIEW_HEIGHT, VIEW_WIDTH, TILE) + PROGRAMS - 1) // PROGRAMS):
+        x, y, mask = view_pixels(step * PROGRAMS + part, VIEW_HEIGHT, VIEW_WIDTH, TILE)
+        r, g, b = bilinear(image_ptr, a00, a01, a02, a10, a11, a12, x, y, mask, HEIGHT, WIDTH, REFLECT)
         if OPERATIONS:
             r, g, b = operate(first, r, g, b, brightness, contrast, saturation, turns, pivot, OPERATIONS)
             r, g, b = operate(second, r, g, b, brightness, contrast, saturation, turns, pivot, OPERATIONS)
             r, g, b = operate(third, r, g, b, brightness, contrast, saturation, turns, pivot, OPERATIONS)
             r, g, b = operate(fourth, r, g, b, brightness, contrast, saturation, turns, pivot, OPERATIONS)
-        target = out_ptr + place * LAYOUT
-        tl.store(target, (r - MEAN_RED) * (1.0 / STD_RED), mask=mask)
-        tl.store(target + 1, (g - MEAN_GREEN) * (1.0 / STD_GREEN), mask=mask)
-        tl.store(target + 2, (b - MEAN_BLUE) * (1.0 / STD_BLUE), mask=mask)
+        r = tl.fma(r, 1.0 / STD_RED, -MEAN_RED / STD_RED)
+        g = tl.fma(g, 1.0 / STD_GREEN, -MEAN_GREEN / STD_GREEN)
+        b = tl.fma(b, 1.0 / STD_BLUE, -MEAN_BLUE / STD_BLUE)
+        _store(out_ptr, r, g, b, y * VIEW_WIDTH + x, mask, LAYOUT)
+
+
+@triton.jit
+def _store(out_ptr, r, g, b, place, mask, LAYOUT: tl.constexpr):
+    if (LAYOUT == 3) | (out_ptr.dtype.element_ty == tl.float32):
+        tl.store(out_ptr + place * LAYOUT, r, mask=mask)
+        tl.store(out_ptr + place * LAYOUT + 1, g, mask=mask)
+        tl.store(out_ptr + place * LAYOUT + 2, b, mask=mask)
         if LAYOUT == 4:
-            tl.store(target + 3, tl.zeros([BLOCK], tl.float32), mask=mask)
+            tl.store(out_ptr + place * 4 + 3, tl.zeros_like(r), mask=mask)
+    else:
+        # Four of 16 bits are one word, the last of them zero.
+        word = _bits(r, out_ptr) | (_bits(g, out_ptr) << 16) | (_bits(b, out_ptr) << 32)
+        tl.store(out_ptr.to(tl.pointer_type(tl.int64)) + place, word, mask=mask)
+
+
+@triton.jit
+def _bits(value, out_ptr):
+    return value.to(out_ptr.dtype.element_ty).to(tl.uint16, bitcast=True).to(tl.int64)
 
 
 @triton.jit
@@ -290,22 +316,21 @@ def _mean_grey(
     VIEW_WIDTH: tl.constexpr,
     REFLECT: tl.constexpr,
     OPERATIONS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TILE: tl.constexpr,
 ):
     """Mean of the grey view as it is when contrast's turn comes."""
-    total = 0.0
-    for tile in range((VIEW_HEIGHT * VIEW_WIDTH + BLOCK - 1) // BLOCK):
-        place = tile * BLOCK + tl.arange(0, BLOCK)
-        mask = place < VIEW_HEIGHT * VIEW_WIDTH
-        r, g, b = bilinear(image_ptr, a00, a01, a02, a10, a11, a12, place, mask, HEIGHT, WIDTH, VIEW_WIDTH, REFLECT)
+    total = tl.zeros([TILE], tl.float32)
+    for tile in range(tiles(VIEW_HEIGHT, VIEW_WIDTH, TILE)):
+        x, y, mask = view_pixels(tile, VIEW_HEIGHT, VIEW_WIDTH, TILE)
+        r, g, b = bilinear(image_ptr, a00, a01, a02, a10, a11, a12, x, y, mask, HEIGHT, WIDTH, REFLECT)
         if first != 1:
             r, g, b = operate(first, r, g, b, brightness, contrast, saturation, turns, 0.0, OPERATIONS)
             if second != 1:
                 r, g, b = operate(second, r, g, b, brightness, contrast, saturation, turns, 0.0, OPERATIONS)
                 if third != 1:
                     r, g, b = operate(third, r, g, b, brightness, contrast, saturation, turns, 0.0, OPERATIONS)
-        total += tl.sum(tl.where(mask, grey(r, g, b), 0.0), axis=0)
-    return total * (1.0 / (VIEW_HEIGHT * VIEW_WIDTH))
+        total += tl.where(mask, grey(r, g, b), 0.0)
+    return tl.sum(total, axis=0) * (1.0 / (VIEW_HEIGHT * VIEW_WIDTH))
 
 
 def augment(
@@ -360,8 +385,9 @@ def _augment_params(
     reflect: bool,
     out: Tensor,
 ) -> None:
+    _check_alignment(out)
     with _on(pixels):
-        _params_kernel[(len(out),)](
+        _params_kernel[_grid(out)](
             _words(pixels, index),
             index,
             affine,
@@ -387,8 +413,9 @@ def _augment_draw(
     reflect: bool,
     out: Tensor,
 ) -> None:
+    _check_alignment(out)
     with _on(pixels):
-        _draw_kernel[(len(out),)](
+        _draw_kernel[_grid(out)](
             _words(pixels, index),
             index,
             seed,
@@ -425,14 +452,36 @@ def _words(pixels: Tensor, index: Tensor | None) -> Tensor:
     return pixels.view(torch.int32)
 
 
+def _check_alignment(out: Tensor) -> None:
+    # A GPU does not write a word of 8 bytes elsewhere.
+    past = out.data_ptr() % 8
+    require(out.shape[1] == 3 or past == 0, "memory that begins at a multiple of 8 bytes", past, "out", "copy it")
+
+
+def _grid(out: Tensor) -> tuple[int, int]:
+    """(images, programs that share an image)."""
+    batch, _, height, width = out.shape
+    idle = _multiprocessors(out.device) // batch
+    tiles = triton.cdiv(height * width, settings(out.device).augment.tile)
+    # A power of two, so that few variants are compiled.
+    return batch, 1 << max(0, min(idle, tiles).bit_length() - 1)
+
+
+@functools.cache
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
 def _constants(
     source: tuple[int, int], out: Tensor, mean: list[float], std: list[float], reflect: bool
 ) -> dict[str, object]:
+    launch = settings(out.device).augment
     sizes = {"HEIGHT": source[0], "WIDTH": source[1], "VIEW_HEIGHT": out.shape[2], "VIEW_WIDTH": out.shape[3]}
     channels = ("RED", "GREEN", "BLUE")
     means = {f"MEAN_{channel}": value for channel, value in zip(channels, mean, strict=True)}
     stds = {f"STD_{channel}": value for channel, value in zip(channels, std, strict=True)}
-    return {**sizes, **means, **stds, "LAYOUT": out.shape[1], "REFLECT": reflect, "BLOCK": BLOCK, **COMPILER_OPTIONS}
+    shape = {"LAYOUT": out.shape[1], "REFLECT": reflect, "TILE": launch.tile, "PROGRAMS": _grid(out)[1]}
+    return {**sizes, **means, **stds, **shape, **launch.compiler_options}
 
 
 def _corner_constants(corner: list[float] | None) -> dict[str, object]:

@@ -6,6 +6,8 @@ import triton.language as tl
 # OPERATIONS is a sum of these.
 _BRIGHTNESS, CONTRAST, _SATURATION, _HUE = (tl.constexpr(1 << k) for k in range(4))
 
+_LEAST_CHROMA = tl.constexpr(1e-12)  # below it there is no hue to speak of
+
 
 @triton.jit
 def permutation(k):
@@ -30,11 +32,11 @@ def operate(operation, r, g, b, brightness, contrast, saturation, turns, pivot, 
     elif operation == 1:
         if CONTRAST & OPERATIONS:
             rest = pivot * (1.0 - contrast)
-            r, g, b = _clamp(r * contrast + rest), _clamp(g * contrast + rest), _clamp(b * contrast + rest)
+            r, g, b = _mix(r, contrast, rest), _mix(g, contrast, rest), _mix(b, contrast, rest)
     elif operation == 2:
         if _SATURATION & OPERATIONS:
             rest = grey(r, g, b) * (1.0 - saturation)
-            r, g, b = _clamp(r * saturation + rest), _clamp(g * saturation + rest), _clamp(b * saturation + rest)
+            r, g, b = _mix(r, saturation, rest), _mix(g, saturation, rest), _mix(b, saturation, rest)
     else:
         if _HUE & OPERATIONS:
             r, g, b = _shift_hue(r, g, b, turns)
@@ -44,7 +46,12 @@ def operate(operation, r, g, b, brightness, contrast, saturation, turns, pivot, 
 @triton.jit
 def grey(r, g, b):
     """As reference.grey."""
-    return 0.2989 * r + 0.587 * g + 0.114 * b
+    return tl.fma(r, 0.2989, tl.fma(g, 0.587, b * 0.114))
+
+
+@triton.jit
+def _mix(v, factor, rest):
+    return _clamp(tl.fma(v, factor, rest))
 
 
 @triton.jit
@@ -55,18 +62,16 @@ def _clamp(v):
 @triton.jit
 def _shift_hue(r, g, b, turns):
     value = tl.maximum(tl.maximum(r, g), b)
-    chroma = value - tl.minimum(tl.minimum(r, g), b)
-    divisor = tl.where(chroma == 0.0, 1.0, chroma)
-    on_green = (b - r) / divisor + 2.0
-    on_blue = (r - g) / divisor + 4.0
-    sector = tl.where(value == r, (g - b) / divisor, tl.where(value == g, on_green, on_blue)) + 6.0 * turns
-    red = _hue_channel(value, chroma, sector + 5.0)
-    green = _hue_channel(value, chroma, sector + 3.0)
-    blue = _hue_channel(value, chroma, sector + 1.0)
-    return red, green, blue
-
-
-@triton.jit
-def _hue_channel(value, chroma, sector):
-    k = sector - 6.0 * tl.floor(sector * (1.0 / 6.0))
-    return value - chroma * _clamp(tl.minimum(k, 4.0 - k))
+    least = tl.minimum(tl.minimum(r, g), b)
+    chroma = value - least
+    on_red, on_green = value == r, value == g
+    across = tl.where(on_red, g - b, tl.where(on_green, b - r, r - g))
+    # Sectors are counted from the middle of the hexagon, -3 to 3, where each channel is a distance.
+    shift = 6.0 * turns - 3.0
+    around = tl.where(on_red, shift, tl.where(on_green, shift + 2.0, shift + 4.0))
+    sector = tl.fma(across, 1.0 / tl.maximum(chroma, _LEAST_CHROMA), around)
+    sector = tl.fma(tl.floor(tl.fma(sector, 1.0 / 6.0, 0.5)), -6.0, sector)
+    red = _clamp(tl.abs(sector) - 1.0)
+    green = _clamp(2.0 - tl.abs(sector + 1.0))
+    blue = _clamp(2.0 - tl.abs(sector - 1.0))
+    return tl.fma(chroma, red, least), tl.fma(chroma, green, least), tl.fma(chroma, blue, least)

@@ -1,7 +1,30 @@
-"""The warp of the fused kernel: one bilinear sample of the source for each pixel of the view."""
+"""The warp of the fused kernel: which pixels of the view come next, and one bilinear sample of the source for each."""
 
 import triton
 import triton.language as tl
+
+# A warp takes 8 x 4 pixels of the view: whatever the rotation, what it gathers lies in few cache lines.
+PATCH = (8, 4)
+_ACROSS, _DOWN = (tl.constexpr(side) for side in PATCH)
+_TWO_TO_23, _TWO_TO_23_BITS = tl.constexpr(2.0**23), tl.constexpr(0x4B000000)
+
+
+@triton.jit
+def tiles(VIEW_HEIGHT: tl.constexpr, VIEW_WIDTH: tl.constexpr, TILE: tl.constexpr):
+    """How many tiles hold the view's patches."""
+    patches: tl.constexpr = ((VIEW_HEIGHT + _DOWN - 1) // _DOWN) * ((VIEW_WIDTH + _ACROSS - 1) // _ACROSS)
+    return (patches * _ACROSS * _DOWN + TILE - 1) // TILE
+
+
+@triton.jit
+def view_pixels(tile, VIEW_HEIGHT: tl.constexpr, VIEW_WIDTH: tl.constexpr, TILE: tl.constexpr):
+    """x, y of a tile's pixels, patch after patch, and whether they lie inside the view."""
+    number = tile * TILE + tl.arange(0, TILE)
+    patch, inside = number // (_ACROSS * _DOWN), number % (_ACROSS * _DOWN)
+    patches_across: tl.constexpr = (VIEW_WIDTH + _ACROSS - 1) // _ACROSS
+    x = patch % patches_across * _ACROSS + inside % _ACROSS
+    y = patch // patches_across * _DOWN + inside // _ACROSS
+    return x, y, (x < VIEW_WIDTH) & (y < VIEW_HEIGHT)
 
 
 @triton.jit
@@ -13,35 +36,40 @@ def bilinear(
     a10,
     a11,
     a12,
-    place,
+    x,
+    y,
     mask,
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
-    VIEW_WIDTH: tl.constexpr,
     REFLECT: tl.constexpr,
 ):
-    """Red, green and blue in [0, 1] at the `place`s of a view, counted row after row."""
-    x = (place % VIEW_WIDTH).to(tl.float32)
-    y = (place // VIEW_WIDTH).to(tl.float32)
-    sx = a00 * x + a01 * y + a02
-    sy = a10 * x + a11 * y + a12
+    """Red, green and blue in [0, 1] at pixels of a view."""
+    vx, vy = x.to(tl.float32), y.to(tl.float32)
+    sx = tl.fma(a00, vx, tl.fma(a01, vy, a02))
+    sy = tl.fma(a10, vx, tl.fma(a11, vy, a12))
     if REFLECT:
         sx = _reflect(sx, WIDTH)
         sy = _reflect(sy, HEIGHT)
-    left = tl.floor(sx)
-    top = tl.floor(sy)
-    fx = sx - left
-    fy = sy - top
-    ix = left.to(tl.int32)
-    iy = top.to(tl.int32)
-    nw_r, nw_g, nw_b = _tap(image_ptr, ix, iy, mask, HEIGHT, WIDTH)
-    ne_r, ne_g, ne_b = _tap(image_ptr, ix + 1, iy, mask, HEIGHT, WIDTH)
-    sw_r, sw_g, sw_b = _tap(image_ptr, ix, iy + 1, mask, HEIGHT, WIDTH)
-    se_r, se_g, se_b = _tap(image_ptr, ix + 1, iy + 1, mask, HEIGHT, WIDTH)
+    ix = tl.floor(sx).to(tl.int32)
+    iy = tl.floor(sy).to(tl.int32)
+    west, east = _inside(ix, WIDTH), _inside(ix + 1, WIDTH)
+    north, south = mask & _inside(iy, HEIGHT), mask & _inside(iy + 1, HEIGHT)
+    # One address for the four taps: the others lie at fixed distances from it.
+    corner = image_ptr + (iy * WIDTH + ix)
+    nw_r, nw_g, nw_b = _tap(corner, north & west, HEIGHT, WIDTH)
+    ne_r, ne_g, ne_b = _tap(corner + 1, north & east, HEIGHT, WIDTH)
+    sw_r, sw_g, sw_b = _tap(corner + WIDTH, south & west, HEIGHT, WIDTH)
+    se_r, se_g, se_b = _tap(corner + (WIDTH + 1), south & east, HEIGHT, WIDTH)
+    fx = sx - ix.to(tl.float32)
+    fy = sy - iy.to(tl.float32)
     unit = 1.0 if image_ptr.dtype.element_ty.is_floating() else 1.0 / 255.0
-    r = _blend(nw_r, ne_r, sw_r, se_r, fx, fy) * unit
-    g = _blend(nw_g, ne_g, sw_g, se_g, fx, fy) * unit
-    b = _blend(nw_b, ne_b, sw_b, se_b, fx, fy) * unit
+    lower = fy * unit
+    upper = unit - lower
+    ne, se = upper * fx, lower * fx
+    nw, sw = upper - ne, lower - se
+    r = _blend(nw_r, ne_r, sw_r, se_r, nw, ne, sw, se)
+    g = _blend(nw_g, ne_g, sw_g, se_g, nw, ne, sw, se)
+    b = _blend(nw_b, ne_b, sw_b, se_b, nw, ne, sw, se)
     return r, g, b
 
 
@@ -57,13 +85,18 @@ def _reflect(v, SIDE: tl.constexpr):
 
 
 @triton.jit
-def _tap(image_ptr, x, y, mask, HEIGHT: tl.constexpr, WIDTH: tl.constexpr):
+def _inside(v, SIDE: tl.constexpr):
+    return (v >= 0) & (v < SIDE)
+
+
+@triton.jit
+def _tap(pixel_ptr, inside, HEIGHT: tl.constexpr, WIDTH: tl.constexpr):
     """The three channels of one pixel, 0 outside: one load of a packed word, else one from each plane."""
-    inside = mask & (x >= 0) & (x < WIDTH) & (y >= 0) & (y < HEIGHT)
-    pixel_ptr = image_ptr + y * WIDTH + x
-    if image_ptr.dtype.element_ty == tl.int32:
+    if pixel_ptr.dtype.element_ty == tl.int32:
         word = tl.load(pixel_ptr, mask=inside, other=0)
-        r, g, b = word & 255, (word >> 8) & 255, (word >> 16) & 255
+        # A conversion is slow, so one byte goes without: as the last bits of 2**23.
+        r = ((word & 255) | _TWO_TO_23_BITS).to(tl.float32, bitcast=True) - _TWO_TO_23
+        g, b = (word >> 8) & 255, (word >> 16) & 255
     else:
         r = tl.load(pixel_ptr, mask=inside, other=0)
         g = tl.load(pixel_ptr + HEIGHT * WIDTH, mask=inside, other=0)
@@ -72,7 +105,6 @@ def _tap(image_ptr, x, y, mask, HEIGHT: tl.constexpr, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def _blend(nw, ne, sw, se, fx, fy):
-    top = nw * ((1.0 - fx) * (1.0 - fy)) + ne * (fx * (1.0 - fy))
-    bottom = sw * ((1.0 - fx) * fy) + se * (fx * fy)
-    return top + bottom
+def _blend(nw, ne, sw, se, nw_weight, ne_weight, sw_weight, se_weight):
+    north = tl.fma(ne, ne_weight, nw * nw_weight)
+    return tl.fma(se, se_weight, tl.fma(sw, sw_weight, north))

@@ -6,11 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..checks import require, require_tensor
+from ..checks import require_choice, require_loss_inputs
 
 __all__ = ["IMPLEMENTATIONS", "sigmoid_mse"]
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def sigmoid_mse(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None, impl: str = "triton") -> Tensor:
@@ -29,15 +27,8 @@ def sigmoid_mse(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None
         ValueError: a shape, dtype, device or choice other than these.
         ImportError: `impl` is "triton" and Triton is not installed.
     """
-    require(impl in IMPLEMENTATIONS, "one of " + ", ".join(IMPLEMENTATIONS), repr(impl), "impl", "choose one")
-    require_tensor(logits, "logits", (None, None), DTYPES, logits.device)
-    require(logits.numel() > 0, "at least one row", list(logits.shape), "logits", "skip an empty batch")
-    require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)
-    if weight is not None:
-        require_tensor(weight, "weight", (logits.shape[1],), (torch.float32,), logits.device)
-    for name, tensor in (("logits", logits), ("targets", targets), ("weight", weight)):
-        if tensor is not None:
-            require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
+    require_choice(impl, IMPLEMENTATIONS, "impl")
+    require_loss_inputs(logits, targets, weight, None)
     return IMPLEMENTATIONS[impl]()(logits, targets, weight)
 
 

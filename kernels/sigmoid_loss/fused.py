@@ -2,8 +2,7 @@
 
 p = σ(z);  L = mean(w (p - y)²);  dL/dz = 2 w (p - y) p (1 - p) / n,  n = B K.
 
-One program covers a usual batch; above that each writes a partial sum, and torch adds them in its fixed order: no
-atomics, so the loss has the same bits every time.
+One program covers a usual batch; above that there are many, each of which writes a partial sum.
 """
 
 import torch
@@ -11,9 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK = 16384
-TILE = 4096  # a whole block in registers spills
-COMPILER_OPTIONS = {"num_warps": 16, "enable_fp_fusion": False}
+from .. import loss_frame
+from ..launch_settings import settings
 
 
 @triton.jit
@@ -57,13 +55,12 @@ torch.library.define(
 
 @torch.library.impl("galaxy_triton::sigmoid_mse", ("cpu", "cuda"))
 def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    count = logits.numel()
-    programs = triton.cdiv(count, BLOCK)
-    partial = torch.empty(programs, dtype=torch.float32, device=logits.device)
-    gradient = torch.empty_like(logits, dtype=torch.float32)
+    count, launch = logits.numel(), settings(logits.device).sigmoid
+    block = launch.alone if count <= launch.alone else launch.tile
+    partial, gradient = loss_frame.outputs(logits, triton.cdiv(count, block))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
-        _sigmoid_mse_kernel[(programs,)](
+        _sigmoid_mse_kernel[(len(partial),)](
             logits,
             targets,
             targets if weight is None else weight,
@@ -73,36 +70,18 @@ def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tupl
             1 / count,
             COLUMNS=logits.shape[1],
             WEIGHTED=weight is not None,
-            BLOCK=BLOCK,
-            TILE=TILE,
-            **COMPILER_OPTIONS,
+            BLOCK=block,
+            TILE=launch.tile,
+            **launch.compiler_options,
         )
-    return (partial[0] if programs == 1 else partial.sum()), gradient
+    return loss_frame.total(partial), gradient
 
 
-@torch.library.register_fake("galaxy_triton::sigmoid_mse")
-def _sigmoid_mse_fake(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    return logits.new_empty((), dtype=torch.float32), torch.empty_like(logits, dtype=torch.float32)
-
-
-class _SigmoidMSE(torch.autograd.Function):
-    """Outside the op: cheapest in eager, and opaque to the compiler."""
-
-    @staticmethod
-    def forward(ctx, logits, targets, weight):
-        loss, gradient = torch.ops.galaxy_triton.sigmoid_mse(logits, targets, weight)
-        ctx.save_for_backward(gradient)
-        ctx.dtype = logits.dtype
-        return loss
-
-    @staticmethod
-    def backward(ctx, upstream):
-        (gradient,) = ctx.saved_tensors
-        # Scaled before the cast: without a GradScaler's factor an fp16 gradient is subnormal.
-        return (gradient * upstream).to(ctx.dtype), None, None
+torch.library.register_fake("galaxy_triton::sigmoid_mse", loss_frame.fake)
 
 
 def sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
     """As the reference; the gradient is written by the forward launch."""
-    loss: Tensor = _SigmoidMSE.apply(logits, targets, weight)
+    op = torch.ops.galaxy_triton.sigmoid_mse
+    loss: Tensor = loss_frame.GradientFromForward.apply(op, logits, targets, weight)
     return loss

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import require, require_tensor
+from ..checks import require, require_choice, require_loss_inputs
 
 __all__ = ["IMPLEMENTATIONS", "Tree", "tree_mse", "tree_probabilities"]
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,8 @@ def tree_mse(
         ValueError: a shape, dtype, device, tree or choice other than these.
         ImportError: `impl` is "triton" and Triton is not installed.
     """
-    require(impl in IMPLEMENTATIONS, "one of " + ", ".join(IMPLEMENTATIONS), repr(impl), "impl", "choose one")
-    require_tensor(logits, "logits", (None, sum(tree.sizes)), DTYPES, logits.device)
-    require(logits.numel() > 0, "at least one row", list(logits.shape), "logits", "skip an empty batch")
-    require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)
-    if weight is not None:
-        require_tensor(weight, "weight", (logits.shape[1],), (torch.float32,), logits.device)
-    for name, tensor in (("logits", logits), ("targets", targets), ("weight", weight)):
-        if tensor is not None:
-            require(tensor.is_contiguous(), "contiguous memory", tensor.stride(), name, "call .contiguous()")
+    require_choice(impl, IMPLEMENTATIONS, "impl")
+    require_loss_inputs(logits, targets, weight, sum(tree.sizes))
     return IMPLEMENTATIONS[impl]()(logits, targets, tree, weight)
 
 

@@ -9,12 +9,11 @@ The compiler knows the tree, and the kernel walks it: p goes down, H comes up. A
 a sum over answers stays among a few threads, and registers hold one branch of the tree at a time. p is a product of
 softmaxes, not the exp of a sum of logs: one exp for each logit, and p = 0 needs no care.
 
-One program covers a usual batch; above that each writes a partial sum, and torch adds them in its fixed order: no
-atomics, so the loss has the same bits every time.
+One program covers a small batch; above that there are many, each of which writes a partial sum.
 """
 
 # ruff: noqa: B009
-# Triton 3.2 reads a field of a constant by getattr only.
+# Triton 3.2 reads a field of a constant by getattr only, and 3.6 no tuple that getattr returns.
 
 import functools
 from dataclasses import dataclass
@@ -24,14 +23,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .. import loss_frame
 from ..checks import require
+from ..launch_settings import settings
 from . import Tree
 
-TILE = 1024  # answers of the widest question times rows of a program
-COMPILER_OPTIONS = {"num_warps": 8, "enable_fp_fusion": False}
-
-# A wider question has no row to itself, more questions take minutes to compile, a deeper tree spills.
-MAX_ANSWERS, MAX_QUESTIONS, MAX_LEVELS = TILE, 64, 8
+# More questions take minutes to compile, a deeper tree spills.
+MAX_ANSWERS, MAX_QUESTIONS, MAX_LEVELS = 1024, 64, 8
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -52,7 +50,7 @@ def _tree_mse_kernel(
     row = tl.arange(0, ROWS)
     place = start * COLUMNS
     squares = tl.zeros([ROWS], tl.float32)
-    for root in tl.static_range(len(getattr(FOREST, "below"))):
+    for root in tl.static_range(len(FOREST)):
         _, more = _question(
             logits_ptr + place,
             targets_ptr + place,
@@ -63,7 +61,7 @@ def _tree_mse_kernel(
             tl.full([ROWS], 1.0, tl.float32),
             over_count,
             WEIGHTED,
-            getattr(FOREST, "below")[root],
+            getattr(FOREST, "child")(root),
             _question,
         )
         squares += more
@@ -99,8 +97,8 @@ def _question(
         weighted = error * tl.load(weight_ptr + column, mask=real, other=0.0)
     squares = tl.sum(weighted * error, axis=0)
     slope = 2.0 * weighted * p * over_count
-    for child in tl.static_range(len(getattr(QUESTION, "below"))):
-        leads = answer == getattr(getattr(QUESTION, "below")[child], "answer")
+    for child in tl.static_range(len(QUESTION)):
+        leads = answer == getattr(getattr(QUESTION, "child")(child), "answer")
         slope_below, squares_below = VISIT(
             logits_ptr,
             targets_ptr,
@@ -111,7 +109,7 @@ def _question(
             tl.sum(tl.where(leads, p, 0.0), axis=0),
             over_count,
             WEIGHTED,
-            getattr(QUESTION, "below")[child],
+            getattr(QUESTION, "child")(child),
             VISIT,
         )
         slope += tl.where(leads, slope_below[None, :], 0.0)
@@ -142,6 +140,12 @@ class _Question:
     size: int
     width: int
     below: tuple["_Question", ...]
+
+    def __len__(self) -> int:
+        return len(self.below)
+
+    def child(self, place: int) -> "_Question":
+        return self.below[place]
 
 
 @functools.cache
@@ -181,13 +185,13 @@ def _tree_mse(
     logits: Tensor, targets: Tensor, weight: Tensor | None, sizes: list[int], parents: list[int]
 ) -> tuple[Tensor, Tensor]:
     forest = _forest(tuple(sizes), tuple(parents))
-    rows = TILE // triton.next_power_of_2(max(sizes))
-    programs = triton.cdiv(len(logits), rows)
-    partial = torch.empty(programs, dtype=torch.float32, device=logits.device)
-    gradient = torch.empty_like(logits, dtype=torch.float32)
+    launch = settings(logits.device).tree
+    # A tile is the widest question's answers times the rows of a program.
+    rows = max(1, launch.tile // triton.next_power_of_2(max(sizes)))
+    partial, gradient = loss_frame.outputs(logits, triton.cdiv(len(logits), rows))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
-        _tree_mse_kernel[(programs,)](
+        _tree_mse_kernel[(len(partial),)](
             logits,
             targets,
             targets if weight is None else weight,
@@ -199,38 +203,18 @@ def _tree_mse(
             WEIGHTED=weight is not None,
             ROWS=rows,
             FOREST=forest,
-            **COMPILER_OPTIONS,
+            **launch.compiler_options,
         )
-    return (partial[0] if programs == 1 else partial.sum()), gradient
+    return loss_frame.total(partial), gradient
 
 
-@torch.library.register_fake("galaxy_triton::tree_mse")
-def _tree_mse_fake(
-    logits: Tensor, targets: Tensor, weight: Tensor | None, sizes: list[int], parents: list[int]
-) -> tuple[Tensor, Tensor]:
-    return logits.new_empty((), dtype=torch.float32), torch.empty_like(logits, dtype=torch.float32)
-
-
-class _TreeMSE(torch.autograd.Function):
-    """Outside the op: cheapest in eager, and opaque to the compiler."""
-
-    @staticmethod
-    def forward(ctx, logits, targets, weight, sizes, parents):
-        loss, gradient = torch.ops.galaxy_triton.tree_mse(logits, targets, weight, sizes, parents)
-        ctx.save_for_backward(gradient)
-        ctx.dtype = logits.dtype
-        return loss
-
-    @staticmethod
-    def backward(ctx, upstream):
-        (gradient,) = ctx.saved_tensors
-        # Scaled before the cast: without a GradScaler's factor an fp16 gradient is subnormal.
-        return (gradient * upstream).to(ctx.dtype), None, None, None, None
+torch.library.register_fake("galaxy_triton::tree_mse", loss_frame.fake)
 
 
 def tree_mse(logits: Tensor, targets: Tensor, tree: Tree, weight: Tensor | None) -> Tensor:
     """As the reference; the gradient is written by the forward launch. ValueError for a tree beyond the limits."""
     # The op takes whole numbers only: -1 for no parent.
     parents = [-1 if parent is None else parent for parent in tree.parents]
-    loss: Tensor = _TreeMSE.apply(logits, targets, weight, list(tree.sizes), parents)
+    op = torch.ops.galaxy_triton.tree_mse
+    loss: Tensor = loss_frame.GradientFromForward.apply(op, logits, targets, weight, list(tree.sizes), parents)
     return loss

@@ -1,6 +1,7 @@
 """What every kernel test relies on: poisoned memory, and both implementations."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -22,22 +23,33 @@ def impl(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+class Launch(NamedTuple):
+    """Of a kernel: its name, its grid, and what was given by name, constants and compiler options."""
+
+    kernel: str
+    grid: tuple[int, ...]
+    constants: dict[str, object]
+
+
 class CountingKernel:
     """Stands for a Triton kernel in its module and notes each launch."""
 
-    def __init__(self, name: str, kernel, noted: list[tuple[str, tuple[int, ...]]]) -> None:
+    def __init__(self, name: str, kernel, noted: list[Launch]) -> None:
         self.name, self.kernel, self.noted = name, kernel, noted
 
     def __getitem__(self, grid: tuple[int, ...]):
-        self.noted.append((self.name, grid))
-        return self.kernel[grid]
+        def launch(*given, **constants) -> None:
+            self.noted.append(Launch(self.name, grid, constants))
+            self.kernel[grid](*given, **constants)
+
+        return launch
 
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch):
-    """launches(module) -> [(kernel, grid), ...] so far, of whatever the module launches by a name `*_kernel`."""
+    """launches(module) -> [Launch, ...] so far, of whatever the module launches by a name `*_kernel`."""
 
-    def count(module) -> list[tuple[str, tuple[int, ...]]]:
+    def count(module) -> list[Launch]:
         noted = []
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, CountingKernel(name, getattr(module, name), noted))

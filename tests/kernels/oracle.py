@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from galaxy_triton.kernels import AugmentParams, view_affine
 
 Array = NDArray[np.float64]
+Size = int | tuple[int, int]  # of a square, or (height, width)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class View:
     order: int = 0
 
 
-def params(views: list[View], side: int, device: torch.device) -> AugmentParams:
+def params(views: list[View], side: Size, device: torch.device) -> AugmentParams:
     """The views as an implementation takes them; either all of them have colour factors or none has."""
     rows = [[v.angle / 360, 1 - 2 * v.flip_x, 1 - 2 * v.flip_y, 1 / v.zoom, *v.shift, *v.corner] for v in views]
     columns = torch.tensor(rows, dtype=torch.float32, device=device).reshape(-1, 8)
@@ -43,9 +44,9 @@ def params(views: list[View], side: int, device: torch.device) -> AugmentParams:
     return AugmentParams(affine, factors, order)
 
 
-def render(image: NDArray[np.uint8], view: View, size: int, border: str = "zeros") -> Array:
-    """image uint8 [S, S, 4] -> [size, size, 3] in [0, 1]."""
-    x, y = _source(view, len(image), size)
+def render(image: NDArray[np.uint8], view: View, size: Size, border: str = "zeros") -> Array:
+    """image uint8 [H, W, 3 or more] -> [*size, 3] in [0, 1]."""
+    x, y = _source(view, image.shape[:2], (size, size) if isinstance(size, int) else size)
     colour = _bilinear(image[:, :, :3] / 255, x, y, border)
     if view.factors is None:
         return colour
@@ -54,19 +55,19 @@ def render(image: NDArray[np.uint8], view: View, size: int, border: str = "zeros
     return colour
 
 
-def _source(view: View, side: int, size: int) -> tuple[Array, Array]:
+def _source(view: View, shape: tuple[int, int], size: tuple[int, int]) -> tuple[Array, Array]:
     """Where each output pixel comes from: undo the crop, the flips, the rotation, the zoom and the shift, in turn."""
-    middle = (side - 1) / 2
-    y, x = np.mgrid[:size, :size].astype(np.float64)
+    middle_y, middle_x = (shape[0] - 1) / 2, (shape[1] - 1) / 2
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     # The complex plane has its imaginary axis upwards, an image its y downwards.
-    right, up = x + view.corner[0] - middle, middle - (y + view.corner[1])
+    right, up = x + view.corner[0] - middle_x, middle_y - (y + view.corner[1])
     place = (-right if view.flip_x else right) + 1j * (-up if view.flip_y else up)
     place = place * np.exp(-1j * math.radians(view.angle)) / view.zoom
-    return middle + place.real + view.shift[0], middle - place.imag + view.shift[1]
+    return middle_x + place.real + view.shift[0], middle_y - place.imag + view.shift[1]
 
 
 def _bilinear(image: Array, x: Array, y: Array, border: str) -> Array:
-    margin = 3 * len(image)
+    margin = 2 + int(max(np.abs(x).max(), np.abs(y).max()))  # no place lies further outside
     mode = {"zeros": "constant", "reflect": "symmetric"}[border]
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode=mode)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)

@@ -5,10 +5,14 @@ from torch import Tensor
 
 SCENES = ("smooth", "noise", "grey", "ties")
 
-# (source side, view side): part of one tile of the kernel, exactly one tile, several and a part.
+# (source side, view side): part of one tile of the kernel, exactly one tile, several and a part; on a GPU full size.
 SIZES = [(24, 16), (40, 32), (60, 48)]
 if torch.cuda.is_available():
     SIZES.append((160, 128))
+
+# Where one size is enough: small for the interpreter, full size on a GPU. The second pair is (height, width).
+SIDE, SIZE = SIZES[-1] if torch.cuda.is_available() else SIZES[0]
+SOURCE, VIEW = ((160, 213), (128, 150)) if torch.cuda.is_available() else ((33, 47), (20, 32))
 
 
 def scenes(side: int, device: torch.device) -> Tensor:

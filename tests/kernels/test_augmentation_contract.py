@@ -1,19 +1,20 @@
 """What augment promises whatever the view: memory, dtypes, bits that do not depend on the batch, launches."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import oracle
 import pytest
 import torch
 from oracle import View
-from scenes import scenes, tolerance
+from scenes import SIDE, SIZE, scenes, tolerance
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment
 from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, reference
 
-SIDE, SIZE = 24, 16
 RANGES = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, 0.3, 0.3, 0.1)
 INTERPRETED = not torch.cuda.is_available()
 
@@ -22,17 +23,19 @@ def _draw(ids: Tensor, ranges: Ranges = RANGES) -> AugmentDraw:
     return AugmentDraw(torch.tensor(9, device=ids.device), torch.tensor(2, device=ids.device), ids, ranges)
 
 
-def _params(count: int, device: torch.device) -> AugmentParams:
+def _params(count: int, device: torch.device, side: int = SIDE) -> AugmentParams:
     factors = (1.2, 0.8, 1.3, 0.1)
     views = [View(40 * k, k % 2 == 1, zoom=1.1, corner=(k % 5, 3), factors=factors, order=k) for k in range(count)]
-    return oracle.params(views, SIDE, device)
+    return oracle.params(views, side, device)
 
 
 @pytest.mark.parametrize("layout", [3, 4])
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_augment_shape_and_memory(count: int, layout: int, impl: str, device: torch.device) -> None:
+@pytest.mark.parametrize("source", ["params", "draw"])
+def test_augment_shape_and_memory(source: str, count: int, layout: int, impl: str, device: torch.device) -> None:
     index = torch.arange(count, device=device) % 4
-    views = augment(scenes(SIDE, device), index, _params(count, device), size=SIZE, layout=layout, impl=impl)
+    given = _params(count, device) if source == "params" else _draw(index)
+    views = augment(scenes(SIDE, device), index, given, size=SIZE, layout=layout, impl=impl)
     assert views.shape == (count, layout, SIZE, SIZE)
     assert views.dtype == torch.float32
     assert views.is_contiguous(memory_format=torch.channels_last)
@@ -85,6 +88,19 @@ def test_augment_normalises(impl: str, device: torch.device) -> None:
 _BF16 = pytest.param(torch.bfloat16, marks=pytest.mark.skipif(INTERPRETED, reason="the interpreter truncates bfloat16"))
 
 
+@pytest.mark.parametrize("source", ["params", "draw"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_augment_layouts_hold_the_same_views(dtype: torch.dtype, source: str, impl: str, device: torch.device) -> None:
+    """Below zero too, bit for bit, and the fourth channel is zero; in whatever way the types are written."""
+    pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
+    given = _params(4, device) if source == "params" else _draw(index)
+    options = {"size": SIZE, "mean": (0.4, 0.5, 0.6), "dtype": dtype, "impl": impl}
+    three, four = (augment(pixels, index, given, layout=layout, **options) for layout in (3, 4))
+    assert (three < 0).any()
+    assert torch.equal(four[:, :3], three)
+    assert (four[:, 3] == 0).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, _BF16])
 def test_augment_rounds_once(dtype: torch.dtype, impl: str, device: torch.device) -> None:
     pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
@@ -94,19 +110,31 @@ def test_augment_rounds_once(dtype: torch.dtype, impl: str, device: torch.device
     assert torch.equal(got, exact.to(dtype))
 
 
+# (source side, view side, options): a part of a tile; several tiles and a part, every option another.
+BATCHES = [
+    (SIDE, SIZE, {}),
+    (SIDE, SIZE, {"border": "reflect", "dtype": torch.float16, "mean": (0.5,) * 3}),
+    (40, 35, {"border": "reflect", "layout": 4}),
+]
+
+
+@pytest.mark.parametrize(("side", "size", "options"), BATCHES, ids=["plain", "half", "tiles"])
 @pytest.mark.parametrize("source", ["params", "draw"])
-def test_augment_has_the_same_bits_in_any_batch(source: str, impl: str, device: torch.device) -> None:
-    """Halves, a permutation, and one at a time."""
-    pixels, index = scenes(SIDE, device), torch.arange(7, device=device) % 4
-    params, ids = _params(7, device), index * 3 + 2**33
+def test_augment_has_the_same_bits_in_any_batch(
+    source: str, side: int, size: int, options: dict, impl: str, device: torch.device
+) -> None:
+    """Halves, a permutation, one at a time, and some of the images again among others."""
+    pixels, index = scenes(side, device), torch.arange(7, device=device) % 4
+    params, ids = _params(7, device, side), index * 3 + 2**33
 
     def views(rows: Tensor) -> Tensor:
         chosen = AugmentParams(*(column[rows] for column in params)) if source == "params" else _draw(ids[rows])
-        return augment(pixels, index[rows], chosen, size=SIZE, impl=impl)
+        return augment(pixels, index[rows], chosen, size=size, **options, impl=impl)
 
     whole = views(torch.arange(7, device=device))
     shuffled = torch.tensor([4, 0, 6, 2, 5, 1, 3], device=device)
-    for batches in ([shuffled], [shuffled[:3], shuffled[3:]], shuffled.split(1)):
+    among_others = torch.tensor([5, 5, 2, 6, 0, 2, 1, 1, 6], device=device)
+    for batches in ([shuffled], [shuffled[:3], shuffled[3:]], shuffled.split(1), [among_others]):
         assert torch.equal(torch.cat([views(rows) for rows in batches]), whole[torch.cat(list(batches))])
 
 
@@ -155,7 +183,7 @@ def test_augment_is_one_launch(source: str, launches, device: torch.device) -> N
     launched = launches(fused)
     with Calls() as calls:
         augment(pixels, index, views, size=SIZE, out=out, impl="triton")
-    assert launched == [(f"_{source}_kernel", (4,))]
+    assert [(one.kernel, one.grid[0]) for one in launched] == [(f"_{source}_kernel", 4)]
     assert [name for name in calls.names if "view" not in name] == [f"galaxy_triton.augment_{source}.default"]
 
 
@@ -171,6 +199,32 @@ def test_augment_takes_the_mean_only_for_contrast(
     draw = _draw(index, Ranges(brightness=0.2, contrast=contrast, saturation=0.2, hue=0.1))
     augment(scenes(SIDE, device), index, draw, size=SIZE, impl="triton")
     assert len(walked) == passes
+
+
+NOTHING = Ranges(180, 0.5, 0.5, 1.2, 2.0, True)
+JITTERS = ("brightness", "contrast", "saturation", "hue")
+
+
+@pytest.mark.parametrize("asked", [*itertools.combinations(JITTERS, 1), *itertools.combinations(JITTERS, 3), ()])
+def test_augment_compiles_what_is_asked_for(asked: tuple[str, ...], launches, device: torch.device) -> None:
+    """The jitters are a constant of the kernel, a bit for each of some strength."""
+    index, launched = torch.arange(4, device=device), launches(fused)
+    draw = _draw(index, dataclasses.replace(NOTHING, **dict.fromkeys(asked, 0.1)))
+    augment(scenes(SIDE, device), index, draw, size=SIZE, impl="triton")
+    assert [one.constants["OPERATIONS"] for one in launched] == [sum(1 << JITTERS.index(name) for name in asked)]
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="a compiled kernel holds what it calls")
+@pytest.mark.parametrize("views", ["draw", "params"])
+def test_augment_without_jitter_has_no_operations(
+    views: str, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    """The views of an evaluation, whose parameters are given, and drawn ones: neither operations nor a mean."""
+    monkeypatch.delattr(fused, "operate")
+    monkeypatch.delattr(fused, "_mean_grey")
+    index = torch.arange(4, device=device)
+    given = _draw(index, NOTHING) if views == "draw" else AugmentParams(_params(4, device).affine)
+    assert not augment(scenes(SIDE, device), index, given, size=SIZE, impl="triton").isnan().any()
 
 
 def _op_arguments(device: torch.device) -> dict[str, tuple]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment, sample
 from galaxy_triton.kernels.augmentation.fused import _corner_constants, _kernel_ranges
-from galaxy_triton.kernels.augmentation.fused_draw import draw_affine
+from galaxy_triton.kernels.augmentation.fused_draw import draw_affine, draw_jitter
 from galaxy_triton.kernels.augmentation.parameters import centred_corner
 
 SIDE, SIZE = 24, 16
@@ -162,6 +162,31 @@ def test_kernel_draws_the_bits_of_sample(
     constants |= {**_corner_constants(corner), "enable_fp_fusion": False}
     _affine_kernel[(100,)](draw.seed, draw.epoch, draw.ids, got, *numbers, **constants)
     assert torch.equal(got, sample(draw, side=source, size=view).affine)
+
+
+@triton.jit
+def _jitter_kernel(seed_ptr, epoch_ptr, ids_ptr, jitter_ptr, order_ptr, brightness, contrast, saturation, hue):
+    row = tl.program_id(0)
+    b, c, s, h, order = draw_jitter(
+        tl.load(seed_ptr), tl.load(epoch_ptr), tl.load(ids_ptr + row), brightness, contrast, saturation, hue
+    )
+    target = jitter_ptr + row * 4
+    tl.store(target, b)
+    tl.store(target + 1, c)
+    tl.store(target + 2, s)
+    tl.store(target + 3, h)
+    tl.store(order_ptr + row, order)
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(2**61 + 3, 5), (-7, 2**32 - 1)])
+def test_kernel_draws_the_jitter_of_sample(seed: int, epoch: int, device: torch.device) -> None:
+    draw = _draw(_ids(100, device), seed=seed, epoch=epoch)
+    jitter, order = torch.empty(100, 4, device=device), torch.full((100,), -1, dtype=torch.int32, device=device)
+    strengths = _kernel_ranges(draw.ranges)[5:]
+    _jitter_kernel[(100,)](draw.seed, draw.epoch, draw.ids, jitter, order, *strengths, enable_fp_fusion=False)
+    want = sample(draw, side=SIDE, size=SIZE)
+    assert torch.equal(jitter, want.jitter)
+    assert torch.equal(order, want.order)
 
 
 @pytest.mark.parametrize(("side", "size"), SIZES)

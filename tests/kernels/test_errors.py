@@ -13,6 +13,7 @@ INDEX = torch.arange(3)
 PARAMS = AugmentParams(torch.zeros(3, 2, 3), torch.ones(3, 4), torch.zeros(3, dtype=torch.int32))
 DRAW = AugmentDraw(torch.tensor(0), torch.tensor(0), INDEX, Ranges())
 VIEWS = torch.zeros(3, 3, 6, 6)
+UNALIGNED = torch.zeros(3 * 6 * 6 * 4 + 1, dtype=torch.float16)[1:].view(3, 6, 6, 4).permute(0, 3, 1, 2)
 BATCH = torch.zeros(3, 3, 8, 9)
 CROPPED = DRAW._replace(ranges=Ranges(random_crop=True))
 
@@ -53,6 +54,7 @@ AUGMENT = [
     (_augment(out=VIEWS), "Expected channels_last memory, got (108, 36, 6, 1) (out)"),
     (_augment(out=VIEWS[:2]), "Expected shape [3, any, 6, 6], got [2, 3, 6, 6] (out): reshape it"),
     (_augment(out=VIEWS[:, :2]), "Expected 3 or 4 channels, got 2 (out): choose one"),
+    (_augment(out=UNALIGNED, impl="triton"), "Expected memory that begins at a multiple of 8 bytes, got 2 (out): copy"),
     (_augment(index=INDEX + 3), "Expected rows 0 to 4, got 3 to 5 (index): choose from these"),
     (_augment(index=INDEX - 1), "Expected rows 0 to 4, got -1 to 1 (index): choose from these"),
     (_augment(index=INDEX + 3, impl="triton"), "Expected rows 0 to 4, got 3 to 5 (index): choose from these"),
@@ -100,6 +102,7 @@ RANGES = [
     (lambda: Ranges(contrast=float("nan")), "Expected 0 to 1.0, got nan (Ranges.contrast): change it"),
     (lambda: Ranges(hue=0.6), "Expected 0 to 0.5, got 0.6 (Ranges.hue): change it"),
     (lambda: Ranges(zoom=0.9), "Expected 1 to 1.5, got 0.9 (Ranges.zoom): there is no antialiasing"),
+    (lambda: Ranges(zoom=1.51), "Expected 1 to 1.5, got 1.51 (Ranges.zoom): there is no antialiasing"),
 ]
 
 

@@ -1,9 +1,12 @@
 """Philox4x32-10 against its authors' vectors, Triton's own, and the streams as pinned here."""
 
+import itertools
+
 import pytest
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from galaxy_triton.kernels.philox import STREAMS, draw_bits, philox, uniform
 
@@ -25,7 +28,7 @@ GOLDEN = {
 }
 
 
-def _words(text: str) -> tuple[torch.Tensor, ...]:
+def _words(text: str) -> tuple[Tensor, ...]:
     return tuple(torch.tensor(int(word, 16)) for word in text.split())
 
 
@@ -50,11 +53,13 @@ def _philox_kernel(seed_ptr, counters_ptr, bits_ptr, count, BLOCK: tl.constexpr)
     tl.store(bits_ptr + place * 4 + 3, w3.to(tl.int64), mask=mask)
 
 
-@pytest.mark.parametrize("seed", [0, 12345, 2**32 + 1, 2**62 + 987654321])
-def test_draw_bits_equals_tl_philox(seed: int, device: torch.device) -> None:
+@pytest.mark.parametrize(
+    ("seed", "epoch"), [(0, 0), (12345, 77), (2**32 + 1, 2**31), (2**62 + 987654321, 2**32 - 1), (-1, 77)]
+)
+def test_draw_bits_equals_tl_philox(seed: int, epoch: int, device: torch.device) -> None:
     """10,000 counters, ids below and above 2**32."""
     ids = torch.arange(10_000, device=device) * (2**50 // 10_000 + 1)
-    epoch = torch.tensor(77, device=device)
+    epoch = torch.tensor(epoch, device=device)
     for stream, number in STREAMS.items():
         want = draw_bits(torch.tensor(seed, device=device), epoch, ids, stream)
         words = (ids & 0xFFFFFFFF, ids >> 32, epoch.expand_as(ids), torch.full_like(ids, number))
@@ -82,9 +87,54 @@ def test_draw_bits_depends_on(change: dict) -> None:
     assert all(a != b for a, b in zip(_draw(), _draw(**change), strict=True))
 
 
-def test_uniform_is_below_one_and_even() -> None:
+def test_uniform_is_below_one() -> None:
     assert uniform(torch.tensor([0, 255, 256, 2**32 - 1])).tolist() == [0.0, 0.0, 2.0**-24, 1 - 2.0**-24]
-    drawn = uniform(draw_bits(torch.tensor(5), torch.tensor(0), torch.arange(50_000), "jitter"))
-    counts = torch.histc(drawn, bins=20, min=0, max=1) / drawn.numel()
-    # Five standard deviations of a bin's share.
-    assert (counts - 1 / 20).abs().max() < 5 * (1 / 20 / drawn.numel()) ** 0.5
+
+
+def _chi_square_fits(cells: Tensor, count: int) -> bool:
+    """Whether numbers in [0, count) are spread evenly: Pearson's statistic between its 1e-6 quantiles."""
+    seen = torch.bincount(cells.flatten(), minlength=count).double()
+    expected = cells.numel() / count
+    statistic = ((seen - expected) ** 2 / expected).sum()
+    below = torch.special.gammainc(torch.tensor((count - 1) / 2).double(), statistic / 2)
+    return bool(1e-6 < below < 1 - 1e-6)
+
+
+def _many(stream: str = "geometry", *, seed: int = 2**40 + 1, epoch: int = 3, first: int = 2**35) -> Tensor:
+    """Words of 20,000 neighbouring ids, as they come in a store."""
+    return draw_bits(torch.tensor(seed), torch.tensor(epoch), torch.arange(first, first + 20_000), stream)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_words_are_even(stream: str) -> None:
+    """The upper and the lower byte of each word."""
+    for word in _many(stream).unbind(1):
+        assert _chi_square_fits(word >> 24, 256)
+        assert _chi_square_fits(word & 255, 256)
+
+
+NEIGHBOURS = {
+    "id": {"first": 2**35 + 1},
+    "epoch": {"epoch": 4},
+    "seed": {"seed": 2**40 + 2},
+    "high half of the seed": {"seed": 2**40 + 2**32 + 1},
+    "high half of the id": {"first": 2**35 + 2**32},
+} | {f"stream {stream}": {"stream": stream} for stream in STREAMS if stream != "geometry"}
+
+
+@pytest.mark.parametrize("neighbour", NEIGHBOURS)
+def test_neighbours_are_independent(neighbour: str) -> None:
+    """Every word beside every word of the neighbour: no correlation, and all pairs of their upper 4 bits as often."""
+    here, there = _many(), _many(**NEIGHBOURS[neighbour])
+    together = torch.corrcoef(torch.cat((uniform(here), uniform(there)), dim=1).double().T)[:4, 4:]
+    assert together.abs().max() < 5 / len(here) ** 0.5
+    for mine, theirs in itertools.product(here.unbind(1), there.unbind(1)):
+        assert _chi_square_fits((mine >> 28) * 16 + (theirs >> 28), 256)
+
+
+def test_chi_square_sees_uneven_numbers() -> None:
+    """The statistic is code too: a byte that comes four times as often is refused, and bytes in turn, too even."""
+    bytes_drawn, more = _many()[:, 0] >> 24, torch.full((240,), 7)
+    assert _chi_square_fits(bytes_drawn, 256)
+    assert not _chi_square_fits(torch.cat((bytes_drawn, more)), 256)
+    assert not _chi_square_fits(torch.arange(20_000) % 256, 256)

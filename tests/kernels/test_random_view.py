@@ -3,10 +3,13 @@
 import itertools
 import math
 
+import numpy as np
+import oracle
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-from scenes import tolerance
+from oracle import View
+from scenes import SOURCE, VIEW, tolerance
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import InterpolationMode, v2
@@ -14,7 +17,7 @@ from torchvision.transforms import InterpolationMode, v2
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, RandomView, Ranges, random_view, sample, view_affine
 from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, reference
 
-SOURCE, VIEW = (33, 47), (20, 32)
+HEIGHT, WIDTH = SOURCE
 LIVELY = {"degrees": 180, "flips": (0.5, 0.5), "zoom": 1.2, "shift": 2.0, "jitter": (0.4, 0.4, 0.4, 0.2)}
 DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 STRONG = (1.3, 0.6, 1.7, 0.21)
@@ -46,10 +49,12 @@ def adjusted(image: Tensor, factors: tuple[float, ...], order: int) -> Tensor:
     return image
 
 
-def view_of(batch: Tensor, params: AugmentParams, impl: str, size: tuple[int, int] = VIEW) -> Tensor:
+def view_of(
+    batch: Tensor, params: AugmentParams, impl: str, size: tuple[int, int] = VIEW, border: str = "zeros"
+) -> Tensor:
     """What RandomView calls, given the parameters instead of a draw."""
     out = torch.empty((len(batch), 3, *size), device=batch.device, memory_format=torch.channels_last)
-    IMPLEMENTATIONS[impl]()(batch, None, params, (0.0,) * 3, (1.0,) * 3, "zeros", out)
+    IMPLEMENTATIONS[impl]()(batch, None, params, (0.0,) * 3, (1.0,) * 3, border, out)
     return out
 
 
@@ -96,7 +101,24 @@ def test_each_jitter_is_torchvisions(place: int, impl: str, device: torch.device
     assert (got - want).abs().max() <= tolerance(max(SOURCE), device)
 
 
-@pytest.mark.parametrize("size", [(24, 32), (33, 47), (32, 46), (8, 5), (40, 60), (28, 54), 21])
+# One row, a view that is the larger in height or in width, both odd.
+@pytest.mark.parametrize(("source", "size"), [((1, 9), (4, 2)), ((40, 5), (3, 41)), (SOURCE, VIEW)])
+@pytest.mark.parametrize("border", ["zeros", "reflect"])
+def test_view_is_float64s(
+    border: str, source: tuple[int, int], size: tuple[int, int], impl: str, device: torch.device
+) -> None:
+    """Zoomed and shifted too, where an image is not square."""
+    view, batch = View(-130, True, False, 0.8, (1.3, -0.6), (2, 1), STRONG, 13), images(3, device, size=source)
+    got = view_of(batch, oracle.params([view] * 3, source, device), impl, size, border)
+    for one, image in zip(got.permute(0, 2, 3, 1), batch.permute(0, 2, 3, 1), strict=True):
+        want = oracle.render(image.cpu().numpy(), view, size, border)
+        assert np.abs(one.cpu().numpy() - want).max() <= tolerance(max(source), device)
+
+
+CENTRES = [VIEW, SOURCE, (HEIGHT - 1, WIDTH - 1), (8, 5), (HEIGHT + 7, WIDTH + 13), (HEIGHT - 5, WIDTH + 7), 21]
+
+
+@pytest.mark.parametrize("size", CENTRES)
 def test_eval_is_torchvisions_centre_crop(size: object, impl: str, device: torch.device) -> None:
     """Whole pixels, also where one more lies on one side than on the other, and where the view is the larger."""
     batch = images(1, device)
@@ -135,15 +157,17 @@ def test_ranges_are_what_was_asked_for() -> None:
     assert "impl='torch'" in repr(view)
 
 
+@pytest.mark.parametrize("options", [{"crop": "random"}, {"border": "reflect", "dtype": torch.float16}])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16])
-def test_replay(dtype: torch.dtype, impl: str, device: torch.device) -> None:
-    """The same (seed, epoch, ids) in another order and in batches of other sizes: the same bits."""
+def test_replay(dtype: torch.dtype, options: dict, impl: str, device: torch.device) -> None:
+    """The same (seed, epoch, ids) in another order, in batches of other sizes and among others: the same bits."""
     batch, ids = images(7, device, dtype), torch.arange(7, device=device) + 2**40
-    view = on(device, **LIVELY, crop="random", impl=impl)
+    view = on(device, **LIVELY, **options, impl=impl)
     whole = view(batch, ids, 4)
-    shuffled = torch.tensor([4, 0, 6, 2, 5, 1, 3], device=device)
-    parts = [view(batch[rows], ids[rows], 4) for rows in shuffled.split(3)]
-    assert torch.equal(torch.cat(parts), whole[shuffled])
+    rows = torch.tensor([4, 0, 6, 2, 5, 1, 3, 3, 3, 6, 0], device=device)
+    for size in (11, 3, 1):
+        parts = [view(batch[some], ids[some], 4) for some in rows.split(size)]
+        assert torch.equal(torch.cat(parts), whole[rows])
 
 
 def test_views_differ_by_id_epoch_and_seed(impl: str, device: torch.device) -> None:
@@ -220,7 +244,7 @@ def test_in_front_of_a_network(impl: str, device: torch.device) -> None:
 def test_is_one_launch(launches, device: torch.device) -> None:
     launched = launches(fused)
     on(device, **LIVELY, impl="triton")(images(4, device))
-    assert launched == [("_draw_kernel", (4,))]
+    assert [(one.kernel, one.grid[0]) for one in launched] == [("_draw_kernel", 4)]
 
 
 def test_compile_traces_the_reference(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:

@@ -1,0 +1,41 @@
+"""How many threads work on how much, for each GPU: what bench/on_gpu.py's stage `tuning` measures and prints."""
+
+import functools
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Launch:
+    """tile: pixels (augment) or answers (losses) that a program takes at a time. warps: of 32 threads, a program.
+
+    alone: how many answers a program takes by itself; above, there are many programs, and torch adds their sums.
+    """
+
+    tile: int
+    warps: int
+    alone: int = 0
+
+    @property
+    def compiler_options(self) -> dict[str, object]:
+        # enable_fp_fusion's default differs by release.
+        return {"num_warps": self.warps, "enable_fp_fusion": False}
+
+
+@dataclass(frozen=True)
+class Settings:
+    augment: Launch = field(default=Launch(tile=1024, warps=8))
+    sigmoid: Launch = field(default=Launch(tile=4096, warps=16, alone=16384))
+    tree: Launch = field(default=Launch(tile=1024, warps=8))
+
+
+# By torch.cuda.get_device_name(). None has been measured so far.
+BY_GPU: dict[str, Settings] = {}
+
+
+@functools.cache
+def settings(device: torch.device) -> Settings:
+    """What was measured to be fastest on the device's GPU, or what is safe on any."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return BY_GPU.get(name, Settings())

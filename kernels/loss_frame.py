@@ -1,0 +1,38 @@
+"""What the fused losses share: memory for one launch's value and gradient, and their way into autograd."""
+
+import torch
+from torch import Tensor
+
+
+def outputs(logits: Tensor, programs: int) -> tuple[Tensor, Tensor]:
+    """Memory for the programs' parts of the value, fp32 [programs], and for the gradient, fp32 [B, K]."""
+    partial = torch.empty(programs, dtype=torch.float32, device=logits.device)
+    return partial, torch.empty_like(logits, dtype=torch.float32)
+
+
+def total(partial: Tensor) -> Tensor:
+    """The value from its parts: no atomics, and torch adds in its fixed order, so it has the same bits every time."""
+    return partial[0] if len(partial) == 1 else partial.sum()
+
+
+def fake(logits: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+    """What an op (logits, ...) -> (value, gradient) gives, for the compiler."""
+    return logits.new_empty((), dtype=torch.float32), torch.empty_like(logits, dtype=torch.float32)
+
+
+class GradientFromForward(torch.autograd.Function):
+    """A loss whose op gives the gradient too. Outside the op: cheapest in eager, and opaque to the compiler."""
+
+    @staticmethod
+    def forward(ctx, op, logits, *rest):  # type: ignore[no-untyped-def]
+        loss, gradient = op(logits, *rest)
+        ctx.save_for_backward(gradient)
+        ctx.dtype, ctx.others = logits.dtype, len(rest)
+        return loss
+
+    @staticmethod
+    def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+        (gradient,) = ctx.saved_tensors
+        # Scaled before it is rounded: without a GradScaler's factor an fp16 gradient is subnormal.
+        scaled = torch.mul(gradient, upstream, out=torch.empty_like(gradient, dtype=ctx.dtype))
+        return None, scaled, *([None] * ctx.others)

@@ -1,0 +1,121 @@
+"""Launch settings change the speed and nothing else: how many programs share the work, and how much each takes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import oracle
+import pytest
+import torch
+from oracle import View
+from scenes import scenes, tolerance
+from torch import Tensor
+
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, Tree, augment, sigmoid_mse, tree_mse
+from galaxy_triton.kernels.augmentation import fused
+from galaxy_triton.kernels.launch_settings import BY_GPU, Launch, Settings
+from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
+from galaxy_triton.kernels.tree_loss import fused as tree_loss
+
+SIDE, SIZE = 40, 35  # four tiles of 256 pixels and a part of a fifth
+COUNT = 2
+Set = Callable[..., None]
+
+
+@pytest.fixture
+def tiles_of(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """tiles_of(pixels, multiprocessors): as if these were the settings of augment, and the GPU had so many."""
+
+    def choose(pixels: int, multiprocessors: int) -> None:
+        monkeypatch.setattr(fused, "settings", lambda device: Settings(augment=Launch(pixels, 4)))
+        monkeypatch.setattr(fused, "_multiprocessors", lambda device: multiprocessors)
+
+    return choose
+
+
+def _views(source: str, contrast: float, device: torch.device, **options: object) -> Tensor:
+    """Of noise and of grey, each in an order of its own; params have all jitters, a draw those of some strength."""
+    index, factors = torch.arange(COUNT, device=device) + 1, (1.2, 0.8, 1.3, 0.1)
+    views = [View(40 * k, k == 1, zoom=1.1, corner=(k, 3), factors=factors, order=7 * k) for k in range(COUNT)]
+    given: AugmentParams | AugmentDraw = oracle.params(views, SIDE, device)
+    if source == "draw":
+        ranges = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, contrast, 0.3, 0.1)
+        given = AugmentDraw(torch.tensor(9, device=device), torch.tensor(2, device=device), index, ranges)
+    return augment(scenes(SIDE, device), index, given, size=SIZE, impl="triton", **options)
+
+
+OPTIONS = [{}, {"border": "reflect", "layout": 4, "dtype": torch.float16}, {"layout": 4, "mean": (0.5,) * 3}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "half", "wide"])
+@pytest.mark.parametrize(("source", "contrast"), [("params", 0.3), ("draw", 0.3), ("draw", 0.0)])
+def test_programs_that_share_an_image_give_the_same_bits(
+    source: str, contrast: float, options: dict, tiles_of: Set, launches, device: torch.device
+) -> None:
+    """One to four of them, where a tile is left over."""
+    launched, seen = launches(fused), []
+    for programs in (1, 2, 4):
+        tiles_of(256, programs * COUNT)
+        seen.append(_views(source, contrast, device, **options))
+        assert launched[-1].grid == (COUNT, programs)
+    assert not seen[0].isnan().any()
+    assert all(torch.equal(one, seen[0]) for one in seen)
+
+
+@pytest.mark.parametrize("tile", [128, 2048, 4096])
+def test_tiles_of_any_size_give_the_same_views(tile: int, tiles_of: Set, device: torch.device) -> None:
+    """The mean of the grey image is summed in another order, so only what has none has the same bits."""
+    usual = [_views("draw", contrast, device) for contrast in (0.3, 0.0)]
+    tiles_of(tile, 1)
+    got = [_views("draw", contrast, device) for contrast in (0.3, 0.0)]
+    assert (got[0] - usual[0]).abs().max() <= tolerance(SIDE, device)
+    assert torch.equal(got[1], usual[1])
+
+
+@pytest.mark.parametrize(
+    ("multiprocessors", "tile", "programs"),
+    [(1, 256, 1), (3, 256, 1), (4, 256, 2), (7, 256, 2), (8, 256, 4), (132, 256, 4), (132, 1024, 2), (132, 4096, 1)],
+)
+def test_images_are_shared_where_multiprocessors_are_idle(
+    multiprocessors: int, tile: int, programs: int, tiles_of: Set, launches, device: torch.device
+) -> None:
+    """Among a power of two, at most one for each tile and all together at most one for each multiprocessor."""
+    tiles_of(tile, multiprocessors)
+    launched = launches(fused)
+    _views("draw", 0.0, device)
+    assert [one.grid for one in launched] == [(COUNT, programs)]
+
+
+LOSSES = {"sigmoid": sigmoid_mse, "tree": partial(tree_mse, tree=Tree((3, 2, 4), (None, 1, None)))}
+# For 63 answers in 7 rows: one program, then several, each of a part of a row, a row or a few.
+SHARES = [Launch(64, 4, alone=128), Launch(32, 4, alone=32), Launch(8, 4, alone=8), Launch(4, 4, alone=32)]
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_do_not_depend_on_the_programs(
+    name: str, share: Launch, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    """But for the order in which they are summed."""
+    generator = torch.Generator().manual_seed(2)
+    logits, targets = (torch.randn(7, 9, generator=generator).to(device) for _ in range(2))
+    weight = torch.rand(9, generator=generator).to(device)
+
+    def run() -> tuple[Tensor, Tensor]:
+        z = logits.clone().requires_grad_()
+        loss = LOSSES[name](z, targets, weight=weight, impl="triton")
+        return loss.detach(), torch.autograd.grad(loss, z)[0]
+
+    usual = run()
+    for module in (sigmoid_loss, tree_loss):
+        monkeypatch.setattr(module, "settings", lambda device: Settings(sigmoid=share, tree=share))
+    got = run()
+    torch.testing.assert_close(got[0], usual[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(got[1], usual[1], rtol=1e-6, atol=1e-8)
+
+
+def test_every_gpu_has_settings_that_fit() -> None:
+    """A tile is a power of two, and a program alone takes whole tiles."""
+    for chosen in (Settings(), *BY_GPU.values()):
+        for launch in (chosen.augment, chosen.sigmoid, chosen.tree):
+            assert launch.tile.bit_count() == launch.warps.bit_count() == 1
+            assert launch.alone % launch.tile == 0
