@@ -1,154 +1,256 @@
-"""Compile the kernels for GPUs that are not here, and report what the assembler made of them.
+"""Compile the kernels for GPUs that are not here, and tabulate what the assembler made of them.
 
-    python compile_ahead.py daily|full
+    python tests/kernels/compile_ahead.py daily|full [--out FILE]
 
-prints one line of JSON for each variant: its name, registers, stack and local bytes, or why it was skipped. It runs in
-a process of its own: a kernel that was imported for the interpreter cannot be compiled.
+prints a row for each variant, or writes them to a file, whole or not at all. Two at a time, in processes of their own:
+a kernel that was imported for the interpreter cannot be compiled.
 """
 
+import argparse
+import csv
 import functools
-import itertools
-import json
+import io
+import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import triton
+from machine_code import instructions
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from variants import COMPILED_ONLY, GATE, OPTIONS, Variant, daily, full
 
+from galaxy_triton.files import whole_file
 from galaxy_triton.kernels.augmentation import fused as augmentation
+from galaxy_triton.kernels.launch_settings import Settings
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
 from galaxy_triton.kernels.tree_loss import fused as tree_loss
 from galaxy_triton.questions import PARENTS, SIZES
 
 VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
-CAPABILITIES = (75, 80, 86, 89, 90, 100)
+# registers: of a thread. scalars: of a wave, AMD's. shared: bytes of a program. spilled: bytes of a thread.
+MADE = ("registers", "scalars", "shared", "spilled", "instructions", "skipped")
+COLUMNS = ("triton", *OPTIONS, *MADE)
+WORKERS = 2
+
 RANGES = ("rotation", "horizontal", "vertical", "log_zoom", "shift")
 JITTER = ("brightness_range", "contrast_range", "saturation_range", "hue_range")
 
-# (kernel, capability, options of the variant)
-Variant = tuple[str, int, dict[str, object]]
+
+class Source(NamedTuple):
+    """A kernel, the types of its arguments, its constants, and how many warps run it."""
+
+    function: Any
+    types: dict[str, str]
+    constants: dict[str, object]
+    options: dict[str, object]
 
 
-def daily() -> Iterator[Variant]:
-    """Training's kernel on every target; the others at the ends of the range."""
-    for capability in CAPABILITIES:
-        yield "draw", capability, {"dtype": "fp16" if capability == 75 else "bf16"}
-    yield "draw", 90, {"dtype": "bf16", "layout": 4, "reflect": True}
-    yield "params", 75, {"dtype": "fp32"}
-    yield "params", 90, {"dtype": "fp32", "layout": 4, "jitter": False}
-    yield "sigmoid_mse", 75, {"dtype": "fp16", "weighted": True}
-    yield "tree_mse", 75, {"dtype": "fp16", "weighted": True}
-    yield "tree_mse", 90, {"dtype": "bf16"}
+def main() -> None:
+    """The script."""
+    options = _options()
+    variants, row = TABLES[options.table]
+    write(COLUMNS, list(_rows(list(variants()), row)), options.out)
 
 
-def full() -> Iterator[Variant]:
-    """Every variant on every target."""
-    for capability, dtype in itertools.product(CAPABILITIES, ("fp32", "fp16", "bf16")):
-        for kernel, layout, reflect, jitter in itertools.product(("draw", "params"), (3, 4), (0, 1), (0, 1)):
-            yield (
-                kernel,
-                capability,
-                {"dtype": dtype, "layout": layout, "reflect": bool(reflect), "jitter": bool(jitter)},
-            )
-        for pixels, reflect, jitter in itertools.product(("u8", "fp32", "fp16"), (0, 1), (0, 1)):
-            options = {"pixels": pixels, "reflect": bool(reflect), "jitter": bool(jitter)}
-            yield "draw", capability, {"dtype": dtype, **options}
-        for kernel, weighted in itertools.product(("sigmoid_mse", "tree_mse"), (False, True)):
-            yield kernel, capability, {"dtype": dtype, "weighted": weighted}
+def write(columns: tuple[str, ...], rows: list[dict[str, str]], out: Path | None) -> None:
+    """Print a table, or write it to a file, whole or not at all."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    if out is None:
+        print(text.getvalue(), end="")
+        return
+    with whole_file(out) as file:
+        file.write_text(text.getvalue())
 
 
-def source(kernel: str, *, dtype: str, layout=3, reflect=False, jitter=True, pixels="i32", weighted=False) -> tuple:
-    """The function, the types of its arguments, its constants and its options."""
-    if kernel in LOSSES:
-        return LOSSES[kernel](dtype, weighted)
-    types = {"pixels_ptr": f"*{pixels}"}
-    if pixels == "i32":
-        types |= {"index_ptr": "*i64"}
-        constants = {"HEIGHT": 160, "WIDTH": 160, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 128}
-    else:  # a batch that is not square
-        constants = {"index_ptr": None, "HEIGHT": 160, "WIDTH": 213, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 150}
-    constants |= {"LAYOUT": layout, "REFLECT": reflect, "OPERATIONS": 15 * jitter}
-    constants |= {f"MEAN_{name}": 0.5 for name in ("RED", "GREEN", "BLUE")} | {"BLOCK": augmentation.BLOCK}
-    constants |= {f"STD_{name}": 0.25 for name in ("RED", "GREEN", "BLUE")}
-    if kernel == "params":
-        types |= {"affine_ptr": "*fp32", "jitter_ptr": "*fp32", "order_ptr": "*i32", "out_ptr": f"*{dtype}"}
-        return augmentation._params_kernel, types, constants, augmentation.COMPILER_OPTIONS
-    types |= {"seed_ptr": "*i64", "epoch_ptr": "*i64", "ids_ptr": "*i64", "out_ptr": f"*{dtype}"}
-    types |= dict.fromkeys(RANGES + JITTER, "fp32")
-    constants |= {"CORNER_X": 0.0, "CORNER_Y": 0.0, "RANDOM_CROP": True}
-    return augmentation._draw_kernel, types, constants, augmentation.COMPILER_OPTIONS
+@contextmanager
+def own_cache() -> Iterator[Path]:
+    """Yield an empty folder, where Triton keeps what it makes meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TRITON_CACHE_DIR"] = folder
+        yield Path(folder)
 
 
-def sigmoid_source(dtype: str, weighted: bool) -> tuple:
-    constants = {"COLUMNS": 37, "WEIGHTED": weighted, "BLOCK": sigmoid_loss.BLOCK, "TILE": sigmoid_loss.TILE}
-    types = loss_types(dtype) | {"count": "i32", "over_count": "fp32"}
-    return sigmoid_loss._sigmoid_mse_kernel, types, constants, sigmoid_loss.COMPILER_OPTIONS
+def compiled(source: Source, target: str) -> Any:
+    """Triton's CompiledKernel."""
+    return triton.compile(_unit(source), target=gpu(target), options=source.options)
 
 
-def tree_source(dtype: str, weighted: bool) -> tuple:
-    """Of Galaxy Zoo 2's tree."""
-    forest = tree_loss._forest(SIZES, tuple(-1 if parent is None else parent for parent in PARENTS))
-    constants = {"COLUMNS": 37, "WEIGHTED": weighted, "ROWS": tree_loss.TILE // 8, "FOREST": forest}
-    types = loss_types(dtype) | {"rows": "i32", "over_count": "fp32"}
-    return tree_loss._tree_mse_kernel, types, constants, tree_loss.COMPILER_OPTIONS
+def gpu(target: str) -> GPUTarget:
+    """Triton's name for a target."""
+    return GPUTarget("cuda", int(target.removeprefix("sm_")), 32) if target in GATE else GPUTarget("hip", target, 64)
 
 
-def loss_types(dtype: str) -> dict[str, str]:
-    types = {"logits_ptr": f"*{dtype}", "targets_ptr": "*fp32", "weight_ptr": "*fp32", "partial_ptr": "*fp32"}
-    return types | {"gradient_ptr": "*fp32"}
-
-
-LOSSES = {"sigmoid_mse": sigmoid_source, "tree_mse": tree_source}
-
-
-def compiled(capability: int, kernel: str, options: dict[str, object]) -> bytes:
-    """The machine code."""
-    function, types, constants, compiler_options = source(kernel, **options)
-    if VERSION < (3, 3):
-        unit = ASTSource(fn=function, signature=types, constants=constants)
-    else:
-        unit = ASTSource(fn=function, signature=types | dict.fromkeys(constants, "constexpr"), constexprs=constants)
-    result = triton.compile(unit, target=GPUTarget("cuda", capability, 32), options=compiler_options)
-    return result.asm["cubin"]
-
-
-@functools.cache
-def cuobjdump() -> str:
-    """Triton's own copy."""
-    return str(next(Path(triton.__file__).parent.rglob("bin/cuobjdump")))
-
-
-def resources(cubin: bytes) -> dict[str, int]:
-    """{"REG": ..., "STACK": ..., "LOCAL": ..., ...} of the kernel."""
+def disassembly(cubin: bytes, *flags: str) -> str:
+    """What Triton's own cuobjdump says of machine code for NVIDIA's GPUs."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        command = [cuobjdump(), "-res-usage", file.name]
-        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    usage = dict(re.findall(r"\b(REG|STACK|LOCAL|SHARED):(\d+)", report))
-    return {name: int(value) for name, value in usage.items()}
+        command = [_cuobjdump(), *flags, file.name]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def skip_reason(capability: int, options: dict[str, object]) -> str | None:
-    if capability >= 100 and VERSION < (3, 3):
-        return f"Triton {triton.__version__} has no assembler for sm_{capability}"
-    if capability < 80 and options["dtype"] == "bf16" and VERSION < (3, 3):
-        return f"Triton {triton.__version__} rounds to bf16 with an instruction that sm_{capability} lacks"
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=TABLES, help="a dozen variants, or all")
+    parser.add_argument("--out", type=Path, help="a CSV file")
+    return parser.parse_args()
+
+
+def _rows(variants: list[Variant], row_of: Callable[[Variant], dict[str, str]]) -> Iterator[dict[str, str]]:
+    pool = ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"))
+    try:
+        for number, row in enumerate(pool.map(row_of, variants), 1):
+            print(f"\r{number} of {len(variants)}", end="", file=sys.stderr, flush=True)
+            yield row
+    finally:
+        # Else Ctrl-C, or a variant that fails, waits for all that are left.
+        pool.shutdown(cancel_futures=True)
+        print(file=sys.stderr)
+
+
+def _row(variant: Variant) -> dict[str, str]:
+    row = {"triton": triton.__version__, **variant.cells}
+    reason = _reason_to_skip(variant)
+    if reason:
+        return row | {"skipped": reason}
+    kernel = compiled(SOURCES[variant.kernel](variant), variant.target)
+    made = MEASURES[gpu(variant.target).backend](kernel)
+    return row | {name: str(value) for name, value in made.items()}
+
+
+def _row_apart(variant: Variant) -> dict[str, str]:
+    # All variants would leave a gigabyte in the user's cache.
+    with own_cache():
+        return _row(variant)
+
+
+TABLES = {"daily": (daily, _row), "full": (full, _row_apart)}
+
+
+def _reason_to_skip(variant: Variant) -> str | None:
+    if VERSION >= (3, 3):
+        return None
+    if variant.target == "sm_100":
+        return f"Triton {triton.__version__} has no assembler for sm_100"
+    if variant.target == "sm_75" and variant.dtype == "bf16":
+        return f"Triton {triton.__version__} rounds to bf16 with an instruction that sm_75 lacks"
+    if variant.target in COMPILED_ONLY:
+        return f"Triton {triton.__version__} has no linker for AMD's GPUs"
     return None
 
 
-def main(table: str) -> None:
-    for kernel, capability, options in {"daily": daily, "full": full}[table]():
-        row = {"kernel": kernel, "sm": capability, **options}
-        reason = skip_reason(capability, options)
-        row |= {"skipped": reason} if reason else resources(compiled(capability, kernel, options))
-        print(json.dumps(row), flush=True)
+def _unit(source: Source) -> ASTSource:
+    """With the pointers aligned, as torch's memory is: a launch compiles for that."""
+    names = source.function.arg_names
+    pointers = [names.index(name) for name, kind in source.types.items() if kind.startswith("*")]
+    if VERSION < (3, 3):
+        from triton.backends.compiler import AttrsDescriptor
+
+        hints = AttrsDescriptor.from_hints(dict.fromkeys(pointers, 16))
+        types = {name: source.types[name] for name in names if name in source.types}
+        return ASTSource(fn=source.function, signature=types, constants=source.constants, attrs=hints)
+    types = {name: source.types.get(name, "constexpr") for name in names}
+    hints = {(place,): [["tt.divisibility", 16]] for place in pointers}
+    return ASTSource(fn=source.function, signature=types, constexprs=source.constants, attrs=hints)
+
+
+def _of_nvidia(kernel: Any) -> dict[str, int]:
+    report = disassembly(kernel.asm["cubin"], "-res-usage", "-sass")
+    usage = {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", report)}
+    return {
+        "registers": usage["REG"],
+        "shared": kernel.metadata.shared,
+        "spilled": usage["STACK"] + usage["LOCAL"],
+        "instructions": len(instructions(report)),
+    }
+
+
+def _of_amd(kernel: Any) -> dict[str, int]:
+    code = kernel.asm["amdgcn"]
+    usage = {name: int(value) for name, value in re.findall(r"^ +\.(\w+): +(\d+)$", code, re.MULTILINE)}
+    return {
+        "registers": usage["vgpr_count"],
+        "scalars": usage["sgpr_count"],
+        "shared": kernel.metadata.shared,
+        # Some may be spilled to other registers, outside the memory of a thread.
+        "spilled": usage["private_segment_fixed_size"] + 4 * (usage["vgpr_spill_count"] + usage["sgpr_spill_count"]),
+        "instructions": len(re.findall(r"^\t[a-z]", code, re.MULTILINE)),
+    }
+
+
+MEASURES: dict[str, Callable[[Any], dict[str, int]]] = {"cuda": _of_nvidia, "hip": _of_amd}
+
+
+@functools.cache
+def _cuobjdump() -> str:
+    return str(next(Path(triton.__file__).parent.rglob("bin/cuobjdump")))
+
+
+def _view_source(variant: Variant) -> Source:
+    launch = Settings().augment
+    types = {"pixels_ptr": "*i32", "index_ptr": "*i64"}
+    constants = {"HEIGHT": 160, "WIDTH": 160, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 128}
+    if variant.pixels != "words":  # a batch that is not square
+        types = {"pixels_ptr": f"*{variant.pixels}"}
+        constants = {"index_ptr": None, "HEIGHT": 160, "WIDTH": 213, "VIEW_HEIGHT": 128, "VIEW_WIDTH": 150}
+    types |= {"out_ptr": f"*{variant.dtype}"} | PARAMETERS[variant.kernel]
+    constants |= {f"MEAN_{name}": 0.5 for name in ("RED", "GREEN", "BLUE")}
+    constants |= {f"STD_{name}": 0.25 for name in ("RED", "GREEN", "BLUE")}
+    constants |= {"LAYOUT": variant.layout, "REFLECT": variant.border == "reflect", "OPERATIONS": 15 * variant.jitter}
+    constants |= {"TILE": launch.tile, "PROGRAMS": variant.programs} | CORNERS[variant.kernel]
+    return Source(FUNCTIONS[variant.kernel], types, constants, launch.compiler_options)
+
+
+FUNCTIONS = {"draw": augmentation._draw_kernel, "params": augmentation._params_kernel}
+PARAMETERS = {
+    "draw": dict.fromkeys(("seed_ptr", "epoch_ptr", "ids_ptr"), "*i64") | dict.fromkeys(RANGES + JITTER, "fp32"),
+    "params": {"affine_ptr": "*fp32", "jitter_ptr": "*fp32", "order_ptr": "*i32"},
+}
+CORNERS = {"draw": {"CORNER_X": 0.0, "CORNER_Y": 0.0, "RANDOM_CROP": True}, "params": {}}
+
+
+def _sigmoid_source(variant: Variant) -> Source:
+    launch = Settings().sigmoid
+    block = launch.alone if variant.programs == 1 else launch.tile
+    constants = {"COLUMNS": 37, "WEIGHTED": variant.weighted, "BLOCK": block, "TILE": launch.tile}
+    types = _loss_types(variant) | {"count": "i32", "over_count": "fp32"}
+    return Source(sigmoid_loss._sigmoid_mse_kernel, types, constants, launch.compiler_options)
+
+
+def _tree_source(variant: Variant) -> Source:
+    """Of Galaxy Zoo 2's tree."""
+    launch = Settings().tree
+    forest = tree_loss._forest(SIZES, tuple(-1 if parent is None else parent for parent in PARENTS))
+    rows = launch.tile // triton.next_power_of_2(max(SIZES))
+    constants = {"COLUMNS": 37, "WEIGHTED": variant.weighted, "ROWS": rows, "FOREST": forest}
+    types = _loss_types(variant) | {"rows": "i32", "over_count": "fp32"}
+    return Source(tree_loss._tree_mse_kernel, types, constants, launch.compiler_options)
+
+
+def _loss_types(variant: Variant) -> dict[str, str]:
+    pointers = ("targets_ptr", "weight_ptr", "partial_ptr", "gradient_ptr")
+    return {"logits_ptr": f"*{variant.dtype}"} | dict.fromkeys(pointers, "*fp32")
+
+
+SOURCES: dict[str, Callable[[Variant], Source]] = {
+    "draw": _view_source,
+    "params": _view_source,
+    "sigmoid_mse": _sigmoid_source,
+    "tree_mse": _tree_source,
+}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
