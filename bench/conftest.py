@@ -1,53 +1,116 @@
-"""One timer for every suite, and on what the times were measured."""
+"""The frame of every suite: one way to measure a row, and a file in which each row appears as it ends.
 
-import importlib.metadata
-from collections.abc import Callable
+A test is one row of a table and is parametrised by what it is: what, row, batch.
+"""
+
+import functools
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from made_with import made_with
+from measure import Effort, beyond_wall, held, quartiles, rates, seconds, wait
 
-from galaxy_triton.kernels import unavailable
+NAMES = ("what", "row", "batch")
+DEADLINE = pytest.StashKey[float]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rows", type=Path, help="write a line of JSON for each row to this file")
+    parser.addoption("--budget", type=float, default=float("inf"), help="seconds after which no row is begun")
+    parser.addoption("--small", action="store_true", help="tiny sizes, to try the suites themselves")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[DEADLINE] = time.monotonic() + config.getoption("--budget")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # what a peer warns of is no fault of its row
+        item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    file = session.config.getoption("--rows")
+    if file:
+        planned = [_named(item) for item in session.items]
+        head = {"made_with": made_with(_device()) | {"rates": rates(_device())}, "planned": planned}
+        file.write_text(json.dumps(head) + "\n")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    report = yield
+    file = item.config.getoption("--rows")
+    if file and (report.when == "call" or not report.passed):
+        line = {**_named(item), "outcome": report.outcome, "reason": _reason(call), **dict(item.user_properties)}
+        with file.open("a") as handle:
+            handle.write(json.dumps(line) + "\n")
+    return report
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
+    machine_info.update(made_with(_device()))
 
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return _device()
+
+
+@pytest.fixture(scope="session")
+def small(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("--small"))
+
+
+@pytest.fixture(autouse=True)
+def started_in_time(request: pytest.FixtureRequest) -> None:
+    if time.monotonic() > request.config.stash[DEADLINE]:
+        pytest.skip("not started: the time was used up")
+
+
+@pytest.fixture(autouse=True)
+def fresh_start(started_in_time: None) -> None:
+    """Nothing compiled for another batch, which would be taken for one of many sizes; no memory of another row."""
+    torch.compiler.reset()
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 @pytest.fixture
-def timed(benchmark, device: torch.device) -> Callable[..., None]:
-    """timed(call, fresh, images): wall time of single calls, each with inputs from `fresh`, the device awaited."""
+def timed(benchmark, device: torch.device, small: bool, record_property) -> Callable[..., None]:
+    """timed(make, differs=...): measures the call that `make()` gives; further words are kept with the figures."""
+    effort = Effort(0.1, 2, 3) if small else Effort(0.5, 5, 40) if device.type == "cuda" else Effort(2.0, 5, 400)
 
-    def run(call: Callable[..., object], fresh: Callable[[], tuple], images: int) -> None:
-        def awaited(*inputs: object) -> None:
-            call(*inputs)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-
-        awaited(*fresh())  # compiles outside the clock
-        benchmark.pedantic(awaited, setup=lambda: (fresh(), {}), rounds=20, warmup_rounds=2)
-        benchmark.extra_info["images_per_s"] = images / benchmark.stats.stats.median
+    def run(make: Callable[[], Callable[[], object]], **kept: object) -> None:
+        before = held(device)
+        call = make()
+        kept["first_call_s"] = seconds(call, device)
+        rounds = effort.rounds(min(seconds(call, device) for _ in range(2)))
+        setup = functools.partial(wait, device)
+        benchmark.pedantic(lambda: (call(), wait(device)), setup=setup, rounds=rounds)
+        kept["wall_us"] = [second * 1e6 for second in quartiles(benchmark.stats.stats.data)]
+        kept |= beyond_wall(call, device, rounds, before)
+        benchmark.extra_info.update(kept)
+        for name, value in kept.items():
+            record_property(name, value)
 
     return run
 
 
-@pytest.fixture
-def runnable(device: torch.device) -> Callable[[str], None]:
-    """Skip what cannot run here, or would run without meaning."""
-
-    def check(impl: str) -> None:
-        if impl == "triton" and device.type == "cpu":
-            pytest.skip("needs a GPU: the interpreter's time means nothing")
-        reason = unavailable(impl, device)
-        if reason:
-            pytest.skip(reason)
-
-    return check
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
-    for package in ("torch", "torchvision", "triton", "numpy"):
-        machine_info[package] = importlib.metadata.version(package)
-    machine_info["threads"] = torch.get_num_threads()
-    machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    machine_info["cuda"] = torch.version.cuda
+def _named(item: pytest.Item) -> dict[str, object]:
+    return {name: item.callspec.params[name] for name in NAMES}
+
+
+def _reason(call: pytest.CallInfo) -> str:
+    """Why a row was skipped or failed, in one line."""
+    said = call.excinfo.exconly().splitlines()[0] if call.excinfo else ""
+    return said.removeprefix("Skipped: ")

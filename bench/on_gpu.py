@@ -3,15 +3,15 @@
     python bench/on_gpu.py [--out FOLDER] [--stages environment,parity,...]
 
 Each stage runs in a process of its own under a time limit, so that a crash or a hang costs that stage alone. The file
-FOLDER/<gpu-name>.json is written again after every stage; a stage that failed is in it with the end of its output.
-Needs torch and Triton; the stages `kernel_tests` (and pytest) and `training` also need what the package depends on.
-Nothing is installed.
+FOLDER/<gpu-name>.json is written again after every stage; a stage that failed is in it with the end of its output, and
+at its end stands what was left out and why. Needs torch and Triton; `benchmarks` and `kernel_tests` also need pytest
+(and pytest-benchmark, and the peers that are to be compared), `training` what the package depends on. Nothing is
+installed. Afterwards `python bench/publish.py --tables` writes the README's tables.
 """
 
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +20,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from suites import CPU, file_name
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = Path(__file__).with_name("stages")
@@ -37,11 +39,14 @@ class Stage:
 # In the order of their worth: the time that is left goes to the next.
 PLAN = {
     "environment": Stage(60, "GPU, driver, versions, commit"),
-    "parity": Stage(150, "Triton against torch at full size: dtypes, borders, layouts; the losses against float64"),
-    "timings": Stage(150, "device and wall time of augmentation and losses, each implementation"),
-    "training": Stage(180, "a short training by every implementation of its parts"),
-    "kernel_tests": Stage(240, "tests/kernels on the GPU"),
+    "parity": Stage(
+        150, "Triton against torch at full size: dtypes, borders, layouts, CUDA graphs; losses against float64"
+    ),
     "sanitizer": Stage(90, "compute-sanitizer's memcheck and racecheck on one small launch of each kernel"),
+    "tuning": Stage(100, "which launch settings are fastest, for kernels/launch_settings.py"),
+    "benchmarks": Stage(270, "every row of the suites: device and wall time, launches, memory"),
+    "kernel_tests": Stage(240, "tests/kernels on the GPU"),
+    "training": Stage(180, "a short training by every implementation of its parts"),
 }
 
 
@@ -52,13 +57,28 @@ def main() -> int:
         environment = _environment(Path(folder))
         target = _target(arguments, environment)
         results = {"command": sys.argv[1:], "stages": {}}
-        for name in arguments.stages:
-            limit = min(PLAN[name].limit, deadline - time.monotonic())
+        for place, name in enumerate(arguments.stages):
+            limit = _limit(name, arguments.stages[place + 1 :], deadline - time.monotonic())
             results["stages"][name] = _run(name, limit, arguments, Path(folder), environment)
             _write(target, results)
             print(_line(name, results["stages"][name]), flush=True)
+    results["left_out"] = left_out(results["stages"])
+    _write(target, results)
+    print(*(f"left out: {text}" for text in results["left_out"]), sep="\n")
     print(f"results in {target}")
     return 0 if all(stage["ok"] for stage in results["stages"].values()) else 1
+
+
+def left_out(stages: dict[str, dict]) -> list[str]:
+    """What was not done and why: stages not asked for, stages that failed, and what the others say of themselves."""
+    not_asked = [f"{name}: not asked for" for name in PLAN if name not in stages]
+    failed = [f"{name}: {stage['ended']}" for name, stage in stages.items() if not stage["ok"]]
+    within = [
+        f"{name}: " + ", ".join(str(value) for key, value in entry.items() if key != "failed")
+        for name, stage in stages.items()
+        for entry in stage.get("left_out", [])
+    ]
+    return not_asked + failed + within
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stages", type=_stages, default=list(PLAN), help=f"of {','.join(PLAN)}")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a dry run, interpreted")
     parser.add_argument("--small", action="store_true", help="small sizes, for the dry run")
+    parser.add_argument("--commit", help="of this tree, where it is no clone")
     parser.add_argument("--budget", type=float, default=570, help="seconds for all stages together")
     return parser.parse_args()
 
@@ -89,19 +110,25 @@ def _environment(folder: Path) -> dict[str, str]:
     ignore = shutil.ignore_patterns("__pycache__", "kernels")
     shutil.copytree(ROOT / "galaxy_triton", site / "galaxy_triton", ignore=ignore)
     shutil.copytree(ROOT / "kernels", site / "galaxy_triton" / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    paths = [str(site), str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(site), str(STAGES), str(STAGES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _target(arguments: argparse.Namespace, environment: dict[str, str]) -> Path:
     """FOLDER/<gpu-name>.json."""
-    name = "cpu"
+    name = CPU
     if arguments.device == "cuda":
         command = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
         asked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         name = asked.stdout.strip() or "no-gpu"
     arguments.out.mkdir(parents=True, exist_ok=True)
-    return arguments.out.resolve() / (re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-").lower() + ".json")
+    return arguments.out.resolve() / file_name(name)
+
+
+def _limit(name: str, later: list[str], left: float) -> float:
+    """Seconds for a stage: its own limit, more where the stages after it leave some, and no more than are left."""
+    spare = left - sum(PLAN[other].limit for other in later)
+    return min(left, max(PLAN[name].limit, spare))
 
 
 def _run(name: str, limit: float, arguments: argparse.Namespace, folder: Path, environment: dict[str, str]) -> dict:
@@ -111,7 +138,8 @@ def _run(name: str, limit: float, arguments: argparse.Namespace, folder: Path, e
     found, log, work = folder / f"{name}.json", folder / f"{name}.log", folder / name
     work.mkdir()
     command = [sys.executable, str(STAGES / f"{name}.py"), "--device", arguments.device, "--found", str(found)]
-    command += ["--root", str(ROOT)] + ["--small"] * arguments.small
+    command += ["--root", str(ROOT), "--limit", str(limit)] + ["--small"] * arguments.small
+    command += ["--commit", arguments.commit] if arguments.commit else []
     started = time.monotonic()
     ended = _finish(command, limit, log, {**environment, **_interpreted(arguments.device)}, work)
     result = {
@@ -126,7 +154,7 @@ def _run(name: str, limit: float, arguments: argparse.Namespace, folder: Path, e
 
 
 def _interpreted(device: str) -> dict[str, str]:
-    return {"TRITON_INTERPRET": "1"} if device == "cpu" else {}
+    return {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
 
 
 def _finish(command: list[str], limit: float, log: Path, environment: dict[str, str], work: Path) -> str:

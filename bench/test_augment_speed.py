@@ -1,59 +1,54 @@
-"""Views of a batch by each implementation and by torchvision, drawing included: pixels in memory -> views in memory.
+"""Views of a batch by each row of augment_rows.py, drawing included: pixels in memory -> views in memory."""
 
-All rows do the same: any rotation, flips, a random crop, the four jitters in a random order, each image its own.
-"""
-
-from collections.abc import Callable
+import itertools
 
 import pytest
 import torch
+from augment_rows import ROWS, reason_to_skip
+from scene import Scene
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
-
-from galaxy_triton.kernels import AugmentDraw, Ranges, augment
 
 SIDE, SIZE = 160, 128
-RANGES = Ranges(180, 0.5, 0.5, random_crop=True, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.05)
-TORCHVISION = v2.Compose(
-    [
-        v2.RandomRotation(180, InterpolationMode.BILINEAR, fill=None),  # any other fill dims the edges
-        v2.RandomHorizontalFlip(),
-        v2.RandomVerticalFlip(),
-        v2.RandomCrop(SIZE),
-        v2.ColorJitter(0.1, 0.1, 0.1, 0.05),
-    ]
+IMAGES = {"cuda": 20_000, "cpu": 512}  # 2 GB and 52 MB: more than a cache holds
+USUAL = {"cuda": 512, "cpu": 8}
+OTHERS = {"cuda": (32, 4096, 128), "cpu": ()}
+# Measured at every size of batch: ours, and what might come near it.
+RIVALS = (
+    "Triton, drawing its own",
+    "Triton, parameters given",
+    "fastest torch, fixed order",
+    "torch reference, compiled",
+    "triton-augment",
 )
 
-# (pixels, index, out): fills out.
-Fill = Callable[[Tensor, Tensor, Tensor], object]
+
+def planned(device: str) -> list[tuple[str, str, int]]:
+    """(what, row, batch), the most wanted first: time may run out."""
+    usual = [("augment", name, USUAL[device]) for name in reversed(ROWS)]
+    return usual + [("augment", name, batch) for batch, name in itertools.product(OTHERS[device], RIVALS)]
 
 
-def torchvision_per_image(pixels: Tensor, index: Tensor, out: Tensor) -> None:
-    """torchvision draws once for a whole batch, so images go through one by one."""
-    for row, image in enumerate(pixels[index]):
-        out[row] = TORCHVISION(image[..., :3].permute(2, 0, 1).float() / 255)
+@pytest.fixture(scope="module")
+def store(device: torch.device, small: bool) -> Tensor:
+    count, side = (64, 24) if small else (IMAGES[device.type], SIDE)
+    return torch.randint(0, 256, (count, side, side, 4), dtype=torch.uint8, device=device)
 
 
-def ours(impl: str, device: torch.device) -> Fill:
-    seed, epoch = (torch.tensor(value, device=device) for value in (1, 2))
+@pytest.mark.parametrize(("what", "row", "batch"), planned("cuda" if torch.cuda.is_available() else "cpu"))
+def test_augment_speed(
+    what: str, row: str, batch: int, timed, store: Tensor, device: torch.device, small: bool
+) -> None:
+    reason = reason_to_skip(ROWS[row], device)
+    if reason:
+        pytest.skip(reason)
+    size, images = (16, 2) if small else (SIZE, batch)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    scene = Scene(store, size, images, dtype)
+    # Each call takes other images, so that none is in a cache: the whole store passes before one comes again.
+    lists = itertools.cycle(torch.randperm(len(store), device=device)[: len(store) // images * images].split(images))
 
-    def fill(pixels: Tensor, index: Tensor, out: Tensor) -> None:
-        augment(pixels, index, AugmentDraw(seed, epoch, index, RANGES), size=SIZE, out=out, impl=impl)
+    def make():
+        fill = ROWS[row].build(scene)
+        return lambda: fill(next(lists))
 
-    return fill
-
-
-@pytest.mark.parametrize("row", ["torchvision", "torch", "compile", "triton"])
-def test_augment_speed(row: str, timed, runnable, device: torch.device) -> None:
-    on_gpu = device.type == "cuda"
-    batch, images, dtype = (256, 20_000, torch.bfloat16) if on_gpu else (8, 64, torch.float32)
-    if row != "torchvision":
-        runnable(row)
-    fill = torchvision_per_image if row == "torchvision" else ours(row, device)
-    pixels = torch.randint(0, 256, (images, SIDE, SIDE, 4), dtype=torch.uint8, device=device)
-    out = torch.empty((batch, 3, SIZE, SIZE), dtype=dtype, device=device, memory_format=torch.channels_last)
-
-    def fresh() -> tuple[Tensor, Tensor, Tensor]:
-        return pixels, torch.randint(0, images, (batch,), device=device), out
-
-    timed(fill, fresh, batch)
+    timed(make, differs=ROWS[row].differs, dtype=str(dtype)[6:], side=store.shape[1], size=size)

@@ -1,26 +1,33 @@
-"""Value and gradient of the heads' losses, as a step of training asks for them."""
+"""Value and gradient of the heads' losses, as a step of training asks for them: by itself and in a CUDA graph."""
 
-import functools
+import itertools
 
 import pytest
 import torch
-from torch import Tensor
+from loss_rows import LOSSES, ROWS, captured, inputs, loss_call, reason_to_skip
 
-from galaxy_triton.kernels import Tree, sigmoid_mse, tree_mse
-from galaxy_triton.questions import PARENTS, SIZES
-
-BATCH, COLUMNS = 256, 37
-LOSSES = {"sigmoid": sigmoid_mse, "tree": functools.partial(tree_mse, tree=Tree(SIZES, PARENTS))}
+BATCHES = {"cuda": (256, 32, 65536, 4096), "cpu": (256,)}
+IMPLEMENTATIONS = {name: impl for impl, name in ROWS.items()}
+IN_A_GRAPH = ", in a CUDA graph"
 
 
-@pytest.mark.parametrize("impl", ["torch", "compile", "triton"])
-@pytest.mark.parametrize("head", LOSSES)
-def test_loss_speed(head: str, impl: str, timed, runnable, device: torch.device) -> None:
-    runnable(impl)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    targets = torch.rand(BATCH, COLUMNS, device=device)
+def planned(device: str) -> list[tuple[str, str, int]]:
+    """(what, row, batch), the most wanted first: time may run out."""
+    ways = [f"{name} loss{way}" for name, way in itertools.product(LOSSES, ("", IN_A_GRAPH))]
+    return [(what, row, batch) for batch, what, row in itertools.product(BATCHES[device], ways, IMPLEMENTATIONS)]
 
-    def fresh() -> tuple[Tensor]:
-        return (torch.randn(BATCH, COLUMNS, dtype=dtype, device=device).requires_grad_(),)
 
-    timed(lambda logits: LOSSES[head](logits, targets, impl=impl).backward(), fresh, BATCH)
+@pytest.mark.parametrize(("what", "row", "batch"), planned("cuda" if torch.cuda.is_available() else "cpu"))
+def test_loss_speed(what: str, row: str, batch: int, timed, device: torch.device, small: bool) -> None:
+    impl, in_a_graph = IMPLEMENTATIONS[row], what.endswith(IN_A_GRAPH)
+    reason = reason_to_skip(impl, device)
+    if in_a_graph and device.type == "cpu":
+        reason = "needs a CUDA GPU: there are no CUDA graphs on a CPU"
+    if reason:
+        pytest.skip(reason)
+
+    def make():
+        call = loss_call(what.split()[0], impl, *inputs(4 if small else batch, device))
+        return captured(call)[0] if in_a_graph else call
+
+    timed(make)

@@ -1,10 +1,13 @@
 """The README against what it speaks of: figures against result files, commands against the command line."""
 
+import csv
 import json
 import re
 from pathlib import Path
 
 import click
+import floors
+import publish
 from bad_input import CASES
 
 from galaxy_triton.cli import main
@@ -42,9 +45,52 @@ def test_counts_of_the_tables() -> None:
     kills = (ROOT / "bench" / "results" / "kills.csv").read_text().splitlines()[1:]
     assert all(line.endswith(",good") for line in kills)
     assert f"`kill -9`) at {len(kills)} random moments" in " ".join(README.split())
+    faults = (ROOT / "bench" / "results" / "faults.csv").read_text().splitlines()[1:]
+    assert f"{len(faults)} faults" in README
     cases = [line for line in (ROOT / "bench" / "results" / "bad-input.md").read_text().splitlines() if "|" in line]
     assert len(cases) - 2 == len(CASES)
     assert f"The tests try {len(CASES)} cases" in " ".join(README.split())
+
+
+def test_benchmarks_are_those_of_the_results() -> None:
+    """Neither edited by hand nor older than the results: else `python bench/publish.py --tables`."""
+    assert publish.rewritten(README, publish.read(publish.RESULTS)) == README
+
+
+def test_counts_of_the_augmentation() -> None:
+    text = " ".join(README.split())
+    with floors.COUNTED.open(newline="") as handle:
+        loops = [row for row in csv.DictReader(handle) if row["view"] == "full jitter"]
+    assert f"| instructions a pixel | 316 | {sum(float(row['all']) for row in loops):.0f} |" in text
+    assert f"roundings among them | 38 | {sum(float(row['xu']) for row in loops):.0f} |" in text
+    predicted = json.loads(floors.PREDICTED.read_text())
+    loads = len(loops) * 4 * floors.SIZE**2 / floors.WARP
+    assert f"a warp's load touches | 20.0 | {predicted['work']['gather'] / loads:.1f} |" in text
+    first, second = (
+        {name: rate / 1e6 for name, rate in gpu["views_per_s"].items()} for gpu in predicted["gpus"].values()
+    )
+    assert f"at {first['gather']:.1f} million views a second" in text
+    assert f"instructions ({first['instructions']:.1f}), conversions ({first['conversions']:.1f})" in text
+    assert f"memory ({first['memory']:.0f} and {second['memory']:.0f})" in text
+    low, high = (rate / 1e6 for rate in predicted["gpus"]["H200"]["expected_views_per_s"])
+    assert f"expected to reach {low:.1f} to {high:.1f} million" in text
+
+
+def test_registers_are_those_of_the_table() -> None:
+    with (ROOT / "bench" / "results" / "compile.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert f"Triton {rows[0]['triton']}) for" in README
+    assert f"{len(rows)} variants, none spills" in " ".join(README.split())
+    nvidia = [row for row in rows if row["target"].startswith("sm_")]
+    kinds = {
+        "views of a store take {} to {} registers a thread": lambda row: row["pixels"] == "words",
+        "of a batch {} to {}": lambda row: row["pixels"] not in ("", "words"),
+        "sigmoid_mse {} to {}": lambda row: row["kernel"] == "sigmoid_mse",
+        "tree_mse {} to {}": lambda row: row["kernel"] == "tree_mse",
+    }
+    for text, chosen in kinds.items():
+        registers = [int(row["registers"]) for row in nvidia if chosen(row)]
+        assert text.format(min(registers), max(registers)) in " ".join(README.split())
 
 
 def test_commands_exist() -> None:
@@ -58,5 +104,5 @@ def test_commands_exist() -> None:
 
 
 def test_first_screen_says_what_has_not_run() -> None:
-    gpus = [file for file in (ROOT / "bench" / "results").glob("*.json") if "cpu" not in file.name]
-    assert gpus or "have not yet run on a GPU" in README[:2500]
+    on_gpus = any(result["made_with"]["gpu"] for result in publish.read(publish.RESULTS))
+    assert on_gpus or "have not yet run on a GPU" in README[:2500]

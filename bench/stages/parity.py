@@ -2,9 +2,10 @@
 
 import itertools
 import sys
+from collections.abc import Callable
 
 import torch
-from losses import LOSSES
+from loss_rows import LOSSES, captured, inputs, loss_call
 from stage import begin, full_ranges, sources
 from torch import Tensor
 
@@ -87,6 +88,43 @@ def loss(found, name: str, device: str, rows: int) -> None:
         found.row(**what, value=got[0], gradient=got[1], torch_gradient=usual[1], ok=ok)
 
 
+def in_graphs(found, device: torch.device, side: int, size: int, count: int) -> None:
+    """Each kernel in a captured CUDA graph, replayed after everything that it reads has changed."""
+    pixels, index = sources(count, side, device), torch.randperm(count, device=device)
+    seed, epoch = (torch.tensor(value, device=device) for value in (1, 2))
+    draw = AugmentDraw(seed, epoch, index, full_ranges())
+
+    def change_views() -> None:
+        seed.add_(2**40)
+        epoch.add_(1)
+        index.copy_(torch.randperm(count, device=device))
+
+    def call() -> tuple[Tensor]:
+        return (augment(pixels, index, draw, size=size, dtype=torch.bfloat16, impl="triton"),)
+
+    replayed(found, "augment", call, change_views)
+    for name in LOSSES:
+        logits, targets = inputs(256, device)
+
+        def change_batch(logits: Tensor = logits, targets: Tensor = targets) -> None:
+            logits.detach().normal_()
+            targets.uniform_()
+
+        replayed(found, f"{name} loss", loss_call(name, "triton", logits, targets), change_batch)
+
+
+def replayed(found, what: str, call: Callable[[], tuple[Tensor, ...]], change: Callable[[], None]) -> None:
+    """A graph against an eager call, bit for bit, into poisoned memory."""
+    replay, filled = captured(call)
+    for replay_number in (1, 2):
+        change()
+        for tensor in filled:
+            tensor.fill_(torch.nan)
+        replay()
+        same = all(torch.equal(mine, wanted) for mine, wanted in zip(filled, call(), strict=True))
+        found.row(what=f"{what} in a CUDA graph, replay {replay_number}", ok=same)
+
+
 def main() -> None:
     arguments, found = begin()
     torch.manual_seed(0)
@@ -94,6 +132,10 @@ def main() -> None:
     augmentation(found, arguments.device, *sizes)
     for name, rows in itertools.product(LOSSES, (7, 256, 1000)):
         loss(found, name, arguments.device, rows)
+    if arguments.device == "cuda":
+        in_graphs(found, torch.device("cuda"), *sizes)
+    else:
+        found.fact("left_out", [{"what": "captured CUDA graphs, bfloat16 views", "reason": "no GPU"}])
     sys.exit(1 if found.faults() else 0)
 
 

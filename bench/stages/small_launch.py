@@ -3,20 +3,38 @@
 import sys
 
 import torch
+from loss_rows import COLUMNS, TREE
 from stage import full_ranges, sources
 
-from galaxy_triton.kernels import AugmentDraw, augment, sample, sigmoid_mse
+from galaxy_triton.kernels import AugmentDraw, RandomView, augment, sample, sigmoid_mse, tree_mse
 
 
-def main(device: str) -> None:
+def augmentation(device: str) -> None:
+    """Drawn and given, each border and layout; rows of a store and batches of bytes and floats."""
     pixels, index = sources(3, 40, device), torch.tensor([2, 0, 1, 2], device=device)
     draw = AugmentDraw(torch.tensor(1, device=device), torch.tensor(2, device=device), index, full_ranges())
     for given, border, layout in ((draw, "zeros", 3), (sample(draw, side=40, size=33), "reflect", 4)):
         augment(pixels, index, given, size=33, border=border, layout=layout, impl="triton")
+    view = RandomView((17, 33), 30, (0.5, 0.5), 1.2, 2.0, (0.1, 0.1, 0.1, 0.05), crop="random", impl="triton").to(
+        device
+    )
+    batch = torch.randint(0, 256, (3, 3, 21, 40), dtype=torch.uint8, device=device)
+    for images in (batch, batch / 255):
+        view(images)
+
+
+def losses(device: str, rows: int) -> None:
+    """Value and gradient, with weights."""
+    logits = torch.randn(rows, COLUMNS, device=device, requires_grad=True)
+    targets, weight = torch.rand(rows, COLUMNS, device=device), torch.rand(COLUMNS, device=device)
+    sigmoid_mse(logits, targets, weight=weight, impl="triton").backward()
+    tree_mse(logits, targets, TREE, weight=weight, impl="triton").backward()
+
+
+def main(device: str) -> None:
+    augmentation(device)
     for rows in (5, 500):
-        logits = torch.randn(rows, 37, device=device, requires_grad=True)
-        weight = torch.rand(37, device=device)
-        sigmoid_mse(logits, torch.rand(rows, 37, device=device), weight=weight, impl="triton").backward()
+        losses(device, rows)
     if device == "cuda":
         torch.cuda.synchronize()
 

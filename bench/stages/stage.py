@@ -31,11 +31,13 @@ class Findings:
 
 
 def begin() -> tuple[argparse.Namespace, Findings]:
-    """device: "cuda" or "cpu". small: for a dry run. root: of the clone."""
+    """device: "cuda" or "cpu". small: for a dry run. root, commit: of the tree. limit: seconds for the stage."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", required=True)
     parser.add_argument("--found", type=Path, required=True)
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--limit", type=float, required=True)
+    parser.add_argument("--commit")
     parser.add_argument("--small", action="store_true")
     arguments = parser.parse_args()
     return arguments, Findings(arguments.found)

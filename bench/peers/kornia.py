@@ -1,0 +1,52 @@
+"""kornia's augmentation modules, each image its own parameters but for the order of the colours.
+
+Its rotation, crop and ColorJitter mean what torchvision's do; ColorJiggle, which it recommends, adds where torchvision
+multiplies.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from scene import Fill, Scene
+from torch import Tensor, nn
+
+FIXED_ORDER = (0, 1, 2, 3)  # brightness, contrast, saturation, hue
+# "slice" cuts image by image: a launch each on a GPU. "resample" cuts the batch by a second interpolation, which at
+# whole pixels changes nothing.
+CROPPING = {"cpu": "slice", "cuda": "resample"}
+
+
+def eager(scene: Scene) -> Fill:
+    return _fill(scene, _pipeline(scene, None))
+
+
+def compiled(scene: Scene) -> Fill:
+    """torch.compile as far as it pays: on a CPU, where Inductor's warps are slower than torch's own, the colours."""
+    modules = _pipeline(scene, FIXED_ORDER).to(scene.device)  # moves the drawing too
+    if scene.device.type == "cpu":
+        modules[-1].compile()
+        return _fill(scene, modules)
+    return torch.compile(_fill(scene, modules), dynamic=False)
+
+
+def _fill(scene: Scene, modules: nn.Sequential) -> Fill:
+    def fill(index: Tensor) -> Tensor:
+        images = scene.colours[index].permute(0, 3, 1, 2).float() / 255
+        return modules(images).to(scene.dtype, memory_format=torch.channels_last)
+
+    return fill
+
+
+def _pipeline(scene: Scene, order: Sequence[int] | None) -> nn.Sequential:
+    from kornia import augmentation
+
+    ranges, size = scene.ranges, (scene.size, scene.size)
+    cropping = CROPPING[scene.device.type]
+    cut = augmentation.RandomCrop(size, cropping_mode=cropping) if ranges.random_crop else None
+    return nn.Sequential(
+        augmentation.RandomRotation(float(ranges.rotation), p=1),
+        augmentation.RandomHorizontalFlip(p=ranges.horizontal_flip),
+        augmentation.RandomVerticalFlip(p=ranges.vertical_flip),
+        cut or augmentation.CenterCrop(size, cropping_mode=cropping),
+        augmentation.ColorJitter(*ranges.jitter, order=order),
+    )
