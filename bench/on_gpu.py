@@ -25,6 +25,7 @@ from suites import CPU, file_name
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = Path(__file__).with_name("stages")
+RESULTS = Path(__file__).with_name("results")
 TAIL = 6000  # characters kept of a stage's output
 
 
@@ -83,13 +84,16 @@ def left_out(stages: dict[str, dict]) -> list[str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results"), help="folder of the file")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the file")
     parser.add_argument("--stages", type=_stages, default=list(PLAN), help=f"of {','.join(PLAN)}")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a dry run, interpreted")
     parser.add_argument("--small", action="store_true", help="small sizes, for the dry run")
     parser.add_argument("--commit", help="of this tree, where it is no clone")
     parser.add_argument("--budget", type=float, default=570, help="seconds for all stages together")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.device == "cpu" and arguments.out == RESULTS:
+        parser.error("--device cpu measures nothing: give --out elsewhere")
+    return arguments
 
 
 def _stages(text: str) -> list[str]:

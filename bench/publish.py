@@ -1,9 +1,9 @@
 """Measure every row that can run here, keep the figures, and write the README's tables from all that is kept.
 
-    python bench/publish.py             # bench/results/<gpu>.json, or kernels-cpu.json without a GPU; then the tables
+    python bench/publish.py             # bench/results/kernels-<gpu or cpu>.json; then the tables
     python bench/publish.py --tables    # only the tables
 
-Needs `pip install '.[bench]'`; a peer that is not installed is left out by name.
+Needs `pip install '.[bench]'`, for DALI `'.[bench,dali]'`; a peer that is not installed is left out by name.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from suites import BENCH, SUITES, condense, file_name, run
+from suites import BENCH, CPU, SUITES, condense, file_name, run
 from tables import tables
 
 from galaxy_triton.files import whole_file
@@ -20,7 +20,7 @@ from galaxy_triton.files import whole_file
 RESULTS = BENCH / "results"
 README = BENCH.parent / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->\n", "<!-- benchmarks: end -->\n"
-CPU_FILE = "kernels-cpu.json"
+OWN = "kernels-"  # begins the names of the files that are written here
 
 
 def main() -> int:
@@ -42,8 +42,7 @@ def measured(small: bool) -> dict:
 
 def keep(result: dict, folder: Path) -> list[dict]:
     """Write a result to its file, whole or not at all; what it leaves out is said and returned."""
-    gpu = result["made_with"]["gpu"]
-    with whole_file(folder / (file_name(gpu) if gpu else CPU_FILE)) as file:
+    with whole_file(folder / (OWN + file_name(result["made_with"]["gpu"] or CPU))) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")
     for entry in result["left_out"]:
         print(f"left out: {entry['what']}, {entry['row']}, {entry['batch']}: {entry['reason']}")
@@ -51,13 +50,13 @@ def keep(result: dict, folder: Path) -> list[dict]:
 
 
 def read(folder: Path) -> list[dict]:
-    """The results in a folder that hold rows of the suites: publish.py's own, and on_gpu.py's; GPUs first."""
-    contents = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    """The result of each machine in a folder, GPUs first: publish.py's own, or where there is none on_gpu.py's."""
+    files = sorted(folder.glob("*.json"), key=lambda file: file.name.startswith(OWN))
+    contents = [json.loads(file.read_text()) for file in files]
     found = [content.get("stages", {}).get("benchmarks", content) for content in contents]
-    return sorted(
-        (result for result in found if result.keys() >= {"made_with", "rows", "left_out"}),
-        key=lambda result: not result["made_with"]["gpu"],
-    )
+    results = [result for result in found if result.keys() >= {"made_with", "rows", "left_out"}]
+    by_machine = {result["made_with"]["gpu"] or CPU: result for result in results}
+    return sorted(by_machine.values(), key=lambda result: not result["made_with"]["gpu"])
 
 
 def rewritten(readme: str, results: list[dict]) -> str:
@@ -72,7 +71,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="tiny sizes, to try it")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--readme", type=Path, default=README, help="whose tables are written")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.small and (options.results == RESULTS or options.readme == README):
+        parser.error("--small measures toys: give --results and --readme elsewhere")
+    return options
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _row(line: dict) -> dict:
     """With images_per_s: of calls that follow each other on a GPU, of single ones on the CPU."""
     median_us = line.get("device_us", line["wall_us"])[1]
     figures = {name: value for name, value in line.items() if name not in ("outcome", "reason")}
-    return {**figures, "images_per_s": line["batch"] / median_us * 1e6}
+    return {**figures, "images_per_s": line.get("images", line["batch"]) / median_us * 1e6}
 
 
 def _floor(row: dict, rates: dict | None) -> dict:

@@ -102,7 +102,7 @@ ON_GPU: Columns = {
     "µs wall": lambda row, _: _number(row["wall_us"][1]),
     "ours is faster by": _lead_over,
     "of the tightest floor": lambda row, _: _of_floor(row),
-    "launches": lambda row, _: str(row["kernels"]),
+    "launches": lambda row, _: str(row["kernels"] or ""),
     "peak MiB": lambda row, _: _number(row["memory_mib"]),
     "differs from ours in": lambda row, _: row["differs"],
 }

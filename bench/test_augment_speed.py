@@ -51,4 +51,4 @@ def test_augment_speed(
         fill = ROWS[row].build(scene)
         return lambda: fill(next(lists))
 
-    timed(make, differs=ROWS[row].differs, dtype=str(dtype)[6:], side=store.shape[1], size=size)
+    timed(make, images=images, differs=ROWS[row].differs, dtype=str(dtype)[6:], side=store.shape[1], size=size)

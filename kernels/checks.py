@@ -8,6 +8,8 @@ from torch import Tensor
 # What the kernels write and read beside bytes.
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
+MAX_PIXELS = 2**29  # of an image or a view: they count the places of up to four channels in 32 bits
+
 
 def require(holds: bool, want: str, got: object, where: str, do: str) -> None:
     """Raise ValueError("Expected <want>, got <got> (<where>): <do>") unless `holds`."""

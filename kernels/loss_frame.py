@@ -5,14 +5,14 @@ from torch import Tensor
 
 
 def outputs(logits: Tensor, programs: int) -> tuple[Tensor, Tensor]:
-    """Memory for the programs' parts of the value, fp32 [programs], and for the gradient, fp32 [B, K]."""
-    partial = torch.empty(programs, dtype=torch.float32, device=logits.device)
+    """Memory for the parts of the value, fp32 [programs] or for one program a scalar, and the gradient, fp32 [B, K]."""
+    partial = torch.empty((programs,) if programs > 1 else (), dtype=torch.float32, device=logits.device)
     return partial, torch.empty_like(logits, dtype=torch.float32)
 
 
 def total(partial: Tensor) -> Tensor:
     """The value from its parts: no atomics, and torch adds in its fixed order, so it has the same bits every time."""
-    return partial[0] if len(partial) == 1 else partial.sum()
+    return partial.sum() if partial.dim() else partial
 
 
 def fake(logits: Tensor, *_: object) -> tuple[Tensor, Tensor]:
@@ -32,6 +32,8 @@ class GradientFromForward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, upstream):  # type: ignore[no-untyped-def]
+        if torch.is_grad_enabled():
+            raise RuntimeError("Expected one differentiation, got create_graph (impl='triton'): choose impl='torch'")
         (gradient,) = ctx.saved_tensors
         # Scaled before it is rounded: without a GradScaler's factor an fp16 gradient is subnormal.
         scaled = torch.mul(gradient, upstream, out=torch.empty_like(gradient, dtype=ctx.dtype))

@@ -6,10 +6,9 @@ from torch import Tensor, nn
 from .augmentation import BORDERS, IMPLEMENTATIONS, AugmentDraw, Ranges
 from .augmentation.parameters import Size, check_crop, height_width, source_size
 from .availability import unavailable
-from .checks import FLOATS, require, require_choice, require_tensor
+from .checks import FLOATS, MAX_PIXELS, require, require_choice, require_tensor
 
 CROPS = ("centre", "random")
-MAX_PIXELS = 2**29  # of an image: places in three planes are counted in 32 bits
 STILL = Ranges(whole_pixels=True)
 
 
@@ -71,7 +70,8 @@ class RandomView(nn.Module):
         for name, values, count in (("flips", flips, 2), ("jitter", jitter, 4), ("mean", mean, 3), ("std", std, 3)):
             require(len(values) == count, f"{count} numbers", values, name, "give as many")
         self.size = height_width(size)
-        require(min(self.size) > 0, "at least one pixel", size, "size", "choose a larger view")
+        fits = min(self.size) > 0 and self.size[0] * self.size[1] <= MAX_PIXELS
+        require(fits, f"a view of 1 to {MAX_PIXELS} pixels", size, "size", "choose another")
         self.ranges = Ranges(degrees, *flips, zoom, shift, crop == "random", *jitter, whole_pixels=True)
         self.mean, self.std, self.border, self.dtype, self.impl = mean, std, border, dtype, impl
         self.seed: Tensor

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +78,11 @@ def test_a_row_that_is_not_reached_is_named(suite: Path) -> None:
 
 def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     publish.keep(_result(), tmp_path)
-    before = (tmp_path / publish.CPU_FILE).read_bytes()
+    before = (tmp_path / "kernels-cpu.json").read_bytes()
     with pytest.raises(TypeError):
         publish.keep(_result() | {"command": object()}, tmp_path)
-    assert (tmp_path / publish.CPU_FILE).read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [publish.CPU_FILE]
+    assert (tmp_path / "kernels-cpu.json").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["kernels-cpu.json"]
 
 
 def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
@@ -91,6 +93,17 @@ def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"made_with": {}, "commit": ""}))
     assert (tmp_path / "nvidia-h200.json").is_file()
     assert publish.read(tmp_path) == [gpu, _result()]
+    own = {**gpu, "command": "python bench/publish.py"}  # has all rows; on_gpu.py's may have lacked time
+    publish.keep(own, tmp_path)
+    assert publish.read(tmp_path) == [own, _result()]
+
+
+@pytest.mark.parametrize("command", ["publish.py --small", "on_gpu.py --device cpu --small"])
+def test_figures_of_toys_do_not_replace_results(command: str) -> None:
+    script, *options = command.split()
+    done = subprocess.run([sys.executable, str(BENCH / script), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "elsewhere" in done.stderr
 
 
 def test_tables_are_written_between_the_marks_alone() -> None:

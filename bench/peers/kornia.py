@@ -17,12 +17,12 @@ CROPPING = {"cpu": "slice", "cuda": "resample"}
 
 
 def eager(scene: Scene) -> Fill:
-    return _fill(scene, _pipeline(scene, None))
+    return _fill(scene, _pipeline(scene, None).to(scene.device))  # moves the drawing too
 
 
 def compiled(scene: Scene) -> Fill:
     """torch.compile as far as it pays: on a CPU, where Inductor's warps are slower than torch's own, the colours."""
-    modules = _pipeline(scene, FIXED_ORDER).to(scene.device)  # moves the drawing too
+    modules = _pipeline(scene, FIXED_ORDER).to(scene.device)
     if scene.device.type == "cpu":
         modules[-1].compile()
         return _fill(scene, modules)

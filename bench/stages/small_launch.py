@@ -13,8 +13,13 @@ def augmentation(device: str) -> None:
     """Drawn and given, each border and layout; rows of a store and batches of bytes and floats."""
     pixels, index = sources(3, 40, device), torch.tensor([2, 0, 1, 2], device=device)
     draw = AugmentDraw(torch.tensor(1, device=device), torch.tensor(2, device=device), index, full_ranges())
-    for given, border, layout in ((draw, "zeros", 3), (sample(draw, side=40, size=33), "reflect", 4)):
-        augment(pixels, index, given, size=33, border=border, layout=layout, impl="triton")
+    given = sample(draw, side=40, size=33)
+    for views, border, layout, dtype in (
+        (draw, "zeros", 3, torch.float32),
+        (given, "reflect", 4, torch.float32),
+        (draw, "zeros", 4, torch.float16),  # whole words
+    ):
+        augment(pixels, index, views, size=33, border=border, layout=layout, dtype=dtype, impl="triton")
     view = RandomView((17, 33), 30, (0.5, 0.5), 1.2, 2.0, (0.1, 0.1, 0.1, 0.05), crop="random", impl="triton").to(
         device
     )

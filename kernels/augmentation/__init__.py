@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..checks import FLOATS, require, require_choice, require_tensor
+from ..checks import FLOATS, MAX_PIXELS, require, require_choice, require_tensor
 from .parameters import AugmentDraw, AugmentParams, Ranges, check_crop, sample, view_affine
 
 __all__ = ["IMPLEMENTATIONS", "AugmentDraw", "AugmentParams", "Ranges", "augment", "sample", "view_affine"]
@@ -58,6 +58,7 @@ def augment(
     """
     require_choice(impl, IMPLEMENTATIONS, "impl")
     require_choice(border, BORDERS, "border")
+    require(0 < size**2 <= MAX_PIXELS, f"a view of 1 to {MAX_PIXELS} pixels", f"{size} x {size}", "size", "change it")
     _check_images(pixels, index)
     _check_views(params_or_draw, len(index), pixels.device)
     if isinstance(params_or_draw, AugmentDraw):

@@ -6,8 +6,8 @@ For output pixel o of an image, with T the 2x3 affine, w the bilinear weights an
 
 Contrast needs the mean grey of all v before it, so a program owns a whole image: it walks the tiles once for that mean
 and once to write. Sampling twice from cache is cheaper than keeping an image in registers, which spills. Where a batch
-has fewer images than the GPU has multiprocessors, several programs share one: each takes the mean for itself, so that
-none waits for another, and writes its part of the tiles. The bits are the same, whatever their number.
+has at most half as many images as the GPU has multiprocessors, several programs share one: each takes the mean for
+itself, so that none waits for another, and writes its part of the tiles. The bits are the same, whatever their number.
 
 Sums of products are written as fma, and the compiler makes none of its own (enable_fp_fusion): it would round
 differently from one variant of the kernel to the next.
@@ -386,14 +386,16 @@ def _augment_params(
     out: Tensor,
 ) -> None:
     _check_alignment(out)
+    grid = _grid(out)
     with _on(pixels):
-        _params_kernel[_grid(out)](
+        _params_kernel[grid](
             _words(pixels, index),
             index,
             affine,
             jitter,
             order,
             out,
+            PROGRAMS=grid[1],
             **_constants(source_size(pixels, index), out, mean, std, reflect),
             OPERATIONS=0 if jitter is None else 15,
         )
@@ -414,8 +416,9 @@ def _augment_draw(
     out: Tensor,
 ) -> None:
     _check_alignment(out)
+    grid = _grid(out)
     with _on(pixels):
-        _draw_kernel[_grid(out)](
+        _draw_kernel[grid](
             _words(pixels, index),
             index,
             seed,
@@ -423,6 +426,7 @@ def _augment_draw(
             ids,
             out,
             *ranges,
+            PROGRAMS=grid[1],
             **_constants(source_size(pixels, index), out, mean, std, reflect),
             **_corner_constants(corner),
             OPERATIONS=sum(1 << k for k, strength in enumerate(ranges[-4:]) if strength),
@@ -455,7 +459,8 @@ def _words(pixels: Tensor, index: Tensor | None) -> Tensor:
 def _check_alignment(out: Tensor) -> None:
     # A GPU does not write a word of 8 bytes elsewhere.
     past = out.data_ptr() % 8
-    require(out.shape[1] == 3 or past == 0, "memory that begins at a multiple of 8 bytes", past, "out", "copy it")
+    by_values = out.shape[1] == 3 or out.element_size() == 4
+    require(by_values or past == 0, "memory that begins at a multiple of 8 bytes", past, "out", "copy it")
 
 
 def _grid(out: Tensor) -> tuple[int, int]:
@@ -480,7 +485,7 @@ def _constants(
     channels = ("RED", "GREEN", "BLUE")
     means = {f"MEAN_{channel}": value for channel, value in zip(channels, mean, strict=True)}
     stds = {f"STD_{channel}": value for channel, value in zip(channels, std, strict=True)}
-    shape = {"LAYOUT": out.shape[1], "REFLECT": reflect, "TILE": launch.tile, "PROGRAMS": _grid(out)[1]}
+    shape = {"LAYOUT": out.shape[1], "REFLECT": reflect, "TILE": launch.tile}
     return {**sizes, **means, **stds, **shape, **launch.compiler_options}
 
 

@@ -60,7 +60,7 @@ def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tupl
     partial, gradient = loss_frame.outputs(logits, triton.cdiv(count, block))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
-        _sigmoid_mse_kernel[(len(partial),)](
+        _sigmoid_mse_kernel[(partial.numel(),)](
             logits,
             targets,
             targets if weight is None else weight,

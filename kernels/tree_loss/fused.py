@@ -191,7 +191,7 @@ def _tree_mse(
     partial, gradient = loss_frame.outputs(logits, triton.cdiv(len(logits), rows))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
-        _tree_mse_kernel[(len(partial),)](
+        _tree_mse_kernel[(partial.numel(),)](
             logits,
             targets,
             targets if weight is None else weight,

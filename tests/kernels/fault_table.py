@@ -128,7 +128,7 @@ FAULTS = (
     Fault("lanes not cleared", "lanes beyond the batch add to the loss", SIGMOID, SIGMOID_LOSS,
           "tl.where(mask, p - y, 0.0)", "p - y"),
     Fault("one program's loss", "of many programs only the first one's sum is taken", FRAME, SIGMOID_LOSS,
-          "partial.sum()", "partial[0]"),
+          "partial.sum()", "partial[0].clone()"),
     Fault("cast before scale", "a gradient is rounded to the logits' type before it is scaled", FRAME, SIGMOID_LOSS,
           "torch.mul(gradient, upstream,", "torch.mul(gradient.to(ctx.dtype), upstream,"),
     Fault("upstream ignored", "the gradient of the loss, whatever follows it", FRAME, TREE_LOSS,

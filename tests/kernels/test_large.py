@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from galaxy_triton.kernels import AugmentDraw, RandomView, Ranges, augment
-from galaxy_triton.kernels.random_view import MAX_PIXELS
+from galaxy_triton.kernels.checks import MAX_PIXELS
 
 SIDE, SIZE = 24, 16
 LIVELY = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, 0.3, 0.3, 0.1)

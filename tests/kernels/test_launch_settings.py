@@ -113,6 +113,32 @@ def test_losses_do_not_depend_on_the_programs(
     torch.testing.assert_close(got[1], usual[1], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("tile", [1024, 4])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_a_tensor_of_its_own(
+    name: str, tile: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    """It can be divided in place, as steps that accumulate do, whether one program made it or many."""
+    for module in (sigmoid_loss, tree_loss):
+        monkeypatch.setattr(module, "settings", lambda device: Settings(sigmoid=SHARES[3], tree=Launch(tile, 4)))
+    z = torch.zeros(7, 9, device=device, requires_grad=True)
+    targets = torch.ones(7, 9, device=device)
+    (whole,) = torch.autograd.grad(LOSSES[name](z, targets, impl="triton"), z)
+    loss = LOSSES[name](z, targets, impl="triton")
+    loss /= 2
+    loss.backward()
+    assert torch.equal(z.grad, whole / 2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_differentiated_once(name: str, device: torch.device) -> None:
+    """Its gradient is a constant to autograd: a penalty on it would silently be none."""
+    z = torch.zeros(7, 9, device=device, requires_grad=True)
+    loss = LOSSES[name](z, torch.ones(7, 9, device=device), impl="triton")
+    with pytest.raises(RuntimeError, match="choose impl='torch'"):
+        torch.autograd.grad(loss, z, create_graph=True)
+
+
 def test_every_gpu_has_settings_that_fit() -> None:
     """A tile is a power of two, and a program alone takes whole tiles."""
     for chosen in (Settings(), *BY_GPU.values()):

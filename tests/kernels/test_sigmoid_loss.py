@@ -72,7 +72,8 @@ def test_sigmoid_mse_of_half_logits(dtype: torch.dtype, impl: str, device: torch
     _check((logits.to(dtype), targets, weight), impl, slack=torch.finfo(dtype).eps)
     wide = _run(impl, logits.to(dtype).float(), targets, weight)
     half = _run(impl, logits.to(dtype), targets, weight)
-    assert torch.equal(half[0], wide[0])
+    # On a GPU a thread adds eight half values where it adds four wide ones.
+    torch.testing.assert_close(half[0], wide[0], rtol=1e-6, atol=0)
     assert torch.equal(half[1], wide[1].to(dtype))
 
 
