@@ -61,6 +61,9 @@ TEST_OF_SUM = "from galaxy_triton.kernels.total import total\n\ndef test_total()
 def project(tmp_path: Path) -> Path:
     """As ours is laid out, with one function and its test."""
     texts = {
+        # Without these it would be a namespace, which yields to an installed package of the name.
+        KERNELS.parent / "__init__.py": "",
+        KERNELS / "__init__.py": "",
         KERNELS / "total.py": "def total(a, b):\n    return a + b  # unlike a - 1\n",
         TESTS / "test_total.py": TEST_OF_SUM,
         TESTS / "test_other.py": "def test_other():\n    pass\n",
