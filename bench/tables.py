@@ -34,7 +34,7 @@ def _made_with(result: Row) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     where = made["gpu"] or f"{made['cpu']}, {made['threads']} threads"
     tree = f"commit {(made['commit'] or 'unknown')[:12]}" + (" with changes" if made["changed"] else "")
-    return _filled(f"**{where}**: {versions}; {tree}; `{result['command']}`.")
+    return _filled(f"**{where}**: {versions}; {tree}; load {made.get('load', 0)} before; `{result['command']}`.")
 
 
 def _augment_table(rows: list[Row], gpu: str | None) -> str:
@@ -67,7 +67,7 @@ def _losses_table(rows: list[Row], gpu: str | None) -> str:
     cells = {(row["what"], row["row"], row["batch"]): cell(row) for row in rows}
     named = dict.fromkeys((row["what"], row["row"]) for row in rows)
     body = [[f"{what}: {name}", *(cells.get((what, name, batch), "") for batch in batches)] for what, name in named]
-    return _markdown([f"value and gradient, {unit}", *(f"{batch} rows" for batch in batches)], body)
+    return _markdown([f"value and gradient, {unit}", *(f"{batch} rows of 37" for batch in batches)], body)
 
 
 def _left_out(entries: list[Row], rows: list[Row]) -> str:
@@ -92,8 +92,8 @@ def _lead_over(row: Row, base: Row | None) -> str:
 ON_CPU: Columns = {
     "images/s": lambda row, _: _number(row["images_per_s"]),
     "ms [quartiles]": lambda row, _: _times(row["wall_us"], 1e3),
-    f"times {REFERENCE}": _speed_of,
-    "peak MiB": lambda row, _: _number(row["memory_mib"]),
+    f"speed, {REFERENCE} = 1": _speed_of,
+    "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
     "differs from ours in": lambda row, _: row["differs"],
 }
 ON_GPU: Columns = {
@@ -103,7 +103,7 @@ ON_GPU: Columns = {
     "ours is faster by": _lead_over,
     "of the tightest floor": lambda row, _: _of_floor(row),
     "launches": lambda row, _: str(row["kernels"] or ""),
-    "peak MiB": lambda row, _: _number(row["memory_mib"]),
+    "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
     "differs from ours in": lambda row, _: row["differs"],
 }
 

@@ -26,8 +26,10 @@ def test_loss_speed(what: str, row: str, batch: int, timed, device: torch.device
     if reason:
         pytest.skip(reason)
 
+    rows = 4 if small else batch
+
     def make():
-        call = loss_call(what.split()[0], impl, *inputs(4 if small else batch, device))
+        call = loss_call(what.split()[0], impl, *inputs(rows, device))
         return captured(call)[0] if in_a_graph else call
 
-    timed(make)
+    timed(make, images=rows)

@@ -1,5 +1,6 @@
 """Whether an implementation can run on a device, and if not, why."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from .checks import require
+
 MIN_CAPABILITY = (7, 5)
 NO_TRITON = "Triton is not installed (it exists for Linux only)"
 
@@ -15,6 +18,13 @@ NO_TRITON = "Triton is not installed (it exists for Linux only)"
 def unavailable(impl: str, device: torch.device) -> str | None:
     """The reason why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can."""
     return {"torch": _torch_reason, "compile": _compile_reason, "triton": _triton_reason}[impl](device)
+
+
+@functools.cache
+def require_triton(device: torch.device) -> None:
+    """Raise ValueError unless Triton kernels can run on `device`."""
+    reason = _triton_reason(device)
+    require(reason is None, f"what runs on {device}", "'triton'", "impl", f"choose 'torch' or 'compile': {reason}")
 
 
 def compiler_reason() -> str | None:

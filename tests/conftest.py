@@ -19,6 +19,7 @@ from rich.console import Console
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+import galaxy_triton
 from galaxy_triton import run_folder
 from galaxy_triton.cli import main
 from galaxy_triton.config import SEED, Config
@@ -33,6 +34,20 @@ from galaxy_triton.settings import override
 from galaxy_triton.stop import Stop
 from galaxy_triton.store import open_store
 from galaxy_triton.train import Plan, Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Stop where another copy than this tree's would be tested."""
+    installed = Path(galaxy_triton.__file__).parent
+    copies = {path: installed / path.relative_to(ROOT) for path in ROOT.glob("kernels/**/*.py")}
+    copies |= {path: installed / path.name for path in ROOT.glob("galaxy_triton/*.py")}
+    other = [path.name for path, copy in copies.items() if not copy.is_file() or copy.read_bytes() != path.read_bytes()]
+    if other:
+        remedy = "pip install -e '.[test,lint]'"
+        raise pytest.UsageError(f"Expected this tree's code, got another {', '.join(other)} ({installed}): {remedy}")
+
 
 # Threads that wait for each other cost such small work more than they gain.
 torch.set_num_threads(1)

@@ -53,7 +53,7 @@ def augment(
         whatever batch it stands.
 
     Raises:
-        ValueError: a shape, dtype, device or choice other than these.
+        ValueError: a shape, dtype, device or choice other than these, or `impl` cannot run on the device.
         ImportError: `impl` is "triton" and Triton is not installed.
     """
     require_choice(impl, IMPLEMENTATIONS, "impl")

@@ -21,6 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..availability import require_triton
 from ..checks import require, require_rows
 from ..launch_settings import settings
 from .fused_colour import CONTRAST, grey, operate, permutation
@@ -385,6 +386,7 @@ def _augment_params(
     reflect: bool,
     out: Tensor,
 ) -> None:
+    require_triton(pixels.device)
     _check_alignment(out)
     grid = _grid(out)
     with _on(pixels):
@@ -415,6 +417,7 @@ def _augment_draw(
     reflect: bool,
     out: Tensor,
 ) -> None:
+    require_triton(pixels.device)
     _check_alignment(out)
     grid = _grid(out)
     with _on(pixels):

@@ -24,7 +24,7 @@ def sigmoid_mse(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None
         fp32 scalar. The same bits each time for the same input.
 
     Raises:
-        ValueError: a shape, dtype, device or choice other than these.
+        ValueError: a shape, dtype, device or choice other than these, or `impl` cannot run on the device.
         ImportError: `impl` is "triton" and Triton is not installed.
     """
     require_choice(impl, IMPLEMENTATIONS, "impl")

@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import loss_frame
+from ..availability import require_triton
 from ..launch_settings import settings
 
 
@@ -55,6 +56,7 @@ torch.library.define(
 
 @torch.library.impl("galaxy_triton::sigmoid_mse", ("cpu", "cuda"))
 def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    require_triton(logits.device)
     count, launch = logits.numel(), settings(logits.device).sigmoid
     block = launch.alone if count <= launch.alone else launch.tile
     partial, gradient = loss_frame.outputs(logits, triton.cdiv(count, block))

@@ -24,6 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import loss_frame
+from ..availability import require_triton
 from ..checks import require
 from ..launch_settings import settings
 from . import Tree
@@ -185,6 +186,7 @@ def _tree_mse(
     logits: Tensor, targets: Tensor, weight: Tensor | None, sizes: list[int], parents: list[int]
 ) -> tuple[Tensor, Tensor]:
     forest = _forest(tuple(sizes), tuple(parents))
+    require_triton(logits.device)
     launch = settings(logits.device).tree
     # A tile is the widest question's answers times the rows of a program.
     rows = max(1, launch.tile // triton.next_power_of_2(max(sizes)))

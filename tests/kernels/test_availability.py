@@ -1,7 +1,10 @@
 """unavailable: the reason is told before anything is tried."""
 
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 
 import pytest
@@ -48,3 +51,20 @@ def test_unavailable_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/cc")
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     assert "headers" in unavailable("compile", CPU)
+
+
+CALLS = {
+    "sigmoid": "sigmoid_mse(torch.zeros(2, 3), torch.zeros(2, 3))",
+    "tree": "tree_mse(torch.zeros(2, 3), torch.zeros(2, 3), Tree((3,), (None,)))",
+    "augment": "augment(torch.zeros(1, 4, 4, 4, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64),"
+    " AugmentParams(torch.zeros(1, 2, 3)), size=2)",
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_cannot_run_says_why(name: str) -> None:
+    """In a process of its own, where nothing is interpreted: on a CPU, with the default implementation."""
+    code = f"import torch\nfrom galaxy_triton.kernels import *\n{CALLS[name]}"
+    environment = {variable: value for variable, value in os.environ.items() if variable != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "ValueError: Expected what runs on cpu, got 'triton' (impl): choose 'torch' or 'compile'" in done.stderr

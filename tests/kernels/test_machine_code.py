@@ -11,6 +11,7 @@ from instructions import per_pixel, with_order
 from machine_code import instructions, kinds, loops
 
 SCRIPT = Path(__file__).with_name("instructions.py")
+COUNTED = SCRIPT.parents[2] / "bench" / "results" / "instructions.csv"
 REPORT = """
 	code for sm_90
         /*0000*/                   S2R R0, SR_TID.X ;                    /* 0x0000000000007919 */
@@ -61,6 +62,9 @@ def test_a_pixel_is_loaded_and_stored_once_in_a_loop_without_branches() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
+    with COUNTED.open(newline="") as handle:
+        tabled = list(csv.DictReader(handle))
+    assert tabled == rows or tabled[0]["triton"] != rows[0]["triton"]
     found = [(row["view"], row["loop"], float(row["load"]), float(row["store"])) for row in rows]
     without_mean = [(view, "write", 4.0, 3.0) for view in ("no contrast", "no jitter")]
     assert found == [("full jitter", "mean", 4.0, 0.0), ("full jitter", "write", 4.0, 3.0), *without_mean]
