@@ -25,6 +25,7 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("results")
 COUNTED, PREDICTED = RESULTS / "instructions.csv", RESULTS / "predicted.json"
 SIDE, SIZE, BYTES_A_VALUE = 160, 128, 2
+VIEW = f"{SIDE} -> {SIZE} px, bf16, any rotation, flips, random crop, four jitters; the kernel draws"
 VIEWS = 128
 
 LINE, SECTOR, WARP = 128, 32, 32
@@ -77,17 +78,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
     work = counted()
-    text = json.dumps({"view": view(), "work": asdict(work), "gpus": _predictions(work)}, indent=1) + "\n"
+    text = json.dumps({"view": VIEW, "work": asdict(work), "gpus": _predictions(work)}, indent=1) + "\n"
     if out is None:
         print(text, end="")
         return
-    partial = out.with_suffix(".part")
-    partial.write_text(text)
-    partial.replace(out)
+    from galaxy_triton.files import whole_file
 
-
-def view() -> str:
-    return f"{SIDE} -> {SIZE} px, bf16, any rotation, flips, random crop, four jitters; the kernel draws"
+    with whole_file(out) as file:
+        file.write_text(text)
 
 
 def counted() -> Work:

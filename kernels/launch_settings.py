@@ -1,7 +1,7 @@
 """How many threads work on how much, for each GPU: what bench/on_gpu.py's stage `tuning` measures and prints."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -10,7 +10,7 @@ import torch
 class Launch:
     """tile: pixels (augment) or answers (losses) that a program takes at a time. warps: of 32 threads, a program.
 
-    alone: how many answers a program takes by itself; above, there are many programs, and torch adds their sums.
+    alone (sigmoid): how many answers a program takes by itself; above there are many programs, whose sums torch adds.
     """
 
     tile: int
@@ -25,9 +25,9 @@ class Launch:
 
 @dataclass(frozen=True)
 class Settings:
-    augment: Launch = field(default=Launch(tile=1024, warps=8))
-    sigmoid: Launch = field(default=Launch(tile=4096, warps=16, alone=16384))
-    tree: Launch = field(default=Launch(tile=1024, warps=8))
+    augment: Launch = Launch(tile=1024, warps=8)
+    sigmoid: Launch = Launch(tile=4096, warps=16, alone=16384)
+    tree: Launch = Launch(tile=1024, warps=8)
 
 
 # By torch.cuda.get_device_name(). None has been measured so far.
