@@ -22,7 +22,7 @@ LAYERS: tuple[set[str], ...] = (
     {"store"},
     {"pack", "baseline", "data", "model", "checkpoint", "render"},
     {"views", "head", "simulate"},
-    {"machine", "demo"},
+    {"machine", "demo", "ceilings"},
     {"run_folder", "doctor"},
     {"answer"},
     {"evaluate", "predict"},
