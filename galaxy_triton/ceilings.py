@@ -99,7 +99,8 @@ def step_flops(network: Network, batch: int, side: int) -> int:
         model, views = make_network(network), torch.empty(batch, 3, side, side)
     with FlopCounterMode(display=False) as counter:
         model(views).sum().backward()
-    return counter.get_total_flops()
+    total: int = counter.get_total_flops()
+    return total
 
 
 def mfu(images_per_s: float, flops_per_image: float, peak_tflops: float) -> float:
@@ -148,7 +149,7 @@ def _seconds(call: Callable[[], Tensor], device: torch.device) -> float:
 
 def _on_cuda(call: Callable[[], Tensor], device: torch.device) -> float:
     """Of two calls behind a third, under which the host queues them."""
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     with torch.cuda.device(device):
         call()
         first.record()
@@ -156,7 +157,8 @@ def _on_cuda(call: Callable[[], Tensor], device: torch.device) -> float:
         call()
         last.record()
     last.synchronize()
-    return first.elapsed_time(last) / 2e3
+    milliseconds: float = first.elapsed_time(last)
+    return milliseconds / 2e3
 
 
 def _by_clock(call: Callable[[], Tensor], device: torch.device) -> float:

@@ -17,13 +17,13 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 # From the bottom. A module imports from layers before its own only, wherever in its source the import stands.
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
-    {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology"},
+    {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology", "breakdown"},
     {"arrays", "options", "cache", "settings", "images", "table", "optimise", "light", "volunteers"},
     {"store"},
     {"pack", "baseline", "data", "model", "checkpoint", "render"},
     {"views", "head", "simulate"},
     {"machine", "demo", "ceilings"},
-    {"run_folder", "doctor"},
+    {"run_folder", "doctor", "profiling"},
     {"answer"},
     {"evaluate", "predict"},
     {"findings"},
