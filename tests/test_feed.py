@@ -23,12 +23,24 @@ def galaxies() -> Galaxies:
     return Galaxies(pixels, torch.arange(COUNT) + 1000, torch.rand(COUNT, 37, generator=generator))
 
 
-@pytest.fixture(params=["resident", "streamed"])
-def make(request: pytest.FixtureRequest) -> Callable[..., Iterator[Batch]]:
-    """Both ways, with everything on the CPU."""
-    if request.param == "resident":
-        return batches
-    return lambda galaxies, rows: feed._streamed(galaxies, rows, [1.0] * len(rows), Waiting())
+def resident(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
+    return batches(galaxies, rows)
+
+
+def streamed(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
+    """As from the host's memory, but to the CPU."""
+    return feed._streamed(galaxies, rows, [1.0] * len(rows), Waiting())
+
+
+def streamed_to_a_gpu(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
+    """From the host's memory, to a device that is busy: a copy too early overwrites what is still read."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    there = Galaxies(galaxies.pixels, galaxies.ids.cuda(), galaxies.answers.cuda())
+    for batch in batches(there, [chosen.cuda() for chosen in rows]):
+        torch.cuda._sleep(1_000_000)
+        pixels = batch.pixels[batch.places]
+        yield Batch(pixels.cpu(), torch.arange(len(pixels)), batch.ids.cpu(), batch.answers.cpu())
 
 
 def orders() -> list[list[Tensor]]:
@@ -36,6 +48,7 @@ def orders() -> list[list[Tensor]]:
     return [[], [shuffled[:1]], list(shuffled.split(5)), list(shuffled.tensor_split(6)), list(shuffled.split(1)) * 2]
 
 
+@pytest.mark.parametrize("make", [resident, streamed, streamed_to_a_gpu])
 @pytest.mark.parametrize("rows", orders(), ids=["none", "one", "even", "uneven", "many"])
 def test_batches(make: Callable[..., Iterator[Batch]], galaxies: Galaxies, rows: list[Tensor]) -> None:
     """Each is right while it is the last one asked for, however many came before."""
