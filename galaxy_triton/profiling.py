@@ -14,7 +14,20 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.profiler import ProfilerActivity, kineto_available, profile, record_function, supported_activities
 
-from galaxy_triton.breakdown import IDLE, LABELS, PRODUCT, Breakdown, Kernel, Op, Part, Seen, break_down
+from galaxy_triton.breakdown import (
+    COMPILED,
+    FUSED_KINDS,
+    IDLE,
+    LABELS,
+    OPTIMISER,
+    PRODUCT,
+    Breakdown,
+    Kernel,
+    Op,
+    Part,
+    Seen,
+    break_down,
+)
 from galaxy_triton.ceilings import Ceilings
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.files import whole_file
@@ -166,7 +179,7 @@ def table(
 
     Args:
         flops: of a step: ceilings.step_flops.
-        least_bytes: by kind of work, what a step must at least read and write for it, where that is known.
+        least_bytes: ceilings.least_bytes of a step, or what else is known of it.
     """
     last = breakdown.first + breakdown.steps - 1
     title = f"profile    steps {breakdown.first} to {last} on {breakdown.device}, {breakdown.step_ms:,.2f} ms each"
@@ -208,10 +221,16 @@ def _of_sheet(reached: float, ceilings: Ceilings) -> str:
 def _copy_lines(breakdown: Breakdown, ceilings: Ceilings, least_bytes: Mapping[str, int]) -> list[str]:
     lines = [f"memory     {ceilings.copy_gb_s:,.0f} GB/s read and written by a large copy here"]
     for part in breakdown.parts:
-        if part.ms and (moved := least_bytes.get(part.kind)):
-            rate = moved / part.ms / 1e6
-            lines.append(f"{'':<10} {part.kind} moved at least {rate:,.0f} GB/s: {rate / ceilings.copy_gb_s:.1%} of it")
+        # Where layers were compiled they need not write what the next one reads, and only a part of one has its name.
+        if part.kind in least_bytes and part.ms and (part.kind == OPTIMISER or not _is_compiled(breakdown)):
+            rate = least_bytes[part.kind] / part.ms / 1e6
+            share = f"{rate / ceilings.copy_gb_s:.0%} of the copy"
+            lines.append(f"{'':<10} {part.kind}: at least {rate:,.1f} GB/s, {share}")
     return lines
+
+
+def _is_compiled(breakdown: Breakdown) -> bool:
+    return any(part.kind == COMPILED or part.kind.startswith(FUSED_KINDS) for part in breakdown.parts)
 
 
 def _op(event: Any, zero: int) -> Op:
