@@ -219,14 +219,18 @@ def _of_sheet(reached: float, ceilings: Ceilings) -> str:
 
 
 def _copy_lines(breakdown: Breakdown, ceilings: Ceilings, least_bytes: Mapping[str, int]) -> list[str]:
-    lines = [f"memory     {ceilings.copy_gb_s:,.0f} GB/s read and written by a large copy here"]
+    lines = [f"memory     {_rate(ceilings.copy_gb_s)} read and written by a large copy here"]
     for part in breakdown.parts:
         # Where layers were compiled they need not write what the next one reads, and only a part of one has its name.
         if part.kind in least_bytes and part.ms and (part.kind == OPTIMISER or not _is_compiled(breakdown)):
             rate = least_bytes[part.kind] / part.ms / 1e6
             share = f"{rate / ceilings.copy_gb_s:.0%} of the copy"
-            lines.append(f"{'':<10} {part.kind}: at least {rate:,.1f} GB/s, {share}")
+            lines.append(f"{'':<10} {part.kind}: at least {_rate(rate)}, {share}")
     return lines
+
+
+def _rate(gb_s: float) -> str:
+    return f"{gb_s:,.0f} GB/s" if gb_s >= 100 else f"{gb_s:.2g} GB/s"
 
 
 def _is_compiled(breakdown: Breakdown) -> bool:
