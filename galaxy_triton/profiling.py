@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import tempfile
 import time
@@ -75,8 +76,8 @@ def check_trace(trace: Path, device: torch.device) -> None:
         raise UsageFault(expected("a file named .json or .json.gz", trace.name, "--profile", "choose another name"))
     if trace.exists() and not trace.is_file():
         raise UsageFault(expected("a file to write", "a folder or a device", trace, "choose another --profile"))
-    if not trace.parent.is_dir():
-        raise UsageFault(expected("a folder that exists", trace.parent, "--profile", "make it, or choose another"))
+    if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
+        raise UsageFault(expected("a folder to write in", f"none at {trace.parent}", "--profile", "make or choose one"))
     if reason := unavailable(device):
         raise UsageFault(expected(f"a profiler for {device.type}", reason, "--profile", "leave --profile out"))
 

@@ -131,8 +131,8 @@ def test_a_trace_cut_short_is_no_trace(
         ("trace.txt", "a file named .json or .json.gz"),
         ("trace.gz", "a file named .json or .json.gz"),
         ("folder.json", "a file to write, got a folder"),
-        ("missing/trace.json", "a folder that exists"),
-        ("file.json/trace.json", "a folder that exists"),
+        ("missing/trace.json", "a folder to write in"),
+        ("file.json/trace.json", "a folder to write in"),
     ],
 )
 def test_a_trace_that_cannot_be(tmp_path: Path, name: str, want: str) -> None:
