@@ -22,7 +22,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> frame.Forwa
     mean, var = _moments(wide)
     extremum, place = _extrema(wide, weight)
     y = F.batch_norm(extremum, mean, var, weight, bias, eps=eps).relu_()
-    return frame.Forward(y.to(x.dtype), extremum, place, mean, var)
+    return y.to(x.dtype), extremum, place, mean, var
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,15 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
-class Forward(NamedTuple):
-    """y [B, C, h, w] in x's type; what was chosen of each window, and where; mean and biased variance fp32 [C]."""
-
-    y: Tensor
-    extremum: Tensor
-    place: Tensor
-    mean: Tensor
-    var: Tensor
+# y [B, C, h, w] in x's type; the x that was chosen of each window, and its place; mean and biased variance [C].
+Forward = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class Steps(NamedTuple):
