@@ -8,6 +8,7 @@ from .augmentation import AugmentDraw, AugmentParams, Ranges, augment, sample, v
 from .availability import unavailable
 from .norm_pool import IMPLEMENTATIONS as NORM_POOL_IMPLEMENTATIONS
 from .norm_pool import norm_relu_pool
+from .norm_pool.module import NormReluPool
 from .random_view import RandomView
 from .sigmoid_loss import IMPLEMENTATIONS as SIGMOID_IMPLEMENTATIONS
 from .sigmoid_loss import sigmoid_mse
@@ -21,6 +22,7 @@ __all__ = [
     "TREE_IMPLEMENTATIONS",
     "AugmentDraw",
     "AugmentParams",
+    "NormReluPool",
     "RandomView",
     "Ranges",
     "Tree",
