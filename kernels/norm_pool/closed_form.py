@@ -39,10 +39,9 @@ def _extrema(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     if _all_positive(weight):
         extremum, index = F.max_pool2d(x, 2, return_indices=True)
         return extremum, _places(index)
-    shape, index = F.max_pool2d(x * weight.sign()[:, None, None], 2, return_indices=True)
+    _, index = F.max_pool2d(x * weight.sign()[:, None, None], 2, return_indices=True)
     place = _places(index)
-    torch.gather(_flat(x), 1, place, out=_flat(shape))
-    return shape, place
+    return _flat(x).gather(1, place).view(len(x), *index.shape[2:], -1).permute(0, 3, 1, 2), place
 
 
 def _all_positive(weight: Tensor) -> bool:
@@ -59,8 +58,8 @@ def _places(index: Tensor) -> Tensor:
 
 
 def _flat(images: Tensor) -> Tensor:
-    """[B, C, H, W] in channels_last as [B, H W C]."""
-    return images.permute(0, 2, 3, 1).flatten(1)
+    """[B, C, H, W] in channels_last as [B, H W C], the same memory."""
+    return images.permute(0, 2, 3, 1).view(len(images), -1)
 
 
 def _backward(
