@@ -15,16 +15,19 @@ class NormReluPool(nn.BatchNorm2d):
     impl: of `norm_relu_pool`, which says what x may be and what is raised.
     """
 
+    # Here they are never None.
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, impl: str = "triton") -> None:
         super().__init__(channels, eps, momentum)
-        self.rate, self.impl = momentum, impl
+        self.impl = impl
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return F.relu(F.max_pool2d(super().forward(x), 2))
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         return norm_relu_pool(
             x,
@@ -32,10 +35,10 @@ class NormReluPool(nn.BatchNorm2d):
             self.bias,
             self.running_mean,
             self.running_var,
-            momentum=self.rate,
+            momentum=self.momentum,
             eps=self.eps,
             impl=self.impl,
         )
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, impl={self.impl}"
+        return f"{super().extra_repr()}, impl={self.impl}"  # type: ignore[no-untyped-call]

@@ -36,17 +36,17 @@ class Results(NamedTuple):
 
 
 def make_inputs(shape: Shape, device: torch.device, *, signs: str = "mixed", dtype: torch.dtype = torch.float32):
-    """signs: "positive" weights, or "mixed" with negative ones, and a zero wherever there are three channels."""
+    """signs: of the weights, "positive", "none negative" with zeros, or "mixed" with zeros and negative ones."""
     generator = torch.Generator().manual_seed(sum(shape))
     count, channels, height, width = shape
     x = torch.randn(shape, generator=generator) * 2 + 1
     weight, bias, mean = (torch.randn(channels, generator=generator) for _ in range(3))
+    weight = weight.abs()
     upstream = torch.randn((count, channels, height // 2, width // 2), generator=generator)
-    if signs == "positive":
-        weight = weight.abs()
-    else:
+    if signs != "positive":
         weight[2::3] = 0
-        weight[1::3] = -weight[1::3].abs()
+    if signs == "mixed":
+        weight[1::3] *= -1
     x, upstream = (one.to(device, dtype, memory_format=torch.channels_last) for one in (x, upstream))
     return Inputs(x, *(one.to(device) for one in (weight, bias, mean, mean.abs() + 1)), upstream)
 
@@ -130,7 +130,7 @@ def test_norm_relu_pool(shape: Shape, signs: str, any_impl: str, device: torch.d
     check(make_inputs(shape, device, signs=signs), any_impl)
 
 
-@pytest.mark.parametrize("signs", ["positive", "mixed"])
+@pytest.mark.parametrize("signs", ["positive", "none negative", "mixed"])
 def test_the_first_of_equal_values_gets_the_gradient(signs: str, any_impl: str, device: torch.device) -> None:
     """Of a window's four places each is the first largest, and with a weight of 0 the first of all is."""
     inputs = make_inputs((6, 6, 8, 9), device, signs=signs)
