@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,8 @@ class Job:
     def signal(self, number: int) -> None:
         """To the tasks, as --signal has it; this job's file is not told."""
         for task in (self.folder / "pids.txt").read_text().split():
-            os.kill(int(task), number)
+            with suppress(ProcessLookupError):
+                os.kill(int(task), number)
 
     @property
     def asked(self) -> str:
@@ -83,7 +85,7 @@ class Ran(NamedTuple):
 @pytest.fixture(scope="module")
 def options(tiny_options: Callable[..., list[str]]) -> list[str]:
     """Of a run that is long enough to be stopped."""
-    return [*tiny_options("run.epochs", "run.batch_size"), "--epochs", str(EPOCHS), "--batch-size", "2"]
+    return [*tiny_options("run.epochs", "run.batch_size"), "--epochs", str(EPOCHS), "--batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def test_which_ends_are_requeued(code: int, again: bool, tmp_path: Path) -> None
 def test_what_tasks_are_told(tmp_path: Path) -> None:
     """Who they are, where to meet, and what to do: words with blanks too, and --resume once there is a run."""
     told = '"$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT $OMP_NUM_THREADS" "$@"'
-    job = Job(tmp_path, f"#!/bin/bash\nprintf '%s|' {told}; echo\n")
+    job = Job(tmp_path, f"#!/bin/bash\nline=$(printf '%s|' {told}); echo $line\n")
     lines = sorted(processes.end(job.start("my store", "--epochs", 3)).said.splitlines())
     port = 20000 + job.number % 10000
     run = f"--run|runs/{job.number}|"
@@ -159,10 +161,13 @@ def test_what_slurm_is_told() -> None:
 
 
 def test_torchrun_saves_and_fails(sky: Any, options: list[str], tmp_path: Path) -> None:
-    """At a SIGTERM to torchrun; its exit code does not say that the run can go on."""
+    """At a SIGTERM to torchrun; its exit code does not say that the run can go on.
+
+    Without the two dashes it takes our --run for one of its own options, on some releases of Python.
+    """
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={TASKS}"]
-    command += [f"--master-port={processes.free_port()}", "-m", "galaxy_triton", "train", str(sky.store), *options]
-    process = processes.start([*command, "--run", "run"], tmp_path)
+    command += [f"--master-port={processes.free_port()}", "-m", "--", "galaxy_triton", "train", str(sky.store)]
+    process = processes.start([*command, *options, "--run", "run"], tmp_path)
     processes.wait_for(lambda: (tmp_path / "run" / run_folder.METRICS).exists() or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     ended = processes.end(process)
