@@ -17,6 +17,8 @@ from galaxy_triton.errors import Stopped
 from galaxy_triton.feed import batch_of
 from galaxy_triton.machine import Machine, free_memory
 from galaxy_triton.memory import largest_batch, residence, step_bytes
+from galaxy_triton.profiled import profiled
+from galaxy_triton.profiling import check_trace
 from galaxy_triton.ranks import ALONE, Ranks, joined
 from galaxy_triton.report import Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
@@ -41,7 +43,7 @@ def launch(request: Request, display: Display) -> None:
 
 
 def _launch(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = propose(request, ranks)
+    proposal = _checked(request, ranks)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     with advising(proposal.demo):
@@ -55,7 +57,8 @@ def _launch(request: Request, ranks: Ranks, display: Display) -> None:
     elif ranks.first:
         run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth)
     display.note(f"{'run':<10} {proposal.folder}\n")
-    _fit(trainer, store, display)
+    with profiled(trainer, request.profile if ranks.first else None, display):
+        _fit(trainer, store, display)
     if ranks.first:
         _report(trainer, store, truth, display)
 
@@ -66,7 +69,7 @@ def describe(request: Request, display: Display) -> None:
     Raises:
         UsageFault, DataFault: as `launch` would before the first step.
     """
-    proposal = propose(request)
+    proposal = _checked(request)
     config = proposal.config
     if proposal.demo is not None and not proposal.store.exists():
         drawn = proposal.demo.count
@@ -85,6 +88,14 @@ def describe(request: Request, display: Display) -> None:
     left = f"Would train epochs {begun + 1} to {epochs}, {steps}" if begun < epochs else "Nothing is left to train"
     display.say(f"{left}; would draw the report in {proposal.folder}")
     display.say("Nothing was written")
+
+
+def _checked(request: Request, ranks: Ranks = ALONE) -> Proposal:
+    """What a request comes to, once a trace can be written too."""
+    proposal = propose(request, ranks)
+    if request.profile is not None:
+        check_trace(request.profile, proposal.machine.device)
+    return proposal
 
 
 def _announced(
