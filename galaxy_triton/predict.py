@@ -62,12 +62,12 @@ class Part(NamedTuple):
 class Parts:
     """Images cut into parts that can be read one without the other.
 
-    images: how many in all. parts: how many. read: a part's number -> its chunks; what `decoded` calls `on_bad`
+    images: how many in all. count: of the parts. read: a part's number -> its chunks; what `decoded` calls `on_bad`
     comes second.
     """
 
     images: int
-    parts: int
+    count: int
     read: Callable[[int, OnBad], Iterator[Chunk]]
 
 
@@ -156,9 +156,9 @@ def _shared(
         # The others are about as far as this one.
         show(min(done + images * ranks.count, parts.images), parts.images)
 
-    for first in range(0, parts.parts, ranks.count):
+    for first in range(0, parts.count, ranks.count):
         mine = first + ranks.rank
-        outcome = _outcome(answerer, parts, mine, asked, update) if mine < parts.parts else None
+        outcome = _outcome(answerer, parts, mine, asked, update) if mine < parts.count else None
         for found in ranks.gather(outcome):
             if isinstance(found, DataFault):
                 raise found
