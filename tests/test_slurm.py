@@ -17,7 +17,7 @@ from test_readme import README
 from galaxy_triton import checkpoint, run_folder
 
 SCRIPT = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "#SBATCH" in block)
-TASKS, EPOCHS = 2, 8
+TASKS, EPOCHS = 2, 4
 
 # As SLURM's: the command once for each task, with what tells them apart; the highest exit code.
 SRUN = f"""#!{sys.executable}
