@@ -19,7 +19,7 @@ from galaxy_triton.machine import Machine, free_memory
 from galaxy_triton.memory import largest_batch, residence, step_bytes
 from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
-from galaxy_triton.ranks import ALONE, Ranks, joined
+from galaxy_triton.ranks import ALONE, Ranks, joined, speaks
 from galaxy_triton.report import Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
 from galaxy_triton.stop import stop_between_steps
@@ -69,6 +69,7 @@ def describe(request: Request, display: Display) -> None:
     Raises:
         UsageFault, DataFault: as `launch` would before the first step.
     """
+    display = display if speaks() else display.muted()
     proposal = _checked(request)
     config = proposal.config
     if proposal.demo is not None and not proposal.store.exists():

@@ -15,6 +15,7 @@ from galaxy_triton.config import (
     HEADS,
     IMPLEMENTATIONS,
     MODELS,
+    NORMS,
     PRECISIONS,
     RECIPES,
     Augmentation,
@@ -27,6 +28,7 @@ from galaxy_triton.config import (
 )
 from galaxy_triton.errors import UsageFault
 from galaxy_triton.kernels import augmentation
+from galaxy_triton.model import LAYERS
 
 BAD: list[tuple[type, dict[str, Any], str]] = [
     (Preprocess, {"crop": 425}, "preprocess.crop from 1 to frame = 424, got 425"),
@@ -120,6 +122,7 @@ def test_options_are_the_names_of_what_there_is() -> None:
     assert ("auto", *kernels.AUGMENT_IMPLEMENTATIONS) == IMPLEMENTATIONS
     assert ("auto", *kernels.SIGMOID_IMPLEMENTATIONS) == IMPLEMENTATIONS
     assert ("auto", *kernels.TREE_IMPLEMENTATIONS) == IMPLEMENTATIONS
+    assert ("auto", LAYERS, *kernels.NORM_POOL_IMPLEMENTATIONS) == NORMS
     assert tuple(head.HEADS) == HEADS
     assert tuple(model.MODELS) == MODELS
     assert ("auto", *machine.BODIES) == BODIES
