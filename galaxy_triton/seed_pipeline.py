@@ -70,8 +70,8 @@ class ImageFiles(Dataset[Sample]):
 def make_loader(
     images: Path, labelled: Labelled, config: Config, *, workers: int, device: torch.device
 ) -> DataLoader[Sample]:
-    """A loader of SeedBatches of `config.run.batch_size` in an order drawn anew each epoch from `config.run.seed`; what is left over at
-    the end of an epoch is dropped.
+    """A loader of SeedBatches of `config.run.batch_size`, in an order drawn anew each epoch from `config.run.seed`;
+    what is left over at the end of an epoch is dropped.
 
     Raises:
         UsageFault, DataFault: as `ImageFiles`.

@@ -54,6 +54,8 @@ def test_views_are_the_images(sky: Any, labelled: Labelled, still: Config) -> No
     np.testing.assert_allclose(view.permute(1, 2, 0) * 255, resized[4:20, 4:20], atol=1e-4)
 
 
+# Threads of other tests may still be there.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_worker_processes_read_the_zip(sky: Any, labelled: Labelled, still: Config) -> None:
     """Each with a handle of its own, though the parent has read too; and one epoch follows the other."""
     alone = make_loader(sky.archive, labelled, still, workers=0, device=CPU)
