@@ -13,6 +13,7 @@ from PIL import Image
 
 from galaxy_triton.config import RECIPES
 from galaxy_triton.data import Galaxies, load
+from galaxy_triton.feed import batch_of
 from galaxy_triton.pack import pack
 from galaxy_triton.simulate import simulate
 from galaxy_triton.store import open_store
@@ -40,7 +41,8 @@ def main() -> None:
     stored = galaxies.pixels[rows, margin : margin + side, margin : margin + side, :3].numpy()
     sheet = [np.concatenate(stored, axis=1)]
     for epoch in range(EPOCHS):
-        views = maker.random(galaxies, rows, torch.tensor(1), torch.tensor(epoch), maker.empty(len(rows), rows.device))
+        buffer = maker.empty(len(rows), rows.device)
+        views = maker.random(batch_of(galaxies, rows), torch.tensor(1), torch.tensor(epoch), buffer)
         sheet.append(np.concatenate((views.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8), axis=1))
     Image.fromarray(np.concatenate(sheet)).save(sys.argv[1], quality=90)
 

@@ -15,6 +15,7 @@ from galaxy_triton.checkpoint import Checkpoint, load
 from galaxy_triton.config import RECIPES, Config, Preprocess
 from galaxy_triton.data import Galaxies, slices
 from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.feed import Batch, batches
 from galaxy_triton.machine import Machine, choose
 from galaxy_triton.settings import override
 from galaxy_triton.views import ViewMaker, fixed_affines
@@ -48,7 +49,7 @@ class Answerer:
         """The mean answers over `views` fixed rotations and flips.
 
         Args:
-            galaxies: on the network's device.
+            galaxies: their ids on the network's device, their pixels there or in the host's memory.
             rows: int64 [n], on that device too.
             views: how many.
             batch_size: galaxies at a time.
@@ -60,17 +61,18 @@ class Answerer:
         self.network.eval()
         affines = fixed_affines(views, galaxies.pixels.shape[1], self.maker.augmentation.size, rows.device)
         buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
-        done = []
+        parts = list(slices(len(rows), batch_size))
+        done = [torch.empty(0, 37, device=rows.device)]
         with torch.inference_mode():
-            for part in slices(len(rows), batch_size):
-                done.append(self._answer_batch(galaxies, rows[part], affines, buffer))
+            for part, batch in zip(parts, batches(galaxies, [rows[part] for part in parts]), strict=True):
+                done.append(self._answer_batch(batch, affines, buffer))
                 progress(part.stop)
         return torch.cat(done).cpu().numpy()
 
-    def _answer_batch(self, galaxies: Galaxies, rows: Tensor, affines: Tensor, buffer: Tensor) -> Tensor:
-        total = torch.zeros(len(rows), 37, device=rows.device)
+    def _answer_batch(self, batch: Batch, affines: Tensor, buffer: Tensor) -> Tensor:
+        total = torch.zeros(len(batch.places), 37, device=buffer.device)
         for affine in affines:
-            views = self.maker.fixed(galaxies, rows, affine, buffer)
+            views = self.maker.fixed(batch, affine, buffer)
             with self.machine.autocast():
                 logits = self.network(views)
             total += self.head.probabilities(logits)

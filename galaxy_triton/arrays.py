@@ -7,7 +7,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,12 @@ def read_array(file: Path, known: str, images: int) -> NDArray[Any]:
     return array
 
 
-def map_pixels(file: Path, images: int, size: int) -> NDArray[np.uint8]:
-    """The pixels as a read-only map, uint8 [images, size, size, 4]; only the header is checked.
+def map_pixels(file: Path, images: int, size: int, mode: Literal["r", "c"] = "r") -> NDArray[np.uint8]:
+    """The pixels as a map, uint8 [images, size, size, 4]; only the header is checked.
+
+    Args:
+        file: pixels.npy. images, size: what its shape must be.
+        mode: read-only, or copy-on-write for torch, which wants memory that could be written. The file stays as it is.
 
     Raises:
         DataFault: the file is missing, of another length, or has another header.
@@ -64,7 +68,7 @@ def map_pixels(file: Path, images: int, size: int) -> NDArray[np.uint8]:
         raise broken(f"{want} bytes", f"{got}", file)
     if header != pixels_header(images, size):
         raise broken(f"{images} images of {size} x {size} x 4 bytes", "another header", file)
-    return np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=(images, size, size, 4))
+    return np.memmap(file, dtype=np.uint8, mode=mode, offset=HEADER_BYTES, shape=(images, size, size, 4))
 
 
 def pixels_header(images: int, size: int) -> bytes:

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from galaxy_triton import __version__, options
-from galaxy_triton.errors import DataFault, UsageFault
+from galaxy_triton.errors import DataFault, Stopped, UsageFault
 from galaxy_triton.options import CSV, EXISTING, NEW, example
 
 
@@ -23,6 +23,8 @@ class _Faults(click.Group):
             raise click.UsageError(str(fault)) from None
         except DataFault as fault:
             raise click.ClickException(str(fault)) from None
+        except Stopped as stopped:
+            ctx.exit(stopped.code)
         except ModuleNotFoundError as error:
             name = str(error.name).partition(".")[0]
             do = "install galaxy-triton again, with all that it needs"
@@ -39,7 +41,7 @@ class _Faults(click.Group):
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            do = "lower --batch-size or --width, or pack with a smaller --size; what was saved is whole"
+            do = "lower --batch-size or --width, raise --accumulate or use --resident host; what was saved is whole"
             got = (str(error) or "none").splitlines()[0]
             raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
 
@@ -173,25 +175,21 @@ def baseline(store: Path, ids: Path | None, quiet: bool, **asked: int) -> None:
 @options.dry_run
 @options.quiet
 @example("galaxy-triton train gz.store --recipe best --validation held_out.csv --run runs/first")
-@click.pass_context
-def train(
-    ctx: click.Context, /, fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any
-) -> None:
+def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any) -> None:
     """Train a network on STORE, saving after every epoch, and write its report.
 
-    Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. Ctrl-C saves
-    and says how to go on; an option not given keeps the recipe's value.
+    Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. An option not
+    given keeps the recipe's value. Ctrl-C saves and says how to go on (exit code 130); so do SIGTERM and SIGUSR1, with
+    exit code 75: start again with --resume. Under torchrun each process takes its part of every batch.
     """
     from galaxy_triton.display import Display
     from galaxy_triton.launch import describe, launch
     from galaxy_triton.request import Request
 
     settings, held_out = options.settings_of(asked, fields, validation)
-    request, display = Request(settings=settings, held_out=held_out, **asked), Display(quiet=quiet)
-    if dry_run:
-        describe(request, display)
-    elif not launch(request, display):
-        ctx.exit(130)
+    fit_batch = options.take_auto_batch(settings)
+    request = Request(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
+    (describe if dry_run else launch)(request, Display(quiet=quiet))
 
 
 @main.command()

@@ -15,6 +15,7 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
+RESIDENCES = ("auto", "gpu", "host")
 # Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
 MAX_WIDTH = 65_536
 MAX_COUNT = 1_000_000
@@ -121,11 +122,14 @@ class Run:
     seed: int = 1
     validation: float = 0.1  # fraction held out, when no list of ids is given
     views: int = 1  # fixed views averaged when validating after an epoch
+    accumulate: int = 1  # parts that a process cuts its batch into, one in memory at a time; their gradients are added
     device: str = "auto"
     precision: str = "auto"
     augment: str = "auto"
     loss: str = "auto"
     body: str = "auto"
+    resident: str = "auto"  # where the pixels lie: in the GPU's memory, or in the host's, copied a batch ahead
+    sync_norm: bool = False  # batch norm over the batch of all processes, not of each; CUDA only
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -134,13 +138,15 @@ class Run:
         require(0 <= self.seed < 2**63, "run.seed", "from 0 to 2^63 - 1", self.seed)
         require(0 <= self.validation < 1, "run.validation", "from 0 to below 1", self.validation)
         require(self.views >= 1, "run.views", "at least 1", self.views)
-        for name in ("epochs", "batch_size", "views"):
+        require(self.accumulate >= 1, "run.accumulate", "at least 1", self.accumulate)
+        for name in ("epochs", "batch_size", "views", "accumulate"):
             require(getattr(self, name) <= MAX_COUNT, f"run.{name}", f"at most {MAX_COUNT}", getattr(self, name))
         require_choice("run.device", self.device, DEVICES)
         require_choice("run.precision", self.precision, PRECISIONS)
         require_choice("run.augment", self.augment, IMPLEMENTATIONS)
         require_choice("run.loss", self.loss, IMPLEMENTATIONS)
         require_choice("run.body", self.body, BODIES)
+        require_choice("run.resident", self.resident, RESIDENCES)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galaxy_triton.arrays import PIXELS, map_pixels
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.ids import rows_of
 from galaxy_triton.kernels.philox import draw_bits
@@ -17,7 +18,8 @@ from galaxy_triton.table import read_answers
 
 
 class Galaxies(NamedTuple):
-    """Galaxies on one device: pixels uint8 [N, S, S, 4], ids int64 [N], answers fp32 [N, 37] (NaN: no label)."""
+    """Pixels uint8 [N, S, S, 4]; ids int64 [N] and answers fp32 [N, 37] (NaN: no label) on one device, where the pixels
+    lie too unless the host keeps them."""
 
     pixels: Tensor
     ids: Tensor
@@ -31,8 +33,15 @@ class Split(NamedTuple):
     validation: NDArray[np.int64]
 
 
-def load(store: Store, device: torch.device, progress: Callable[[int], None]) -> Galaxies:
-    """Copy a store onto `device`, each block of it verified on the way; `progress` takes the rows done so far.
+def load(
+    store: Store, device: torch.device, progress: Callable[[int], None], pixels_on: torch.device | None = None
+) -> Galaxies:
+    """Read a store, each block of it verified on the way.
+
+    Args:
+        device: where all is copied to. progress: takes the rows done so far.
+        pixels_on: another device for the pixels. For the CPU beside a GPU they stay in the file, whose map the
+            processes of a machine share.
 
     Raises:
         DataFault: the store has no labels, or a block does not match its hash.
@@ -40,12 +49,22 @@ def load(store: Store, device: torch.device, progress: Callable[[int], None]) ->
     if store.labels is None:
         message = expected("a store with labels", "one without", store.path, "pack it again with --labels")
         raise DataFault(message)
-    pixels = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device)
-    for start, rows in verified_pixels(store):
-        pixels[start : start + len(rows)] = torch.from_numpy(np.array(rows)).to(device)
-        progress(start + len(rows))
+    pixels = _pixels(store, device, pixels_on or device, progress)
     ids = torch.from_numpy(np.array(store.ids)).to(device)
     return Galaxies(pixels, ids, torch.from_numpy(np.array(store.labels)).to(device))
+
+
+def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progress: Callable[[int], None]) -> Tensor:
+    mapped = pixels_on != device
+    if mapped:
+        pixels = torch.from_numpy(map_pixels(store.path / PIXELS, len(store.ids), store.preprocess.size, mode="c"))
+    else:
+        pixels = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device)
+    for start, rows in verified_pixels(store):
+        if not mapped:
+            pixels[start : start + len(rows)] = torch.from_numpy(rows).to(device)
+        progress(start + len(rows))
+    return pixels
 
 
 def names_of(store: Store) -> NDArray[np.str_]:

@@ -24,6 +24,10 @@ class Display:
         self.errors = errors or console or Console(highlight=False, soft_wrap=True, emoji=False, stderr=True)
         self.quiet = quiet
 
+    def muted(self) -> "Display":
+        """One that shows nothing at all, for a process beside the one that speaks."""
+        return Display(Console(quiet=True), quiet=True)
+
     def say(self, line: str = "") -> None:
         """A line of the result, markup left as it is."""
         self.console.print(line, markup=False)

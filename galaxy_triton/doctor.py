@@ -11,7 +11,7 @@ import torch
 
 from galaxy_triton import __version__, head, views
 from galaxy_triton.config import IMPLEMENTATIONS, RECIPES, Augmentation
-from galaxy_triton.data import Galaxies
+from galaxy_triton.feed import Batch
 from galaxy_triton.kernels.availability import compiler, compiler_reason
 from galaxy_triton.machine import BODIES, body_unavailable, choose, free_memory
 
@@ -87,13 +87,13 @@ def _augment_error(device: torch.device) -> float:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (64, 160, 160, 4), dtype=torch.uint8, generator=generator).to(device)
     rows = torch.arange(64, device=device)
-    galaxies = Galaxies(pixels, rows + 100_000, torch.empty(0, device=device))
+    batch = Batch(pixels, rows, rows + 100_000, torch.empty(0, device=device))
     recipe = Augmentation(zoom=1.2, shift=0.05, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.05)
     seed, epoch = torch.tensor(1, device=device), torch.tensor(0, device=device)
     results = []
     for impl in ("torch", "triton"):
         maker = views.ViewMaker(recipe, impl=impl)
-        results.append(maker.random(galaxies, rows, seed, epoch, maker.empty(64, device)))
+        results.append(maker.random(batch, seed, epoch, maker.empty(64, device)))
     return (results[0] - results[1]).abs().max().item()
 
 

@@ -1,4 +1,4 @@
-"""The two kinds of fault a user can cause; the command line gives each its exit code."""
+"""How a command can end other than well; the command line gives each its exit code."""
 
 
 class UsageFault(Exception):
@@ -7,6 +7,14 @@ class UsageFault(Exception):
 
 class DataFault(Exception):
     """Wrong data: a file or folder that does not hold what it should. Exit code 1."""
+
+
+class Stopped(Exception):
+    """Someone asked to stop, and what was done is saved. code: the exit code that tells who."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"stopped with exit code {code}")
+        self.code = code
 
 
 def expected(what: str, got: object, where: object, do: str) -> str:

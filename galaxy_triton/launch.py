@@ -1,19 +1,25 @@
 """A run from its start, or from where it stopped, to its report; or only what would happen."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import run_folder
 from galaxy_triton.answer import Answers, Asking
 from galaxy_triton.checkpoint import Checkpoint, Progress
-from galaxy_triton.data import Split, answers_by_row, count_batches, load, names_of
+from galaxy_triton.config import Config
+from galaxy_triton.data import Galaxies, Split, answers_by_row, count_batches, load, names_of
 from galaxy_triton.demo import advising, prepare
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.head import training_bytes
-from galaxy_triton.machine import free_memory
+from galaxy_triton.errors import Stopped
+from galaxy_triton.feed import batch_of
+from galaxy_triton.machine import Machine, free_memory
+from galaxy_triton.memory import largest_batch, residence, step_bytes
+from galaxy_triton.ranks import ALONE, Ranks, joined
 from galaxy_triton.report import Subject, report_of
-from galaxy_triton.request import Proposal, Request, open_galaxies, propose
+from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
 from galaxy_triton.stop import stop_between_steps
 from galaxy_triton.store import Store
 from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
@@ -21,30 +27,37 @@ from galaxy_triton.table import read_ids
 from galaxy_triton.train import Plan, Trainer
 
 
-def launch(request: Request, display: Display) -> bool:
-    """Train from the start or go on; False if someone stopped it first.
+def launch(request: Request, display: Display) -> None:
+    """Train from the start or go on, with all processes that were started together.
 
     Raises:
         UsageFault: a choice that cannot be, or cannot run here.
-        DataFault: a store or run that is not what it should be; the last checkpoint is whole.
+        DataFault: a store or run that is not what it should be, or another process that is gone; the last checkpoint is
+            whole.
+        Stopped: someone asked to stop first; what was done is saved.
     """
-    proposal = propose(request)
+    with joined(configured(request).run.device) as ranks:
+        _launch(request, ranks, display if ranks.first else display.muted())
+
+
+def _launch(request: Request, ranks: Ranks, display: Display) -> None:
+    proposal = propose(request, ranks)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     with advising(proposal.demo):
         store, split = open_galaxies(request, proposal)
         truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-        _announce(request, proposal, store, split, display)
-        trainer = _trainer(proposal, store, split, display)
+        proposal = _announced(request, proposal, store, split, ranks, display)
+        plan = _plan(request, proposal, store, split, ranks, display)
+        trainer = Trainer(plan)
     if request.resume:
         _resume(trainer, store, display)
-    else:
-        run_folder.start(proposal.folder, proposal.config, proposal.machine, store, split, proposal.truth)
+    elif ranks.first:
+        run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth)
     display.note(f"{'run':<10} {proposal.folder}\n")
-    if not _fit(trainer, store, display):
-        return False
-    _report(trainer, store, truth, display)
-    return True
+    _fit(trainer, store, display)
+    if ranks.first:
+        _report(trainer, store, truth, display)
 
 
 def describe(request: Request, display: Display) -> None:
@@ -63,25 +76,28 @@ def describe(request: Request, display: Display) -> None:
         count = drawn - round(config.run.validation * drawn)
     else:
         store, split = open_galaxies(request, proposal)
-        _announce(request, proposal, store, split, display)
+        _announced(request, proposal, store, split, ALONE, display)
         count = len(split.train)
-    steps, epochs = count_batches(count, config.run.batch_size), config.run.epochs
+    steps, epochs = f"{count_batches(count, config.run.batch_size)} steps each", config.run.epochs
+    if request.fit_batch:
+        steps = "of the largest batches that fit"
     begun = _begun(proposal.folder).epoch if request.resume else 0
-    left = (
-        f"Would train epochs {begun + 1} to {epochs}, {steps} steps each"
-        if begun < epochs
-        else "Nothing is left to train"
-    )
+    left = f"Would train epochs {begun + 1} to {epochs}, {steps}" if begun < epochs else "Nothing is left to train"
     display.say(f"{left}; would draw the report in {proposal.folder}")
     display.say("Nothing was written")
 
 
-def _announce(request: Request, proposal: Proposal, store: Store, split: Split, display: Display) -> None:
+def _announced(
+    request: Request, proposal: Proposal, store: Store, split: Split, ranks: Ranks, display: Display
+) -> Proposal:
+    """Say what is about to happen; the proposal with the place of the pixels settled."""
     _say_choices(proposal, display)
+    if ranks.count > 1:
+        display.note(f"{'processes':<10} {ranks.count}, each with its part of every batch")
     display.note(f"{'galaxies':<10} {len(split.train)} to train on, {len(split.validation)} held out")
-    _check_memory(proposal, store, display)
     if request.held_out is not None and (unknown := len(read_ids(request.held_out)) - len(split.validation)):
         display.warn(f"{unknown} ids of {request.held_out} are no labelled galaxies of the store")
+    return replace(proposal, machine=_with_room(proposal, store, ranks, display))
 
 
 def _say_choices(proposal: Proposal, display: Display) -> None:
@@ -91,39 +107,58 @@ def _say_choices(proposal: Proposal, display: Display) -> None:
         display.note(line)
 
 
-def _check_memory(proposal: Proposal, store: Store, display: Display) -> None:
-    config, device = proposal.config, proposal.machine.device
+def _with_room(proposal: Proposal, store: Store, ranks: Ranks, display: Display) -> Machine:
+    """The machine, with the place of the pixels settled; alike in all processes."""
+    machine, device = proposal.machine, proposal.machine.device
     pixels, free = store.pixels.nbytes, free_memory(device)
-    side, element_bytes = config.augmentation.size, proposal.machine.dtype.itemsize
-    step = training_bytes(config.network, config.run.batch_size, side, element_bytes)
+    step = step_bytes(proposal.config, machine, ranks.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
     display.note(f"{'memory':<10} {needed}; free: {known}")
-    if free is not None and pixels > free:
-        do = "pack with a smaller --size, or use a device with more memory"
-        raise DataFault(expected(f"free memory on {device} for the pixels", known, store.path, do))
-    if free is not None and pixels + step > free:
-        display.warn("this may not fit; lower --batch-size or --width if it does not")
+    choice = ranks.agree(residence(proposal.config.run.resident, device, pixels, step, free))
+    display.note(f"{'resident':<10} {choice.name:<8} {choice.why}")
+    here = pixels if choice.name == "gpu" or device.type == "cpu" else 0
+    if free is not None and here + step > free:
+        display.warn("this may not fit; lower --batch-size or --width, or raise --accumulate, if it does not")
+    return replace(machine, resident=choice)
 
 
-def _trainer(proposal: Proposal, store: Store, split: Split, display: Display) -> Trainer:
+def _plan(request: Request, proposal: Proposal, store: Store, split: Split, ranks: Ranks, display: Display) -> Plan:
+    config, machine = proposal.config, proposal.machine
+    on_host = machine.resident is not None and machine.resident.name == "host"
     with display.progress("reading", "images") as show:
-        galaxies = load(store, proposal.machine.device, lambda done: show(done, len(store.ids)))
-    return Trainer(Plan(proposal.config, proposal.machine, galaxies, split, store.hash, proposal.folder))
+        pixels_on = torch.device("cpu") if on_host else machine.device
+        galaxies = load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
+    if request.fit_batch:
+        config = _with_largest_batch(config, machine, galaxies, split, ranks, display)
+    return Plan(config, machine, galaxies, split, store.hash, proposal.folder, ranks)
+
+
+def _with_largest_batch(
+    config: Config, machine: Machine, galaxies: Galaxies, split: Split, ranks: Ranks, display: Display
+) -> Config:
+    rows = torch.from_numpy(split.train).to(machine.device)
+    found = largest_batch(config, machine, lambda size: batch_of(galaxies, rows[:size]), len(rows), ranks.count)
+    size = min(ranks.gather(found))
+    display.note(f"{'batch':<10} {size:<8} the largest power of two for each process that fits")
+    return replace(config, run=replace(config.run, batch_size=size))
 
 
 def _resume(trainer: Trainer, store: Store, display: Display) -> None:
     """Put a run back to its last checkpoint, or to its start when it was killed before the first one."""
-    folder = trainer.plan.folder
-    run_folder.tidy(folder)
+    folder, ranks = trainer.plan.folder, trainer.plan.ranks
+    if ranks.first:
+        run_folder.tidy(folder)
+    ranks.agree("tidy")
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
         _warn_of_other_bits(display, checkpoint)
     else:
         display.warn("the run has no checkpoint yet: it begins again")
-    run_folder.cut_metrics(folder, trainer.progress.epoch)
-    run_folder.log(folder, trainer.plan.machine, store)
+    if ranks.first:
+        run_folder.cut_metrics(folder, trainer.progress.epoch)
+        run_folder.log(folder, trainer.plan.machine, store)
 
 
 def _begun(folder: Path) -> Progress:
@@ -139,20 +174,21 @@ def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
             display.warn(f"{was}: the bits can differ from a run that was never stopped")
 
 
-def _fit(trainer: Trainer, store: Store, display: Display) -> bool:
-    with stop_between_steps() as stop:
-        whole = trainer.fit(display, stop)
-    if not whole:
+def _fit(trainer: Trainer, store: Store, display: Display) -> None:
+    try:
+        with stop_between_steps() as stop:
+            trainer.fit(display, stop)
+    except Stopped:
         done = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
         go_on = f"galaxy-triton train {store.path} --run {trainer.plan.folder} --resume"
         display.say(f"\nStopped in {done} and saved. Go on with: {go_on}")
-    return whole
+        raise
 
 
 def _report(trainer: Trainer, store: Store, truth: Answers | None, display: Display) -> None:
     """Draw the report, and say what it found."""
     plan, asking = trainer.plan, Asking()  # as `report` and `evaluate` ask
-    subject = Subject(plan.folder, trainer.answerer(), plan.galaxies, plan.split, names_of(store), truth)
+    subject = Subject(plan.folder, trainer.learner.answerer(), plan.galaxies, plan.split, names_of(store), truth)
     found = report_of(subject, asking.views, asking.batch_size, display)
     display.note()
     if found.score is not None:

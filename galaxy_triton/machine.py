@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from galaxy_triton import head, views
-from galaxy_triton.config import Config
+from galaxy_triton.config import Config, Run
 from galaxy_triton.errors import UsageFault, expected
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -35,6 +35,7 @@ class Machine:
     augment: Choice
     loss: Choice
     body: Choice
+    resident: Choice | None = None  # where the pixels lie; not settled before the store is known
 
     @property
     def dtype(self) -> torch.dtype:
@@ -49,18 +50,23 @@ class Machine:
 
     def lines(self) -> list[str]:
         """The choices as text, one a line."""
-        named = {"precision": self.precision, "augment": self.augment, "loss": self.loss, "body": self.body}
-        rest = [f"{what:<10} {choice.name:<8} {choice.why}" for what, choice in named.items()]
+        rest = [f"{what:<10} {choice.name:<8} {choice.why}" for what, choice in self._choices().items()]
         return [f"{'device':<10} {self.device.type:<8} {self.device_why}", *rest]
 
     def chosen(self) -> dict[str, str]:
         """The choices by name, for config.toml and result rows."""
-        choices = {"precision": self.precision, "augment": self.augment, "loss": self.loss, "body": self.body}
-        return {"device": self.device.type, **{what: choice.name for what, choice in choices.items()}}
+        return {"device": self.device.type, **{what: choice.name for what, choice in self._choices().items()}}
+
+    def _choices(self) -> dict[str, Choice]:
+        names = ("precision", "augment", "loss", "body", "resident")
+        return {name: choice for name in names if (choice := getattr(self, name)) is not None}
 
 
-def choose(config: Config) -> Machine:
+def choose(config: Config, processes: int = 1) -> Machine:
     """Settle every "auto" for this machine.
+
+    Args:
+        config: of the run. processes: how many work together.
 
     Raises:
         UsageFault: something asked for by name cannot run here; nothing is put in its place.
@@ -71,6 +77,7 @@ def choose(config: Config) -> Machine:
         do = "use --model galaxy-vgg or resnet50"
         got = f"{config.network.name}, whose pooling has none on CUDA"
         raise UsageFault(expected("a network with a deterministic gradient", got, "--deterministic", do))
+    _check_together(run, device, processes)
     kernel_reason = views.unavailable("triton", device) if device.type == "cuda" else "not on a CUDA GPU"
     loss_reason = head.unavailable(config.network.head, "triton", device) if kernel_reason is None else kernel_reason
     if device.type == "cuda":
@@ -85,6 +92,17 @@ def choose(config: Config) -> Machine:
         ),
         _body(run.body, device),
     )
+
+
+def _check_together(run: Run, device: torch.device, processes: int) -> None:
+    """Raise for what torch cannot do with several processes, or with a batch in parts."""
+    if run.sync_norm and (device.type != "cuda" or processes == 1):
+        got = f"{processes} on {device.type}"
+        do = "leave it out; each process then takes the statistics of its own part"
+        raise UsageFault(expected("several processes on CUDA GPUs", got, "--sync-norm", do))
+    if run.body == "graph" and (processes > 1 or run.accumulate > 1):
+        got = f"{processes} with {run.accumulate} parts: a CUDA graph overwrites gradients that are still to be added"
+        raise UsageFault(expected("one process and whole batches", got, "--body graph", "use --body compile"))
 
 
 def compiled(body: str, network: nn.Module) -> nn.Module:

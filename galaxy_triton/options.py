@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from galaxy_triton.config import BODIES, DEVICES, HEADS, IMPLEMENTATIONS, MODELS, PRECISIONS, RECIPES
+from galaxy_triton.config import BODIES, DEVICES, HEADS, IMPLEMENTATIONS, MODELS, PRECISIONS, RECIPES, RESIDENCES
 
 EXISTING = click.Path(exists=True, path_type=Path)
 CSV = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -79,9 +79,18 @@ TRAIN_FIELDS = {
     "augment": "run.augment",
     "loss": "run.loss",
     "body": "run.body",
+    "resident": "run.resident",
+    "accumulate": "run.accumulate",
+    "sync_norm": "run.sync_norm",
     "deterministic": "run.deterministic",
 }
 RECIPES_OWN = "the recipe's"
+AUTO = "auto"
+
+
+def _count_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> int | str | None:
+    count: int | str | None = value if value in (None, AUTO) else click.IntRange(1).convert(value, param, ctx)
+    return count
 
 
 def _field(name: str, kind: Any = None, help: str | None = None) -> Decorator:
@@ -100,7 +109,14 @@ describing = together(
     _field("convs", click.IntRange(1, 2), "3x3 convolutions a block."),
     _field("head", click.Choice(HEADS)),
     _field("epochs", click.IntRange(1)),
-    _field("batch-size", click.IntRange(1)),
+    click.option(
+        "--batch-size",
+        callback=_count_or_auto,
+        metavar="COUNT|auto",
+        help="Galaxies a step, of all processes; auto: the largest power of two that fits.",
+        show_default=RECIPES_OWN,
+    ),
+    _field("accumulate", click.IntRange(1), "Parts a batch is cut into, for less memory."),
     _field("lr", float, "Peak learning rate."),
     _field("seed", click.IntRange(0), "Of every random draw."),
     _field("validation", help="Fraction to hold out, or a CSV of ids."),
@@ -109,6 +125,13 @@ describing = together(
     _field("augment", click.Choice(IMPLEMENTATIONS)),
     _field("loss", click.Choice(IMPLEMENTATIONS)),
     _field("body", click.Choice(BODIES)),
+    _field("resident", click.Choice(RESIDENCES), "Where the pixels lie; host: copied a batch ahead."),
+    click.option(
+        "--sync-norm/--own-norm",
+        default=None,
+        help="Batch norm over all processes' galaxies; CUDA only.",
+        show_default=RECIPES_OWN,
+    ),
     click.option("--deterministic/--fastest", default=None, help="Same bits every time.", show_default=RECIPES_OWN),
 )
 
@@ -134,6 +157,14 @@ def settings_of(
     if validation is None or not Path(validation).is_file():
         return settings, None
     return {name: value for name, value in settings.items() if name != "run.validation"}, Path(validation)
+
+
+def take_auto_batch(settings: dict[str, Any]) -> bool:
+    """Whether the batch size is "auto", which is then taken out of the settings."""
+    if settings.get("run.batch_size") != AUTO:
+        return False
+    del settings["run.batch_size"]
+    return True
 
 
 def _pair(field: str) -> tuple[str, str]:

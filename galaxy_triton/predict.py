@@ -100,7 +100,7 @@ def _answered(
     device = answerer.machine.device
     for names, pixels, total in chunks:
         rows = torch.arange(len(names), device=device)
-        none = torch.empty(0, 37, device=device)
+        none = torch.full((len(names), 37), torch.nan, device=device)
         galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
         yield names, answerer.answer(galaxies, rows, asked.views, asked.batch_size, lambda _: None)
         done += len(names)

@@ -18,6 +18,7 @@ from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, l
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.evaluate import Score
+from galaxy_triton.feed import batch_of
 from galaxy_triton.figures import Example, Picture
 from galaxy_triton.findings import Findings, find
 from galaxy_triton.ids import rows_of
@@ -199,7 +200,7 @@ def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
     columns = [_stored(subject, rows)]
     for epoch in range(min(figures.EPOCHS, epochs)):
         drawn, buffer = torch.tensor(epoch, device=rows.device), maker.empty(len(rows), rows.device)
-        columns.append(maker.random(subject.galaxies, rows, seed, drawn, buffer))
+        columns.append(maker.random(batch_of(subject.galaxies, rows), seed, drawn, buffer))
     return _image(torch.stack(columns, dim=1))
 
 
@@ -207,7 +208,7 @@ def _stored(subject: Subject, rows: Tensor) -> Tensor:
     """The centres of stored images, as large as a view: [n, 3, S, S]."""
     maker = subject.answerer.maker
     centred = fixed_affines(1, subject.galaxies.pixels.shape[1], maker.augmentation.size, rows.device)[0]
-    return maker.fixed(subject.galaxies, rows, centred, maker.empty(len(rows), rows.device))
+    return maker.fixed(batch_of(subject.galaxies, rows), centred, maker.empty(len(rows), rows.device))
 
 
 def _image(views: Tensor) -> NDArray[np.float32]:

@@ -11,11 +11,12 @@ from galaxy_triton.data import Split, split_by_fraction, split_by_ids
 from galaxy_triton.demo import DemoSky, demo_sky
 from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.machine import Machine, choose
+from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_ids
 
 # What a resumed run may change: where and how it runs, not what it computes.
-RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body")
+RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body", "run.resident")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Request:
     store: None for the simulated sky, or for the store of the run that is resumed. recipe: None for "seed", or "demo"
     without a store. config_file: a TOML file over the recipe. settings: dotted fields over both. run: the folder, None
     for a new one named after the recipe and the time. held_out: a CSV of ids to hold out, None for the configured
-    fraction.
+    fraction. fit_batch: find the largest batch that fits, in place of the configured one.
     """
 
     store: Path | None = None
@@ -35,6 +36,7 @@ class Request:
     run: Path | None = None
     held_out: Path | None = None
     resume: bool = False
+    fit_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,20 @@ class Proposal:
     demo: DemoSky | None
 
 
-def propose(request: Request) -> Proposal:
-    """Settle everything that needs no galaxy.
+def propose(request: Request, ranks: Ranks = ALONE) -> Proposal:
+    """Settle everything that needs no galaxy, alike in all processes.
 
     Raises:
         UsageFault: a field, value or choice that cannot be or cannot run here, or a folder that is in use.
         DataFault: nothing to resume.
     """
     config = configured(request)
-    machine = choose(config)
+    machine = choose(config, ranks.count)
     folder = request.run or run_folder.new_folder(config.recipe)
     if not request.resume:
         run_folder.check_new(folder)
+    # Nobody begins the run before all have looked.
+    folder = ranks.agree(folder)
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
     return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None)
@@ -108,6 +112,9 @@ def _resumed(request: Request) -> Path:
     if fixed:
         do = f"leave it out; a resumed run may change {', '.join(RESUMABLE)}"
         raise UsageFault(expected("the configuration of the run that is resumed", ", ".join(fixed), "--resume", do))
+    if request.fit_batch:
+        do = "leave it out: the run keeps its batches"
+        raise UsageFault(expected("the batch size of the run that is resumed", "auto", "--batch-size", do))
     if request.held_out is not None:
         do = "leave it out: the run keeps its split"
         raise UsageFault(expected("the split of the run that is resumed", request.held_out, "--validation", do))

@@ -1,34 +1,35 @@
-"""Training: the step, the loop, and what is kept between them."""
+"""Training: the loop over epochs and steps, and what is kept between them."""
 
 import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from galaxy_triton import checkpoint as checkpoints
-from galaxy_triton import head as heads
 from galaxy_triton import run_folder
-from galaxy_triton.answer import Answerer
+from galaxy_triton.answer import Answers
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, count_batches, epoch_batches
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
 from galaxy_triton.evaluate import rmse
-from galaxy_triton.machine import Machine, compiled, peak_memory
-from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, restore, set_learning_rate
+from galaxy_triton.feed import Waiting, batches
+from galaxy_triton.learner import Learner
+from galaxy_triton.machine import Machine, peak_memory
+from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
-from galaxy_triton.stop import Stop
+from galaxy_triton.stop import CODES, Stop
 from galaxy_triton.surroundings import surroundings
-from galaxy_triton.views import ViewMaker
 
-LOOK_EVERY = 50  # steps between two looks at the loss, which wait for the GPU
+LOOK_EVERY = 50  # steps between two looks at the losses, which wait for the GPU
 
 
 @dataclass(frozen=True)
@@ -41,56 +42,52 @@ class Plan:
     split: Split
     store_hash: str
     folder: Path
+    ranks: Ranks = ALONE
 
 
 class Trainer:
-    """The moving parts of a run: network, optimiser, averages, and how far they are."""
+    """A run: what learns, and how far it is."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.run = plan.config.run
+        self.plan, self.run, self.ranks = plan, plan.config.run, plan.ranks
         self.device = plan.machine.device
         if self.run.deterministic:
             # cuBLAS reads this when it is first used.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        torch.manual_seed(self.run.seed)
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
         self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
-        self.head = heads.HEADS[plan.config.network.head]
-        self.network = self._network()
-        self.step_network = compiled(plan.machine.body.name, self.network)
-        self.optimiser = make_optimiser(self.network, plan.config.optimiser, self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.machine.precision.name == "fp16")
-        self.average = average_of(self.network, plan.config.optimiser.average)
-        self.maker = ViewMaker(plan.config.augmentation, plan.machine.dtype, impl=plan.machine.augment.name)
-        self.buffer = self.maker.empty(min(self.run.batch_size, len(self.rows)), self.device)
-        self.seed = torch.tensor(self.run.seed, device=self.device)
         self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
+        self.learner = self._learner()
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.made_with = surroundings()
         self.progress = Progress()
         self.last_rmse = math.nan
 
-    def fit(self, display: Display, stop: Stop) -> bool:
-        """Train the epochs that are left, saving after each; False if a stop was asked for first."""
+    def fit(self, display: Display, stop: Stop) -> None:
+        """Train the epochs that are left, saving after each.
+
+        Raises:
+            Stopped: someone asked to stop first; all that was done is saved.
+            DataFault: a loss that is not finite, or a folder that cannot be written; the last checkpoint is whole.
+        """
         for epoch in range(self.progress.epoch, self.run.epochs):
-            started = time.perf_counter()
+            started, waiting = time.perf_counter(), Waiting()
             with display.progress(f"epoch {epoch + 1}/{self.run.epochs}", "images") as show:
-                whole, waited = self._train_epoch(epoch, stop, show)
+                code, whole = self._train_epoch(epoch, stop, show, waiting)
             trained = time.perf_counter() - started
             if not whole:
                 self.save(run_folder.LAST)
-                return False
-            row = self._finish_epoch(epoch, started, trained, waited)
+                raise Stopped(code)
+            row = self._finish_epoch(epoch, started, trained, waiting.seconds)
             display.note(epoch_line(row, self.run.epochs))
-            if stop.requested:
-                return self.progress.epoch == self.run.epochs
-        return True
+            if code and self.progress.epoch < self.run.epochs:
+                raise Stopped(code)
 
     def save(self, name: str) -> None:
         """Write the checkpoint `name` of the run."""
-        checkpoints.save(self.plan.folder / name, self._checkpoint())
+        if self.ranks.first:
+            checkpoints.save(self.plan.folder / name, self._checkpoint())
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this run.
@@ -103,82 +100,76 @@ class Trainer:
             got = f"one with hash {self.plan.store_hash[:12]}"
             raise DataFault(expected(f"the store with hash {checkpoint.store_hash[:12]}", got, self.plan.folder, do))
         try:
-            self._restore(checkpoint)
+            self.learner.restore(checkpoint)
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             want = f"the weights and the optimiser's state of {self.plan.config.network.name}"
             got = str(error).splitlines()[-1].strip()
             raise DataFault(expected(want, got, self.plan.folder, "resume this run's own checkpoint")) from error
-
-    def answerer(self) -> Answerer:
-        """The network as it is evaluated: averaged weights when there are any."""
-        network = self.network if self.average is None else self.average.module
-        return Answerer(network, self.head, self.maker, self.plan.machine, self.plan.config)
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        self.network.load_state_dict(checkpoint.weights)
-        restore(self.optimiser, checkpoint.state["optimiser"])
-        # Empty when the run has so far been on a machine without fp16.
-        if checkpoint.state["scaler"]:
-            self.scaler.load_state_dict(checkpoint.state["scaler"])
-        if self.average is not None and checkpoint.average is not None:
-            self.average.module.load_state_dict(checkpoint.average)
-            self.average.n_averaged.fill_(checkpoint.state["averaged"])
         self.progress = checkpoint.progress
 
-    def _network(self) -> heads.AnswerNet:
-        network = heads.make_network(self.plan.config.network)
-        network.start_at(self.plan.galaxies.answers[self.rows].mean(dim=0).cpu(), self.head)
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+    def _learner(self) -> Learner:
+        smallest, largest = len(self.rows) // self.steps_per_epoch, -(-len(self.rows) // self.steps_per_epoch)
+        if smallest < self.ranks.count:
+            want, got = f"a galaxy for each of {self.ranks.count} processes", f"batches of {smallest}"
+            raise UsageFault(expected(want, got, "--batch-size", "raise it, or start fewer processes"))
+        mean = self.plan.galaxies.answers[self.rows].mean(dim=0)
+        steps, part = self.steps_per_epoch * self.run.epochs, -(-largest // self.ranks.count)
+        return Learner(self.plan.config, self.plan.machine, mean, part, steps, self.ranks)
 
-    def _train_epoch(self, epoch: int, stop: Stop, show: Callable[[int, int], None]) -> tuple[bool, float]:
-        """The steps that are left of an epoch: whether all were made, and the seconds waited for views."""
-        self.network.train()
-        epoch_tensor = torch.tensor(epoch, device=self.device)
-        batches = epoch_batches(self.rows, self.plan.galaxies.ids[self.rows], self.run.seed, epoch, self.run.batch_size)
-        loss_sum = torch.tensor(self.progress.loss_sum, dtype=torch.float32, device=self.device)
-        waited, done = 0.0, sum(map(len, batches[: self.progress.step]))
-        for step in range(self.progress.step, len(batches)):
-            loss, wait = self._step(batches[step], epoch_tensor, epoch * len(batches) + step)
-            self.losses[step] = loss
-            loss_sum += loss * len(batches[step])
-            waited, done = waited + wait, done + len(batches[step])
-            stopping = stop.requested and step + 1 < len(batches)
-            if stopping or step + 1 == len(batches) or self.device.type == "cpu" or step % LOOK_EVERY == 0:
-                self._check_finite(batches)
-                self.progress = replace(self.progress, step=step + 1, loss_sum=loss_sum.item())
-            show(done, len(self.rows))
-            if stopping:
-                return False, waited
-        return True, waited
+    def _train_epoch(
+        self, epoch: int, stop: Stop, show: Callable[[int, int], None], waiting: Waiting
+    ) -> tuple[int, bool]:
+        """The steps that are left of an epoch: the exit code of a stop, or 0, and whether all steps were made."""
+        self.learner.network.train()
+        first, epoch_tensor = self.progress.step, torch.tensor(epoch, device=self.device)
+        order = self._order(epoch)
+        parts = [self.ranks.part(rows) for rows in order[first:]]
+        shares = [len(part) / len(rows) for part, rows in zip(parts, order[first:], strict=True)]
+        code, done = 0, sum(map(len, order[:first]))
+        with closing(batches(self.plan.galaxies, parts, shares, waiting)) as feed:
+            for step, batch in enumerate(feed, first):
+                self.losses[step] = self.learner.step(batch, epoch_tensor, epoch * len(order) + step)
+                done += len(order[step])
+                if self._is_time_to_look(step, stop):
+                    code = self._look(order, step, stop)
+                show(done, len(self.rows))
+                if code and step + 1 < len(order):
+                    return code, False
+        return code, True
 
-    def _step(self, rows: Tensor, epoch: Tensor, number: int) -> tuple[Tensor, float]:
-        """One step of the optimiser on the galaxies `rows` (int64 [B]): the loss, and the seconds until the views."""
-        torch.manual_seed(step_seed(self.run.seed, number))
-        set_learning_rate(self.optimiser, self._learning_rate(number))
-        started = time.perf_counter()
-        views = self.maker.random(self.plan.galaxies, rows, self.seed, epoch, self.buffer)
-        waited = time.perf_counter() - started
-        with self.plan.machine.autocast():
-            logits = self.step_network(views)
-        loss = self.head.loss(logits, self.plan.galaxies.answers[rows], self.plan.machine.loss.name)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._update()
-        return loss.detach(), waited
+    def _order(self, epoch: int) -> tuple[Tensor, ...]:
+        """The rows of each of the epoch's batches, whatever the number of processes."""
+        ids = self.plan.galaxies.ids[self.rows]
+        return epoch_batches(self.rows, ids, self.run.seed, epoch, self.run.batch_size)
 
-    def _update(self) -> None:
-        clip = self.plan.config.optimiser.clip
-        if clip:
-            self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+    def _is_time_to_look(self, step: int, stop: Stop) -> bool:
+        """Alone, a stop is seen after any step; several processes must look after the same one."""
+        regular = step % LOOK_EVERY == 0 or step + 1 == self.steps_per_epoch or self.device.type == "cpu"
+        return regular or (stop.requested and self.ranks.count == 1)
 
-    def _learning_rate(self, number: int) -> float:
-        return one_cycle(number, self.steps_per_epoch * self.run.epochs, self.plan.config.optimiser)
+    def _look(self, order: tuple[Tensor, ...], step: int, stop: Stop) -> int:
+        """Read the losses since the last look and whether any process is to stop: what the host waits for the GPU for.
+
+        Returns:
+            The exit code of the stop, or 0.
+        """
+        codes = sorted(set(CODES.values()))
+        asked = torch.tensor([float(stop.code == code) for code in codes], device=self.device)
+        seen = self.ranks.sum(torch.cat([self.losses[self.progress.step : step + 1], asked])).tolist()
+        losses, asked_for = seen[: -len(codes)], seen[-len(codes) :]
+        total = self.progress.loss_sum
+        for number, loss in enumerate(losses, self.progress.step):
+            self._check_finite(loss, order[number])
+            total += loss * len(order[number])
+        self.progress = replace(self.progress, step=step + 1, loss_sum=total)
+        return next((code for code, count in zip(codes, asked_for, strict=True) if count), 0)
+
+    def _check_finite(self, loss: float, rows: Tensor) -> None:
+        if math.isfinite(loss):
+            return
+        ids = ", ".join(map(str, self.plan.galaxies.ids[rows].tolist()))
+        do = "lower --lr or use --precision fp32; the last checkpoint is whole"
+        raise DataFault(expected("a finite loss", f"{loss} on the galaxies {ids}", self.plan.folder, do))
 
     def _finish_epoch(self, epoch: int, started: float, trained: float, waited: float) -> EpochRow:
         train_loss = self.progress.loss_sum / len(self.rows)
@@ -191,14 +182,15 @@ class Trainer:
             train_loss=train_loss,
             validation_loss=error**2,
             validation_rmse=error,
-            learning_rate=self._learning_rate(self.steps_per_epoch * (epoch + 1) - 1),
+            learning_rate=self.learner.learning_rate(self.steps_per_epoch * (epoch + 1) - 1),
             images_per_s=len(self.rows) / trained,
             waiting_for_data=waited / trained,
             peak_memory_mib=peak_memory(self.device) / 2**20,
             seconds=time.perf_counter() - started,
         )
         # The row first: a resumed run cuts rows that its checkpoint does not have.
-        run_folder.add_metrics(self.plan.folder, row)
+        if self.ranks.first:
+            run_folder.add_metrics(self.plan.folder, row)
         # The best before the last: a run killed between the two makes this epoch again, and its best with it.
         if better:
             self.save(run_folder.BEST)
@@ -206,37 +198,21 @@ class Trainer:
         return row
 
     def _validate(self) -> float:
+        """The RMSE of the galaxies held out, of which each process answers a part."""
         if len(self.held_out) == 0:
             return math.nan
-        answers = self.answerer().answer(
-            self.plan.galaxies, self.held_out, self.run.views, self.run.batch_size, lambda done: None
-        )
-        return rmse(answers, self.plan.galaxies.answers[self.held_out].cpu().numpy())
+        parts = self.ranks.gather(self._answer(self.ranks.part(self.held_out)))
+        return rmse(np.concatenate(parts), self.plan.galaxies.answers[self.held_out].cpu().numpy())
 
-    def _check_finite(self, batches: tuple[Tensor, ...]) -> None:
-        bad = torch.isfinite(self.losses).logical_not().nonzero().flatten().tolist()
-        if not bad:
-            return
-        ids = self.plan.galaxies.ids[batches[bad[0]]].tolist()
-        got = f"{self.losses[bad[0]].item()} on the galaxies {', '.join(map(str, ids))}"
-        do = "lower --lr or use --precision fp32; the last checkpoint is whole"
-        raise DataFault(expected("a finite loss", got, self.plan.folder, do))
+    def _answer(self, rows: Tensor) -> Answers:
+        answerer, size = self.learner.answerer(), self.run.batch_size
+        return answerer.answer(self.plan.galaxies, rows, self.run.views, size, lambda done: None)
 
     def _checkpoint(self) -> Checkpoint:
-        state: dict[str, Any] = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
-        average = None
-        if self.average is not None:
-            average = self.average.module.state_dict()
-            state["averaged"] = int(self.average.n_averaged)
-        plan = self.plan
-        return Checkpoint(
-            plan.config, plan.store_hash, self.progress, self.network.state_dict(), average, state, self.made_with
-        )
-
-
-def step_seed(seed: int, step: int) -> int:
-    """The seed of torch's generator in a step, for dropout: far apart for neighbouring steps (Weyl's constant)."""
-    return (seed + (step + 1) * 0x9E3779B97F4A7C15) % 2**63
+        plan, learner = self.plan, self.learner
+        average = None if learner.average is None else learner.average.module.state_dict()
+        weights, state = learner.network.state_dict(), learner.state()
+        return Checkpoint(plan.config, plan.store_hash, self.progress, weights, average, state, self.made_with)
 
 
 def epoch_line(row: EpochRow, epochs: int) -> str:

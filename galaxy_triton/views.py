@@ -7,7 +7,7 @@ from torch import Tensor
 
 from galaxy_triton import kernels
 from galaxy_triton.config import Augmentation
-from galaxy_triton.data import Galaxies
+from galaxy_triton.feed import Batch
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,19 @@ class ViewMaker:
         shape = (count, self.layout, side, side)
         return torch.empty(shape, dtype=self.dtype, device=device, memory_format=torch.channels_last)
 
-    def random(self, galaxies: Galaxies, rows: Tensor, seed: Tensor, epoch: Tensor, buffer: Tensor) -> Tensor:
-        """The training views of `rows` (int64 [B]) in this epoch, in the first B places of `buffer`."""
-        ranges = training_ranges(self.augmentation, galaxies.pixels.shape[1])
-        draw = kernels.AugmentDraw(seed, epoch, galaxies.ids[rows], ranges)
-        return self._augment(galaxies, rows, draw, buffer)
+    def random(self, batch: Batch, seed: Tensor, epoch: Tensor, buffer: Tensor) -> Tensor:
+        """The training views of B galaxies in this epoch, in the first B places of `buffer`."""
+        ranges = training_ranges(self.augmentation, batch.pixels.shape[1])
+        return self._augment(batch, kernels.AugmentDraw(seed, epoch, batch.ids, ranges), buffer)
 
-    def fixed(self, galaxies: Galaxies, rows: Tensor, affine: Tensor, buffer: Tensor) -> Tensor:
-        """One fixed view (`affine` fp32 [2, 3]) of `rows` (int64 [B]), in the first B places of `buffer`."""
-        params = kernels.AugmentParams(affine.expand(len(rows), 2, 3).contiguous())
-        return self._augment(galaxies, rows, params, buffer)
+    def fixed(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
+        """One fixed view (`affine` fp32 [2, 3]) of B galaxies, in the first B places of `buffer`."""
+        params = kernels.AugmentParams(affine.expand(len(batch.places), 2, 3).contiguous())
+        return self._augment(batch, params, buffer)
 
-    def _augment(
-        self, galaxies: Galaxies, rows: Tensor, views: kernels.AugmentParams | kernels.AugmentDraw, buffer: Tensor
-    ) -> Tensor:
-        a, out = self.augmentation, buffer[: len(rows)]
-        return kernels.augment(galaxies.pixels, rows, views, size=a.size, border=a.border, out=out, impl=self.impl)
+    def _augment(self, batch: Batch, views: kernels.AugmentParams | kernels.AugmentDraw, buffer: Tensor) -> Tensor:
+        a, out = self.augmentation, buffer[: len(batch.places)]
+        return kernels.augment(batch.pixels, batch.places, views, size=a.size, border=a.border, out=out, impl=self.impl)
 
 
 def training_ranges(augmentation: Augmentation, side: int) -> kernels.Ranges:

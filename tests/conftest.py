@@ -31,7 +31,7 @@ from galaxy_triton.pack import pack
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
 from galaxy_triton.request import Request
 from galaxy_triton.settings import override
-from galaxy_triton.stop import Stop
+from galaxy_triton.stop import INTERRUPTED, Stop
 from galaxy_triton.store import open_store
 from galaxy_triton.train import Plan, Trainer
 
@@ -115,7 +115,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
 def run(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs on the sky."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert launch(Request(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
+    launch(Request(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
     return folder
 
 
@@ -141,9 +141,9 @@ class StopAfter(Stop):
         self.trainer, self.steps = trainer, steps
 
     @property
-    def requested(self) -> bool:
-        states = list(self.trainer.optimiser.state.values())
-        return bool(states) and int(states[0]["step"]) >= self.steps
+    def code(self) -> int:
+        states = list(self.trainer.learner.optimiser.state.values())
+        return INTERRUPTED if states and int(states[0]["step"]) >= self.steps else 0
 
 
 @pytest.fixture(scope="session")

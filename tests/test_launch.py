@@ -34,7 +34,7 @@ def test_launch_announces_memory(
 ) -> None:
     """What a step needs is an estimate, so too little for it is a warning."""
     monkeypatch.setattr(launch_module, "free_memory", lambda device: free)
-    assert launch(request_, display)
+    launch(request_, display)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     assert f"0 MiB for the pixels, about 0 MiB for a step; free: {known}" in said(display)
     assert ("Warning: this may not fit" in said(display)) == warned
@@ -53,7 +53,7 @@ def test_launch_names_the_run_by_recipe_and_time(
     sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert launch(Request(sky.store, settings={**tiny, "run.epochs": 1}), display)
+    launch(Request(sky.store, settings={**tiny, "run.epochs": 1}), display)
     (folder,) = (tmp_path / "runs").glob("seed-*")
     assert (folder / "last" / "checkpoint.json").is_file()
 
@@ -69,13 +69,13 @@ def test_launch_warns_of_other_bits(
     if torch_of_the_run:
         values["made_with"]["torch"] = torch_of_the_run
         manifest.write_text(json.dumps(values))
-    assert launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
+    launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
     assert ("Warning: begun with torch torch 1.0, 96 threads" in said(display)) == bool(torch_of_the_run)
 
 
 def test_launch_ends_with_the_score_and_the_report(request_: Request, display: Display) -> None:
     """The figures that are said are those of `evaluate` on the same galaxies."""
-    assert launch(request_, display)
+    launch(request_, display)
     found = evaluate(request_.run, None, Asked(), Display(quiet=True)).score
     low, high = found.interval
     score = f"RMSE         {found.rmse:.4f}  [{low:.4f}, {high:.4f}]  galaxies held out: 11, views: 16"
@@ -87,10 +87,10 @@ def test_launch_ends_with_the_score_and_the_report(request_: Request, display: D
 
 def test_a_run_without_a_checkpoint_begins_again(request_: Request, display: Display, run: Path) -> None:
     """Killed in its first epoch, a run has its configuration and split, and maybe a row of metrics.csv."""
-    assert launch(request_, display)
+    launch(request_, display)
     weights = (request_.run / "last" / "weights.safetensors").read_bytes()
     shutil.rmtree(request_.run / "last")
-    assert launch(Request(run=request_.run, resume=True), display)
+    launch(Request(run=request_.run, resume=True), display)
     assert "no checkpoint yet: it begins again" in said(display)
     assert (request_.run / "last" / "weights.safetensors").read_bytes() == weights
     assert len((request_.run / "metrics.csv").read_text().splitlines()) == 2
@@ -98,7 +98,7 @@ def test_a_run_without_a_checkpoint_begins_again(request_: Request, display: Dis
 
 def test_no_run_goes_on_with_another_store(request_: Request, sky: Any, tmp_path: Path, display: Display) -> None:
     """Not even one that has no checkpoint yet: its split and its truth are of the first."""
-    assert launch(request_, display)
+    launch(request_, display)
     shutil.rmtree(request_.run / "last")
     pack(sky.images, sky.labels, tmp_path / "other", size=24, crop=30, workers=1)
     for act in (launch, describe):

@@ -21,6 +21,7 @@ from galaxy_triton import figures, report, run_folder
 from galaxy_triton.data import load
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
+from galaxy_triton.feed import batch_of
 from galaxy_triton.launch import launch
 from galaxy_triton.questions import QUESTIONS, SPANS
 from galaxy_triton.report import Asked, Report, write_report
@@ -279,14 +280,14 @@ def test_augmentation_shows_the_views_of_the_run(
     np.testing.assert_allclose(views[:, 0], centre / 255, atol=1e-6)
     for epoch in range(tiny["run.epochs"]):
         buffer = maker.empty(6, rows.device)
-        drawn = maker.random(galaxies, rows, torch.tensor(config.run.seed), torch.tensor(epoch), buffer)
+        drawn = maker.random(batch_of(galaxies, rows), torch.tensor(config.run.seed), torch.tensor(epoch), buffer)
         np.testing.assert_array_equal(views[:, 1 + epoch], drawn.permute(0, 2, 3, 1).numpy())
     assert views.shape == (6, 1 + tiny["run.epochs"], side, side, 3)
 
 
 def test_a_run_that_held_nothing_out_has_no_score(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> None:
     settings = {**tiny, "run.validation": 0, "run.epochs": 1}
-    assert launch(Request(sky.store, settings=settings, run=tmp_path / "run"), quiet())
+    launch(Request(sky.store, settings=settings, run=tmp_path / "run"), quiet())
     made = write_report(tmp_path / "run", Asked(), quiet())
     assert made.score is None
     assert math.isnan(made.mean_answer)

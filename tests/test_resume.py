@@ -11,7 +11,7 @@ import torch
 from galaxy_triton import run_folder
 from galaxy_triton.checkpoint import AVERAGE, WEIGHTS, load
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault
+from galaxy_triton.errors import DataFault, Stopped
 from galaxy_triton.stop import Stop
 from galaxy_triton.train import Plan, Trainer
 
@@ -90,7 +90,7 @@ def whole(average: float, make_run: MakePlan, tmp_path_factory: pytest.TempPathF
     """The folder of a run that was never stopped."""
     plan = make_run(tmp_path_factory.mktemp("whole"), average)
     assert plan.config.network.dropout > 0
-    assert Trainer(plan).fit(Display(), Stop())
+    Trainer(plan).fit(Display(), Stop())
     return plan.folder
 
 
@@ -99,7 +99,7 @@ def finish(whole: Path, display: Display, read_metrics: ReadMetrics, tmp_path: P
     """Resume the run in tmp_path to its end and compare it with the one never stopped."""
 
     def run(plan: Plan) -> None:
-        assert resumed(plan).fit(display, Stop())
+        resumed(plan).fit(display, Stop())
         assert len(read_metrics(whole)) == EPOCHS
         assert read_metrics(tmp_path) == read_metrics(whole)
         check_same_checkpoints(tmp_path, whole)
@@ -131,7 +131,8 @@ def test_resume_inside_an_epoch(
     """A stop at an epoch's last step is acted on when the epoch is finished."""
     plan = make_run(tmp_path, average)
     trainer = Trainer(plan)
-    assert not trainer.fit(display, stop_after(trainer, steps))
+    with pytest.raises(Stopped):
+        trainer.fit(display, stop_after(trainer, steps))
     assert trainer.progress.epoch * STEPS + trainer.progress.step == steps
     assert (tmp_path / run_folder.METRICS).exists() == (steps >= STEPS)
     finish(plan)
@@ -143,7 +144,8 @@ def test_resume_at_every_step(
     plan = make_run(tmp_path, average)
     trainer = Trainer(plan)
     for step in range(1, EPOCHS * STEPS):
-        assert not trainer.fit(display, stop_after(trainer, step))
+        with pytest.raises(Stopped):
+            trainer.fit(display, stop_after(trainer, step))
         trainer = resumed(plan)
     finish(plan)
 
@@ -172,7 +174,8 @@ def test_resume_with_two_threads(make_run: MakePlan, stop_after: StopAfter, tmp_
     try:
         Trainer(whole).fit(display, Stop())
         trainer = Trainer(stopped)
-        assert not trainer.fit(display, stop_after(trainer, 1))
+        with pytest.raises(Stopped):
+            trainer.fit(display, stop_after(trainer, 1))
         resumed(stopped).fit(display, Stop())
     finally:
         torch.set_num_threads(before)
@@ -184,9 +187,9 @@ def test_resume_on_a_machine_that_scales_gradients(make_run: MakePlan, tmp_path:
     plan = make_run(tmp_path, **{"run.epochs": 1})
     Trainer(plan).fit(display, Stop())
     trainer = Trainer(plan)
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    trainer.learner.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     trainer.resume(load(tmp_path / run_folder.LAST))
-    assert trainer.scaler.get_scale() == 8.0
+    assert trainer.learner.scaler.get_scale() == 8.0
     assert trainer.progress.epoch == 1
 
 

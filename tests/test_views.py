@@ -9,6 +9,7 @@ import torch
 
 from galaxy_triton.config import RECIPES, Augmentation
 from galaxy_triton.data import Galaxies
+from galaxy_triton.feed import batch_of
 from galaxy_triton.kernels import view_affine
 from galaxy_triton.views import ViewMaker, fixed_affines, training_ranges, unavailable
 
@@ -28,13 +29,13 @@ def fixed(count: int, sky: Galaxies, size: int = 16) -> np.ndarray[Any, Any]:
     maker, rows = ViewMaker(replace(STILL, size=size)), torch.arange(len(sky.ids))
     affines = fixed_affines(count, sky.pixels.shape[1], size, CPU)
     buffer = maker.empty(len(rows), CPU)
-    return np.stack([maker.fixed(sky, rows, affine, buffer).numpy().copy() for affine in affines])
+    return np.stack([maker.fixed(batch_of(sky, rows), affine, buffer).numpy().copy() for affine in affines])
 
 
 def random(augmentation: Augmentation, sky: Galaxies, rows: list[int], seed: int = 1, epoch: int = 0) -> torch.Tensor:
     maker = ViewMaker(augmentation)
     chosen = torch.tensor(rows)
-    views = maker.random(sky, chosen, torch.tensor(seed), torch.tensor(epoch), maker.empty(len(rows), CPU))
+    views = maker.random(batch_of(sky, chosen), torch.tensor(seed), torch.tensor(epoch), maker.empty(len(rows), CPU))
     return views.clone()
 
 
@@ -115,7 +116,7 @@ def test_buffers(layout: int, dtype: torch.dtype) -> None:
     buffer = maker.empty(5, CPU).fill_(7)
     assert (buffer.shape, buffer.dtype) == ((5, layout, 16, 16), dtype)
     assert buffer.is_contiguous(memory_format=torch.channels_last)
-    views = maker.random(sky, torch.tensor([2, 0]), torch.tensor(1), torch.tensor(0), buffer)
+    views = maker.random(batch_of(sky, torch.tensor([2, 0])), torch.tensor(1), torch.tensor(0), buffer)
     assert views.data_ptr() == buffer.data_ptr()
     assert views.shape == (2, layout, 16, 16)
     assert (views[:, :3] <= 1).all()
@@ -140,7 +141,7 @@ def test_border_reaches_the_kernel() -> None:
         maker = ViewMaker(replace(STILL, border=border))
         still = torch.zeros(1, 2), torch.zeros(1, 2)
         affine = view_affine(torch.tensor([0.125]), torch.ones(1, 2), torch.ones(1), *still, side=16)[0]
-        view = maker.fixed(white, torch.tensor([0]), affine, maker.empty(1, CPU))
+        view = maker.fixed(batch_of(white, torch.tensor([0])), affine, maker.empty(1, CPU))
         corner.append(view[0, 0, 0, 0].item())
     assert corner == [0, 1]
 

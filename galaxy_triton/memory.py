@@ -1,0 +1,117 @@
+"""What fits into a device's memory: whether the pixels lie there, and how large a batch may be."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from galaxy_triton.config import Config
+from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.feed import Batch
+from galaxy_triton.head import training_bytes
+from galaxy_triton.learner import Learner
+from galaxy_triton.machine import Choice, Machine, free_memory
+
+STEPS_LEFT = 10  # in an epoch, however much memory there is: one step an epoch teaches little
+OF_FREE = 0.5  # what may be planned with where nothing can be tried out: others need memory too
+
+
+def step_bytes(config: Config, machine: Machine, processes: int) -> int:
+    """About what a step of one process holds besides the pixels."""
+    batch = -(-config.run.batch_size // (processes * config.run.accumulate))
+    return training_bytes(config.network, batch, config.augmentation.size, machine.dtype.itemsize)
+
+
+def residence(asked: str, device: torch.device, pixels: int, step: int, free: int | None) -> Choice:
+    """Where the pixels lie: "gpu", the memory of the device, or "host".
+
+    Args:
+        asked: "auto", "gpu" or "host". pixels, step, free: bytes; free is None where the system does not say.
+
+    Raises:
+        UsageFault: "gpu" without one.
+        DataFault: the pixels fit into no memory that may be used.
+    """
+    if device.type == "cpu":
+        if asked == "gpu":
+            raise UsageFault(expected("a GPU for the pixels", "the CPU", "--resident gpu", "use --resident auto"))
+        _require_room(device, pixels, free, "pack with a smaller --size")
+        return Choice("host", "the device is the host")
+    if asked == "host":
+        return Choice("host", "asked for; batches are copied ahead")
+    if asked == "auto" and free is not None and pixels + step > free:
+        return Choice("host", f"pixels and a step take {_mib(pixels + step)}, {_mib(free)} are free")
+    _require_room(device, pixels, free, "use --resident host, or pack with a smaller --size")
+    return Choice("gpu", "asked for" if asked == "gpu" else "pixels and a step fit into its memory")
+
+
+def largest_batch(config: Config, machine: Machine, batch: Callable[[int], Batch], rows: int, processes: int) -> int:
+    """The largest power of two of galaxies, over all processes, whose step fits; at least STEPS_LEFT make an epoch.
+
+    On CUDA by taking steps, each twice as large, until memory runs out (eagerly, which takes no less than a compiled
+    body); elsewhere by an estimate, as a system that runs out of memory may end the process.
+
+    Args:
+        batch: makes one of so many galaxies, on the device. rows: galaxies to train on.
+
+    Raises:
+        DataFault: not even one galaxy fits.
+    """
+    most = max(1, rows // (STEPS_LEFT * processes))
+    fits = _tried(config, machine, batch) if machine.device.type == "cuda" else _estimated(config, machine)
+    size = doubled(most, fits)
+    if size == 0:
+        do = "use a smaller --width, or --resident host"
+        raise DataFault(expected("memory for a step on one galaxy", "too little", str(machine.device), do))
+    return size * processes
+
+
+def doubled(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest power of two up to `most` before the first that does not fit; 0 if 1 does not."""
+    size = 0
+    while max(1, 2 * size) <= most and fits(max(1, 2 * size)):
+        size = max(1, 2 * size)
+    return size
+
+
+def _estimated(config: Config, machine: Machine) -> Callable[[int], bool]:
+    free = free_memory(machine.device)
+
+    def fits(size: int) -> bool:
+        one = replace(config, run=replace(config.run, batch_size=size))
+        return free is None or step_bytes(one, machine, 1) <= OF_FREE * free
+
+    return fits
+
+
+def _tried(config: Config, machine: Machine, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
+    eager = replace(machine, body=Choice("eager", "to try batches"))
+
+    def fits(size: int) -> bool:
+        try:
+            _try_steps(Learner(config, eager, torch.full((37,), 0.5), size, 2), batch(size))
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+
+    return fits
+
+
+def _try_steps(learner: Learner, batch: Batch) -> None:
+    """Two: the first makes the optimiser's moments, the second has them beside its gradients."""
+    epoch = torch.tensor(0, device=learner.machine.device)
+    for number in range(2):
+        learner.step(batch, epoch, number)
+    torch.cuda.synchronize(learner.machine.device)
+
+
+def _require_room(device: torch.device, pixels: int, free: int | None, do: str) -> None:
+    if free is not None and pixels > free:
+        where = f"the store, {_mib(pixels)} of pixels"
+        raise DataFault(expected(f"free memory on {device} for the pixels", _mib(free), where, do))
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"

@@ -1,0 +1,135 @@
+"""The processes that work together, as torchrun or srun start them: which one this is, and what they agree on."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from galaxy_triton.errors import DataFault, UsageFault, expected
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process of `count`. local: its place among those of its machine, which is its GPU."""
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def part(self, rows: Tensor) -> Tensor:
+        """This process's part of a batch's rows; sizes differ by one at most."""
+        return torch.tensor_split(rows, self.count)[self.rank]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the processes of `values`, which is overwritten."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def agree(self, value: Value) -> Value:
+        """The first process's value, in all of them."""
+        return self.gather(value)[0]
+
+    def gather(self, value: Value) -> list[Value]:
+        """Every process's value, by rank."""
+        if self.count == 1:
+            return [value]
+        values: list[Value] = [value] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def together(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """The network whose gradients are averaged over the processes as they are computed."""
+        if self.count == 1:
+            return network
+        ids = [device] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True)
+
+
+ALONE = Ranks()
+
+
+def from_environment(environment: Mapping[str, str]) -> Ranks:
+    """Who this process is by RANK, WORLD_SIZE and LOCAL_RANK, which torchrun sets.
+
+    Raises:
+        UsageFault: they are no such numbers.
+    """
+    try:
+        rank, count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+        ranks = Ranks(rank, count, int(environment.get("LOCAL_RANK", rank)))
+        if not 0 <= ranks.rank < ranks.count or ranks.local < 0:
+            raise ValueError(f"rank {ranks.rank} of {ranks.count}")
+    except ValueError as error:
+        do = "start it with torchrun, or unset RANK and WORLD_SIZE"
+        raise UsageFault(expected("a rank below WORLD_SIZE", error, "RANK, WORLD_SIZE, LOCAL_RANK", do)) from error
+    return ranks
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the processes that were started with this one, and leave them at the end of the block.
+
+    Args:
+        device: as a run is asked for it ("auto", "cuda", "mps" or "cpu"); on CUDA each process takes a GPU of its own.
+
+    Raises:
+        UsageFault: fewer GPUs than processes on this machine, or an Apple GPU.
+        DataFault: another process ended before it should.
+    """
+    here = from_environment(os.environ)
+    if here.count == 1:
+        yield here
+        return
+    with _others_watched(here):
+        dist.init_process_group(_backend(device, here), init_method="env://")
+        try:
+            yield here
+        finally:
+            dist.destroy_process_group()
+
+
+def _backend(device: str, here: Ranks) -> str:
+    """Gloo moves what lies in host memory; on CUDA the GPUs talk through NCCL."""
+    if device == "mps":
+        do = "start one process"
+        raise UsageFault(expected("one process on an Apple GPU", f"{here.count}", "--device mps", do))
+    if device == "cpu" or not torch.cuda.is_available():
+        return "gloo"
+    if here.local >= torch.cuda.device_count():
+        got = f"{torch.cuda.device_count()} for process {here.local + 1}"
+        raise UsageFault(expected("a GPU for each process", got, "LOCAL_RANK", "start fewer processes on this machine"))
+    torch.cuda.set_device(here.local)
+    return "cpu:gloo,cuda:nccl"
+
+
+@contextmanager
+def _others_watched(here: Ranks) -> Iterator[None]:
+    """What torch says of a process that is gone becomes a fault that says where to look."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _lost_another(error):
+            raise
+        got = str(error).splitlines()[0].strip()
+        do = "look at what the process that ended first has said; the last checkpoint is whole"
+        want = f"all {here.count} processes to go on"
+        raise DataFault(expected(want, got, f"rank {here.rank}", do)) from error
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    # Gloo raises bare RuntimeErrors, DDP and NCCL some of torch's own.
+    words = ("gloo", "connection closed", "connection reset", "socket", "broken pipe", "nccl", "timed out")
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
