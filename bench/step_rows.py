@@ -85,14 +85,13 @@ def reason_to_skip(row: StepRow, scene: StepScene) -> str | None:
 
 def _ours(scene: StepScene, config: Config) -> Steps:
     galaxies, rows = scene.galaxies, torch.arange(len(scene.galaxies.ids), device=scene.device)
-    learner = make_learner(config, choose(config), galaxies.answers, galaxies.pixels.shape[1], TOTAL_STEPS)
+    learner = make_learner(config, choose(config), galaxies.answers, TOTAL_STEPS)
     return ResidentSteps(learner, galaxies, rows)
 
 
 def _seed(scene: StepScene, config: Config) -> Step:
     galaxies = scene.galaxies
-    learner = make_learner(config, choose(config), galaxies.answers, galaxies.pixels.shape[1], TOTAL_STEPS)
-    learner.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    learner = make_learner(config, choose(config), galaxies.answers, TOTAL_STEPS)
     labelled = Labelled(galaxies.ids.cpu().numpy(), galaxies.answers.cpu().numpy())
     return FileSteps(learner, scene.images, labelled, scene.workers)
 

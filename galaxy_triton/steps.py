@@ -24,6 +24,7 @@ class Steps:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
+        learner.network.train()
         self.number, self.images, self.waited = 0, 0, 0.0
 
     def __call__(self) -> Tensor:
@@ -47,11 +48,11 @@ class ResidentSteps(Steps):
         started = time.perf_counter()
         batch, epoch = next(self.batches)
         self.waited += time.perf_counter() - started
-        return self.learner.step(batch, epoch, number), len(batch.index)
+        return self.learner.step(batch, epoch, number), len(batch.ids)
 
 
 class FileSteps(Steps):
-    """On image files, through the seed's pipeline. memory_format: of the views on the device."""
+    """On image files, through the seed's pipeline. memory_format: of the network and the views."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class FileSteps(Steps):
     ) -> None:
         super().__init__(learner)
         self.device, self.memory_format = learner.machine.device, memory_format
+        learner.network.to(memory_format=memory_format)
         loader = make_loader(images, labelled, learner.config, workers=workers, device=self.device)
         self.batches = endless(loader)
 
@@ -75,9 +77,17 @@ class FileSteps(Steps):
         return self.learner.learn(views, answers, number), len(views)
 
 
-def make_learner(config: Config, machine: Machine, answers: Tensor, side: int, total_steps: int) -> Learner:
-    """A network at its start, which answers the mean of `answers` (fp32 [M, 37])."""
-    return Learner(config, machine, answers.mean(dim=0), side, total_steps)
+def make_learner(config: Config, machine: Machine, answers: Tensor, steps: int) -> Learner:
+    """A network at its start, which gives the mean of `answers` (fp32 [M, 37]). steps: of its schedule."""
+    return Learner(config, machine, answers.mean(dim=0), min(config.run.batch_size, len(answers)), steps)
+
+
+def idle(device: torch.device) -> None:
+    """Wait until the device has nothing left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def _resident(galaxies: Galaxies, rows: Tensor, seed: int, batch_size: int) -> Iterator[tuple[Batch, Tensor]]:
