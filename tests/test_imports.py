@@ -18,7 +18,7 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
     {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology", "ranks", "breakdown"},
-    {"arrays", "options", "cache", "settings", "images", "table", "optimise", "light", "volunteers", "ladder"},
+    {"arrays", "options", "cache", "settings", "images", "table", "optimise", "light", "volunteers", "ladder", "fresh"},
     {"store"},
     {"pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
     {"feed", "head", "simulate"},
@@ -29,7 +29,7 @@ LAYERS: tuple[set[str], ...] = (
     {"evaluate", "predict", "learner"},
     {"findings", "memory", "steps"},
     {"figures", "rung"},
-    {"page"},
+    {"page", "ablation_plot"},
     {"report", "train", "request"},
     {"launch", "ablation_table"},
     {"ablate"},
