@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from galaxy_triton import ceilings, head, views
-from galaxy_triton.ablation_table import CSV, Limits, Result, Table, absences, rows_of, shown, write
+from galaxy_triton.ablation_table import CSV, Limits, Result, Table, absences, remarks, rows_of, shown, write
 from galaxy_triton.answer import check_preprocess
 from galaxy_triton.ceilings import Ceilings
 from galaxy_triton.config import Config
@@ -198,7 +198,7 @@ def _best_mode(plan: Plan, row: Row, run: Run) -> tuple[Row, Way]:
         raise CallFailed("; ".join(f"{mode}: {why}" for mode, why in failures.items()))
     best = max(rates, key=rates.__getitem__)
     others = ", ".join(f"{mode} {rate:,.0f} images/s" for mode, rate in rates.items() if mode != best)
-    label = f"torch.compile alone, best: {best}" + f" ({others})" * bool(others)
+    label = f"torch.compile alone: {best}" + f" ({others})" * bool(others)
     return row._replace(label=label, way=plan.modes[best]), plan.modes[best]
 
 
@@ -243,8 +243,9 @@ def _check_new(folder: Path) -> None:
 def _say(table: Table, asked: Asked, display: Display) -> None:
     rows = rows_of(table)
     display.note()
-    display.show(shown(rows, asked.steps))
-    for line in absences(rows):
+    for part in shown(rows, asked.steps):
+        display.show(part)
+    for line in [*remarks(rows), *absences(rows)]:
         display.say(line)
     display.say(f"figures    {asked.out / CSV}")
 

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from galaxy_triton import figures
 from galaxy_triton.ablation_plot import bars
-from galaxy_triton.breakdown import COMPILED, IDLE, PRODUCT
+from galaxy_triton.breakdown import COMPILED, COPIES, IDLE, OTHER, PRODUCT
 from galaxy_triton.ceilings import Ceilings, mfu
 from galaxy_triton.config import Config
 from galaxy_triton.files import whole_file
@@ -29,9 +29,11 @@ CSV, JSON, PNG = "ablation.csv", "ablation.json", "ablation.png"
 # Student's t, two-sided 95 %, by degrees of freedom from 1.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 MOST_SEEDS = len(T95) + 1
+LABEL = 24  # letters of a row's label that are not broken
 SHARE = "share: "  # begins the names of columns, one a kind of work
 
 Figures = dict[str, Any]
+Columns = dict[str, Callable[[Figures], str]]
 
 
 class Limits(NamedTuple):
@@ -76,22 +78,21 @@ def write(folder: Path, table: Table) -> None:
             file.write_bytes(picture)
 
 
-def shown(rows: list[Figures], steps: int) -> RichTable:
-    """What was measured, for a terminal."""
-    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("row", min_width=20)
-    names = [name for name in COLUMNS if any(COLUMNS[name](row) for row in rows if not row["reason"])]
-    for name in names:
-        table.add_column(f"RMSE, {steps} steps" if name == "RMSE" else name, justify="right")
-    for row in rows:
-        if not row["reason"]:
-            table.add_row(row["label"], *(COLUMNS[name](row) for name in names))
-    return table
+def shown(rows: list[Figures], steps: int) -> list[RichTable]:
+    """What was measured, for a terminal: how fast and how well, and where the time of a step goes."""
+    measured = [row for row in rows if not row["reason"]]
+    named = SPEEDS | {f"RMSE after {steps}": _score}
+    return [_table(measured, columns) for columns in (named, SHARES) if measured]
 
 
 def absences(rows: list[Figures]) -> list[str]:
     """A line for each row that was not measured, with its reason."""
     return [f"absent: {row['label']}: {row['reason']}" for row in rows if row["reason"]]
+
+
+def remarks(rows: list[Figures]) -> list[str]:
+    """The labels that the terminal's table cuts short."""
+    return [row["label"] for row in rows if row["label"] != row["short"] and not row["reason"]]
 
 
 def rows_of(table: Table) -> list[Figures]:
@@ -124,31 +125,49 @@ def _percent(name: str) -> Callable[[Figures], str]:
     return lambda row: "" if row.get(name) is None else f"{row[name]:.1%}"
 
 
+def _utilised(row: Figures) -> str:
+    """Of the data sheet's peak, where one is known, and of the measured product."""
+    of_both = (row.get("mfu_sheet"), row.get("mfu_measured"))
+    return ", ".join(f"{share:.1%}" for share in of_both if share is not None)
+
+
 def _score(row: Figures) -> str:
     if row.get("rmse") is None:
         return ""
-    interval = "" if row["rmse_low"] is None else f" [{row['rmse_low']:.4f}, {row['rmse_high']:.4f}]"
-    return f"{row['rmse']:.4f}{interval}"
+    half = "" if row["rmse_low"] is None else f" ± {row['rmse_high'] - row['rmse']:.4f}"
+    return f"{row['rmse']:.4f}{half}"
 
 
-# What stands in a cell of the terminal's table; a column of empty cells is left out.
-COLUMNS: dict[str, Callable[[Figures], str]] = {
+# What stands in a cell of the terminal's tables; a column of empty cells is left out.
+SPEEDS: Columns = {
     "images/s": lambda row: f"{row['images_per_s']:,.0f}",
-    "speed": lambda row: f"{row['speed']:.2f}",
-    "ms a step": lambda row: f"{row['ms_a_step']:,.3g}",
+    "times": lambda row: f"{row['speed']:.2f}",
+    "ms": lambda row: f"{row['ms_a_step']:.1f}",
     "waiting": _percent("waiting_for_data"),
+    "peak MiB": lambda row: f"{row['peak_memory_mib']:,.0f}",
+}
+SHARES: Columns = {
     "augment": _share("augmentation"),
     "products": _share(PRODUCT),
-    "norm, ReLU, pool": _share("batch norm", "ReLU", "pooling"),
+    "norm, pool": _share("batch norm", "ReLU", "pooling"),
     "compiled": _share(COMPILED),
     "loss": _share("loss"),
     "optimiser": _share("optimiser"),
+    "other": _share(COPIES, OTHER),
     "idle": _share(IDLE),
-    "peak MiB": lambda row: f"{row['peak_memory_mib']:,.0f}",
-    "MFU, sheet": _percent("mfu_sheet"),
-    "MFU, measured": _percent("mfu_measured"),
-    "RMSE": _score,
+    "MFU, measured": _utilised,
 }
+
+
+def _table(rows: list[Figures], columns: Columns) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("share of a step" if columns is SHARES else "training step", min_width=LABEL)
+    kept = {name: cell for name, cell in columns.items() if any(cell(row) for row in rows)}
+    for name in kept:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(row["short"], *(cell(row) for cell in kept.values()))
+    return table
 
 
 def _figures(result: Result, limits: Limits, first: Measured | None) -> Figures:

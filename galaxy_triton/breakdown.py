@@ -20,22 +20,25 @@ BACKWARD = "galaxy_triton::backward"
 UPDATE = "galaxy_triton::update"
 LABELS = (AUGMENT, BODY, LOSS, BACKWARD, UPDATE)
 
-# All that is done under these labels is of one kind; body and backward are told apart by names.
-KIND_OF_LABEL = {AUGMENT: "augmentation", LOSS: "loss", UPDATE: "optimiser"}
+BATCH_NORM, RELU, POOLING, OPTIMISER = "batch norm", "ReLU", "pooling", "optimiser"
 PRODUCT, COPIES, OTHER, IDLE = "convolution, matrix product", "copies, fills", "other", "idle"
 COMPILED = "compiled, not told apart"  # C++ that Inductor made says nothing of its parts
+# All that is done under these labels is of one kind; body and backward are told apart by names.
+KIND_OF_LABEL = {AUGMENT: "augmentation", LOSS: "loss", UPDATE: OPTIMISER}
+
+FUSED_KINDS = "fused: "
 
 # A kind by the words in the name of an operation or kernel, from the first that fits. `nvjet`, `xmma` and `cutlass` are
 # products; `convertTensor` is a copy.
 WORDS: dict[str, re.Pattern[str]] = {
-    "batch norm": re.compile(r"batch_?norm|\bbn_[fb]w"),
-    "ReLU": re.compile(r"relu|threshold|clamp"),
-    "pooling": re.compile(r"pool|mean"),
+    BATCH_NORM: re.compile(r"batch_?norm|\bbn_[fb]w"),
+    RELU: re.compile(r"relu|threshold|clamp"),
+    POOLING: re.compile(r"pool|mean"),
     PRODUCT: re.compile(
         r"conv(?!ert)|gemm|gemv|addmm|::b?mm\b|\bb?mmbackward|nvjet|xmma|cutlass|wgrad|dgrad|splitk|(?<!bi)linear"
     ),
     "loss": re.compile(r"loss|sigmoid|softmax|gradientfromforward"),
-    "optimiser": re.compile(r"adam|multi_tensor|_foreach_"),
+    OPTIMISER: re.compile(r"adam|multi_tensor|_foreach_"),
     COPIES: re.compile(r"copy|memcpy|memset|fill|zero_|clone|nhwctonchw|nchwtonhwc|convert"),
     COMPILED: re.compile(r"compiledfxgraph"),
 }
@@ -166,7 +169,7 @@ def _kind_of_fused(words: str) -> str:
     kinds = [kind for kind, pattern in WORDS.items() if kind != PRODUCT and pattern.search(words)]
     telling = [kind for kind in kinds if kind != COPIES]
     if len(telling) > 1:
-        return "fused: " + ", ".join(telling)
+        return FUSED_KINDS + ", ".join(telling)
     if telling:
         return telling[0]
     return COPIES if kinds or WORDS[PRODUCT].search(words) else OTHER

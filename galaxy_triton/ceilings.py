@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from galaxy_triton.breakdown import BATCH_NORM, OPTIMISER, POOLING, RELU
 from galaxy_triton.config import Network
 from galaxy_triton.head import make_network
 
@@ -39,6 +40,8 @@ SHEETS: dict[str, dict[str, float]] = {
     "V100-SXM2": {"fp16": 125, "fp32": 15.7},
 }
 OTHER_CHIPS = re.compile(r"\b(MIG|NVL|Laptop|D)\b")  # a part of a GPU, or another of nearly the same name
+# Layers that memory bounds: the kind of their work.
+PASSES: dict[type[nn.Module], str] = {nn.BatchNorm2d: BATCH_NORM, nn.ReLU: RELU, nn.MaxPool2d: POOLING}
 NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
@@ -101,6 +104,30 @@ def step_flops(network: Network, batch: int, side: int) -> int:
         model(views).sum().backward()
     total: int = counter.get_total_flops()
     return total
+
+
+def least_bytes(network: Network, batch: int, side: int, element_bytes: int) -> dict[str, int]:
+    """What a step must at least read and write in its layers of few operations, each run by itself, by kind of work.
+
+    Forward: the input and the output; backward: their gradients and what was kept, for which a layer needs it. AdamW
+    reads a weight, its gradient and two moments and writes all but the gradient, in fp32.
+
+    Args:
+        batch, side: of the views. element_bytes: of the type that the body computes in.
+    """
+    moved = dict.fromkeys(PASSES.values(), 0)
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        kind = PASSES[type(layer)]
+        kept = 0 if kind == POOLING else output.numel()
+        moved[kind] += element_bytes * (2 * (inputs[0].numel() + output.numel()) + kept)
+
+    with torch.device("meta"):
+        model = make_network(network)
+        for layer in filter(lambda layer: type(layer) in PASSES, model.modules()):
+            layer.register_forward_hook(count)
+        model(torch.empty(batch, 3, side, side))
+    return {**moved, OPTIMISER: 28 * sum(parameter.numel() for parameter in model.parameters())}
 
 
 def mfu(images_per_s: float, flops_per_image: float, peak_tflops: float) -> float:

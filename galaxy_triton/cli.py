@@ -172,6 +172,7 @@ def baseline(store: Path, ids: Path | None, quiet: bool, **asked: int) -> None:
 @options.describing
 @click.option("--run", type=NEW, help="The run's folder.  [default: runs/RECIPE-TIME]")
 @click.option("--resume/--from-start", default=False, show_default=True, help="Go on with --run where it stopped.")
+@click.option("--profile", type=NEW, help="Record a few steps into this .json(.gz) trace.  [default: none]")
 @options.dry_run
 @options.quiet
 @example("galaxy-triton train gz.store --recipe best --validation held_out.csv --run runs/first")

@@ -37,8 +37,8 @@ class Display:
 
     def show(self, table: Table) -> None:
         """A table of the result; where there is no terminal to fit, as wide as it is."""
-        width = None if self.console.is_terminal else WIDEST
-        self.console.print(table, width=width, soft_wrap=False, crop=False)
+        wide = self.console if self.console.is_terminal else Console(file=self.console.file, width=WIDEST)
+        wide.print(table, soft_wrap=False)
 
     def note(self, line: str = "") -> None:
         """A line about what is being done."""

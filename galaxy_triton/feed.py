@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -29,9 +30,10 @@ class Batch(NamedTuple):
 
     def split(self, parts: int) -> list["Batch"]:
         """At most `parts` batches, none empty; their shares add up to this one's."""
-        pieces = torch.arange(len(self.places)).tensor_split(parts)
-        slices = [slice(int(piece[0]), int(piece[-1]) + 1) for piece in pieces if len(piece)]
-        return [self._piece(part) for part in slices] if len(slices) > 1 else [self]
+        if parts == 1:
+            return [self]
+        edges = [len(self.places) * part // parts for part in range(parts + 1)]
+        return [self._piece(slice(start, stop)) for start, stop in pairwise(edges) if start < stop]
 
     def _piece(self, part: slice) -> "Batch":
         share = self.share * (part.stop - part.start) / len(self.places)

@@ -53,7 +53,8 @@ PARTS: dict[str, Part] = {
     "channels_last": Part(
         {"layout": "channels_last"}, "+ channels_last", stays="views of resident pixels are channels_last"
     ),
-    "resident": Part({"pixels": "resident", "layout": "channels_last"}, "+ resident pixels, torch augmentation"),
+    # views then come from the torch reference
+    "resident": Part({"pixels": "resident", "layout": "channels_last"}, "+ resident pixels"),
     "compile": Part({"body": "compile"}, "+ compiled body"),
     "augment": Part({"augment": "triton"}, "+ fused augmentation", needs=("resident",)),
     "loss": Part({"loss": "triton"}, "+ fused loss"),

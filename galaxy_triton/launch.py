@@ -17,6 +17,8 @@ from galaxy_triton.errors import Stopped
 from galaxy_triton.feed import batch_of
 from galaxy_triton.machine import Machine, free_memory
 from galaxy_triton.memory import largest_batch, residence, step_bytes
+from galaxy_triton.profiled import profiled
+from galaxy_triton.profiling import check_trace
 from galaxy_triton.ranks import ALONE, Ranks, joined
 from galaxy_triton.report import Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
@@ -42,6 +44,8 @@ def launch(request: Request, display: Display) -> None:
 
 def _launch(request: Request, ranks: Ranks, display: Display) -> None:
     proposal = propose(request, ranks)
+    if request.profile is not None:
+        check_trace(request.profile, proposal.machine.device)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     with advising(proposal.demo):
@@ -55,7 +59,8 @@ def _launch(request: Request, ranks: Ranks, display: Display) -> None:
     elif ranks.first:
         run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth)
     display.note(f"{'run':<10} {proposal.folder}\n")
-    _fit(trainer, store, display)
+    with profiled(trainer, request.profile if ranks.first else None, display):
+        _fit(trainer, store, display)
     if ranks.first:
         _report(trainer, store, truth, display)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from galaxy_triton import head as heads
 from galaxy_triton.answer import Answerer
+from galaxy_triton.breakdown import AUGMENT, BACKWARD, BODY, LOSS, UPDATE
 from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import Config
 from galaxy_triton.feed import Batch
@@ -20,7 +21,7 @@ from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, restor
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.views import ViewMaker
 
-# name of a part of the step ("augment", "body", "loss", "backward", "update") -> a context to run it in
+# one of breakdown.LABELS -> a context to run that part of the step in
 Label = Callable[[str], AbstractContextManager[object]]
 
 
@@ -72,7 +73,7 @@ class Learner:
         parts = batch.split(self.config.run.accumulate)
         losses = []
         for place, part in enumerate(parts, 1):
-            with self.label("augment"):
+            with self.label(AUGMENT):
                 views = self.maker.random(part, self.seed, epoch, self.buffer)
             with self._gradients_of(last=place == len(parts)):
                 losses.append(self._differentiate(views, part.answers, part.share))
@@ -138,17 +139,17 @@ class Learner:
 
     def _differentiate(self, views: Tensor, answers: Tensor, share: float) -> Tensor:
         """Add the gradient of a part's loss to what is there."""
-        with self.label("body"), self.machine.autocast():
+        with self.label(BODY), self.machine.autocast():
             logits = self.body(views)
-        with self.label("loss"):
+        with self.label(LOSS):
             loss = self.head.loss(logits, answers, self.machine.loss.name) * share
-        with self.label("backward"):
+        with self.label(BACKWARD):
             # the processes' gradients are averaged, and the loss is their sum
             self.scaler.scale(loss * self.ranks.count).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _update(self) -> None:
-        with self.label("update"):
+        with self.label(UPDATE):
             clip = self.config.optimiser.clip
             if clip:
                 self.scaler.unscale_(self.optimiser)

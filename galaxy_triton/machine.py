@@ -116,6 +116,7 @@ def _compile(network: nn.Module) -> nn.Module:
 
 
 def _graph(network: nn.Module) -> nn.Module:
+    """CUDA graphs of the forward and the backward pass, by torch's own trees of them."""
     module: nn.Module = torch.compile(network, mode="reduce-overhead", dynamic=False)  # type: ignore[assignment]
     return module
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import tempfile
 import time
@@ -14,7 +15,20 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.profiler import ProfilerActivity, kineto_available, profile, record_function, supported_activities
 
-from galaxy_triton.breakdown import IDLE, LABELS, PRODUCT, Breakdown, Kernel, Op, Part, Seen, break_down
+from galaxy_triton.breakdown import (
+    COMPILED,
+    FUSED_KINDS,
+    IDLE,
+    LABELS,
+    OPTIMISER,
+    PRODUCT,
+    Breakdown,
+    Kernel,
+    Op,
+    Part,
+    Seen,
+    break_down,
+)
 from galaxy_triton.ceilings import Ceilings
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.files import whole_file
@@ -62,8 +76,8 @@ def check_trace(trace: Path, device: torch.device) -> None:
         raise UsageFault(expected("a file named .json or .json.gz", trace.name, "--profile", "choose another name"))
     if trace.exists() and not trace.is_file():
         raise UsageFault(expected("a file to write", "a folder or a device", trace, "choose another --profile"))
-    if not trace.parent.is_dir():
-        raise UsageFault(expected("a folder that exists", trace.parent, "--profile", "make it, or choose another"))
+    if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
+        raise UsageFault(expected("a folder to write in", f"none at {trace.parent}", "--profile", "make or choose one"))
     if reason := unavailable(device):
         raise UsageFault(expected(f"a profiler for {device.type}", reason, "--profile", "leave --profile out"))
 
@@ -166,7 +180,7 @@ def table(
 
     Args:
         flops: of a step: ceilings.step_flops.
-        least_bytes: by kind of work, what a step must at least read and write for it, where that is known.
+        least_bytes: ceilings.least_bytes of a step, or what else is known of it.
     """
     last = breakdown.first + breakdown.steps - 1
     title = f"profile    steps {breakdown.first} to {last} on {breakdown.device}, {breakdown.step_ms:,.2f} ms each"
@@ -206,12 +220,22 @@ def _of_sheet(reached: float, ceilings: Ceilings) -> str:
 
 
 def _copy_lines(breakdown: Breakdown, ceilings: Ceilings, least_bytes: Mapping[str, int]) -> list[str]:
-    lines = [f"memory     {ceilings.copy_gb_s:,.0f} GB/s read and written by a large copy here"]
+    lines = [f"memory     {_rate(ceilings.copy_gb_s)} read and written by a large copy here"]
     for part in breakdown.parts:
-        if part.ms and (moved := least_bytes.get(part.kind)):
-            rate = moved / part.ms / 1e6
-            lines.append(f"{'':<10} {part.kind} moved at least {rate:,.0f} GB/s: {rate / ceilings.copy_gb_s:.1%} of it")
+        # Where layers were compiled they need not write what the next one reads, and only a part of one has its name.
+        if part.kind in least_bytes and part.ms and (part.kind == OPTIMISER or not _is_compiled(breakdown)):
+            rate = least_bytes[part.kind] / part.ms / 1e6
+            share = f"{rate / ceilings.copy_gb_s:.0%} of the copy"
+            lines.append(f"{'':<10} {part.kind}: at least {_rate(rate)}, {share}")
     return lines
+
+
+def _rate(gb_s: float) -> str:
+    return f"{gb_s:,.0f} GB/s" if gb_s >= 100 else f"{gb_s:.2g} GB/s"
+
+
+def _is_compiled(breakdown: Breakdown) -> bool:
+    return any(part.kind == COMPILED or part.kind.startswith(FUSED_KINDS) for part in breakdown.parts)
 
 
 def _op(event: Any, zero: int) -> Op:

@@ -26,7 +26,8 @@ class Request:
     store: None for the simulated sky, or for the store of the run that is resumed. recipe: None for "seed", or "demo"
     without a store. config_file: a TOML file over the recipe. settings: dotted fields over both. run: the folder, None
     for a new one named after the recipe and the time. held_out: a CSV of ids to hold out, None for the configured
-    fraction. fit_batch: find the largest batch that fits, in place of the configured one.
+    fraction. fit_batch: find the largest batch that fits, in place of the configured one. profile: record some
+    steps into this trace.
     """
 
     store: Path | None = None
@@ -37,6 +38,7 @@ class Request:
     held_out: Path | None = None
     resume: bool = False
     fit_batch: bool = False
+    profile: Path | None = None
 
 
 @dataclass(frozen=True)

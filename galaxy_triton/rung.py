@@ -5,7 +5,7 @@ import gc
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -165,7 +165,7 @@ def _shares(steps: Steps, count: int, device: torch.device) -> dict[str, float]:
     """The share of each kind of work, as profiling.Breakdown names them; none where torch's profiler sees nothing."""
     if unavailable(device):
         return {}
-    steps.learner.label = _labelled
+    steps.learner.label = label
     with TemporaryDirectory() as folder, Profiler(Path(folder) / "trace.json", device, skip=1, steps=count) as profiler:
         for _ in range(1 + count):
             steps()
@@ -173,7 +173,3 @@ def _shares(steps: Steps, count: int, device: torch.device) -> dict[str, float]:
     steps.learner.label = unlabelled
     found = profiler.breakdown
     return {} if found is None else {part.kind: part.ms / found.step_ms for part in found.parts}
-
-
-def _labelled(part: str) -> AbstractContextManager[object]:
-    return label(f"galaxy_triton::{part}")

@@ -60,6 +60,7 @@ class Trainer:
         self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
         self.learner = self._learner()
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
+        self.after_step: Callable[[], None] = lambda: None
         self.made_with = surroundings()
         self.progress = Progress()
         self.last_rmse = math.nan
@@ -129,6 +130,7 @@ class Trainer:
         with closing(batches(self.plan.galaxies, parts, shares, waiting)) as feed:
             for step, batch in enumerate(feed, first):
                 self.losses[step] = self.learner.step(batch, epoch_tensor, epoch * len(order) + step)
+                self.after_step()
                 done += len(order[step])
                 if self._is_time_to_look(step, stop):
                     code = self._look(order, step, stop)

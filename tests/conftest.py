@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from rich.console import Console
+from tiny import FRAME, TINY
 
 # Without a GPU the kernels run in Triton's interpreter; it must be chosen before their first import.
 if not torch.cuda.is_available():
@@ -52,22 +53,7 @@ def pytest_configure() -> None:
 # Threads that wait for each other cost such small work more than they gain.
 torch.set_num_threads(1)
 
-GALAXIES, LABELLED, FRAME = 48, 44, 40
-
-# Everything but the size is the seed recipe's: dropout, jitter, flips and all.
-TINY: dict[str, Any] = {
-    "preprocess.frame": FRAME,
-    "preprocess.crop": FRAME,
-    "preprocess.size": 24,
-    "augmentation.size": 16,
-    "network.widths": (8, 16),
-    "network.convs": 1,
-    "network.hidden": 16,
-    "run.epochs": 2,
-    "run.batch_size": 12,
-    "run.validation": 0.25,
-    "run.device": "cpu",
-}
+GALAXIES, LABELLED = 48, 44
 
 
 class Sky(NamedTuple):

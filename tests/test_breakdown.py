@@ -43,6 +43,7 @@ OPS = [
     Op("aten::threshold_backward", 67, 69, AUTOGRAD, -1, 10),
     Op("autograd::engine::evaluate_function: ConvolutionBackward0", 71, 90, AUTOGRAD, 7, 11),
     Op("aten::convolution_backward", 72, 89, AUTOGRAD, -1, 12),
+    Op("torch::autograd::AccumulateGrad", 91, 95, AUTOGRAD, -1, 14),
     Op("aten::_foreach_mul_", 101, 103, MAIN, -1, 13),
 ]
 ELEMENTWISE = "void at::native::vectorized_elementwise_kernel<4, at::native::BinaryFunctor<float>>(int)"
@@ -55,6 +56,7 @@ KERNELS = [
     Kernel(ELEMENTWISE, 1165, 1172, 8),
     Kernel(ELEMENTWISE, 1172, 1190, 10),
     Kernel("cutlass_tensorop_bf16_wgrad_optimized", 1190, 1390, 12),
+    Kernel(ELEMENTWISE, 1390, 1393, 14),
     Kernel(ELEMENTWISE, 1400, 1411, 13),
     Kernel("Memcpy DtoH (Device -> Pinned)", 1411, 1412, 0),
 ]
@@ -75,7 +77,8 @@ def test_a_step_on_a_gpu() -> None:
         "loss": 12,
         "optimiser": 11,
         "copies, fills": 11,
-        "idle": 98,
+        "other": 3,
+        "idle": 95,
     }
     assert {part.kind: part.calls for part in found.parts}["loss"] == 2
     assert [part.ms for part in found.parts] == sorted((part.ms for part in found.parts), reverse=True)
@@ -92,10 +95,10 @@ def test_the_number_of_a_node_is_that_of_who_made_it() -> None:
     after = [Op("aten::detach", 58, 59, MAIN, 10)]
     labels = [*LABELS, Op(BODY, 210, 250), Op(BACKWARD, 260, 300)]
     again = [
-        Op("aten::cudnn_convolution", 211, 212, MAIN, 10, 14),
-        Op("autograd::engine::evaluate_function: ConvolutionBackward0", 261, 262, AUTOGRAD, 10, 15),
+        Op("aten::cudnn_convolution", 211, 212, MAIN, 10, 16),
+        Op("autograd::engine::evaluate_function: ConvolutionBackward0", 261, 262, AUTOGRAD, 10, 17),
     ]
-    kernels = [Kernel(ELEMENTWISE, 2000, 2010, 15)]
+    kernels = [Kernel(ELEMENTWISE, 2000, 2010, 17)]
     found = break_down(Seen(labels, [*OPS, *after, *again], kernels), "cuda", 1, 1, 10)
     assert times(found) == {"convolution, matrix product": 10, "idle": 0}
 
@@ -105,7 +108,7 @@ def test_figures_are_of_one_step() -> None:
     parts = {part.kind: part for part in found.parts}
     assert (found.step_ms, found.first, found.steps) == (0.25, 4, 2)
     assert parts["convolution, matrix product"] == Part("convolution, matrix product", pytest.approx(0.15), 1)
-    assert parts["idle"] == Part("idle", pytest.approx(0.049), 0)
+    assert parts["idle"] == Part("idle", pytest.approx(0.0475), 0)
 
 
 def test_kernels_side_by_side_leave_no_less_idle() -> None:
@@ -123,7 +126,7 @@ def test_a_step_on_a_cpu() -> None:
     ops = [
         Op("aten::conv2d", 10, 20, MAIN, 7),
         Op("aten::mkldnn_convolution", 11, 19, MAIN),
-        Op("aten::copy_", 12, 14, MAIN),
+        Op("aten::copy_", 11, 13, MAIN),
         Op("aten::relu_", 20, 25, MAIN, 8),
         Op("aten::add_", 130, 135, MAIN),  # after all labels
     ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from galaxy_triton import ceilings
-from galaxy_triton.ceilings import Ceilings, measure, mfu, sheet, step_flops
+from galaxy_triton.ceilings import Ceilings, least_bytes, measure, mfu, sheet, step_flops
 from galaxy_triton.config import SEED, Network
 
 
@@ -27,6 +27,18 @@ def test_measure(device: torch.device, dtype: torch.dtype) -> None:
     if device.type == "cpu":
         precision = {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype]
         assert found == Ceilings(precision, found.matmul_tflops, found.copy_gb_s, None, "cpu")
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("tf32", "high"), ("fp32", "highest"), ("bf16", "highest")])
+@pytest.mark.parametrize("before", ["highest", "high"])
+def test_the_switch_for_tf32_is_put_back(precision: str, inside: str, before: str) -> None:
+    torch.set_float32_matmul_precision(before)
+    try:
+        with ceilings._matmul_as(precision):
+            assert torch.get_float32_matmul_precision() == inside
+        assert torch.get_float32_matmul_precision() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.usefixtures("short")
@@ -105,6 +117,17 @@ def test_flops_of_one_convolution() -> None:
 def test_flops_of_the_seed_recipe() -> None:
     """Two convolutions a block at 128 px: 21.86 GFLOP an image, forward and backward."""
     assert step_flops(SEED.network, 2, SEED.augmentation.size) / 2 == pytest.approx(21.86e9, rel=5e-4)
+
+
+def test_bytes_of_one_block() -> None:
+    """Counted by hand. Batch norm and ReLU: two passes forward, three backward. Pooling writes a quarter."""
+    outputs, weights = 5 * 16 * 8 * 8, 16 * 3 * 9 + 2 * 16 + 16 * 37 + 37
+    assert least_bytes(Network(widths=(16,), convs=1, hidden=0), batch=5, side=8, element_bytes=2) == {
+        "batch norm": 2 * 5 * outputs,
+        "ReLU": 2 * 5 * outputs,
+        "pooling": 2 * 2 * (outputs + outputs // 4),
+        "optimiser": 28 * weights,
+    }
 
 
 def test_mfu() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,6 +107,7 @@ def test_a_run_that_ends_early_leaves_nothing(step: Callable[[], None], tmp_path
 def test_a_run_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Profiler(tmp_path / "trace.json", CPU, skip=0):
         raise ZeroDivisionError
+    assert not torch.autograd._profiler_enabled()
     assert not list(tmp_path.iterdir())
 
 
@@ -129,8 +131,8 @@ def test_a_trace_cut_short_is_no_trace(
         ("trace.txt", "a file named .json or .json.gz"),
         ("trace.gz", "a file named .json or .json.gz"),
         ("folder.json", "a file to write, got a folder"),
-        ("missing/trace.json", "a folder that exists"),
-        ("file.json/trace.json", "a folder that exists"),
+        ("missing/trace.json", "a folder to write in"),
+        ("file.json/trace.json", "a folder to write in"),
     ],
 )
 def test_a_trace_that_cannot_be(tmp_path: Path, name: str, want: str) -> None:
@@ -176,6 +178,7 @@ def test_what_a_gpu_did_is_told_from_what_was_said_about_it() -> None:
         event("Optimizer.step#AdamW.step", "CPU", (0, 9000), scope=7, correlation_id=2),
         event("aten::mm", "CPU", (1000, 5000), correlation_id=3, sequence_nr=4),
         event("cudaLaunchKernel", "CPU", (2000, 3000), correlation_id=5, linked_correlation_id=3),
+        event("hipLaunchKernel", "CPU", (3000, 4000), correlation_id=6, linked_correlation_id=3),
         event("cudaDeviceSynchronize", "CPU", (6000, 7000), correlation_id=3),  # by chance the operation's number
         event("[memory]", "CPU", (1500, 1500)),
         event("profiler::_record_function_enter_new", "CPU", (1500, 1500)),
@@ -213,14 +216,23 @@ def test_table() -> None:
         "28.3% of the data sheet's 989 (H100 80GB HBM3 bf16)",
         "560 TFLOP/s while convolutions and products ran: 80.0% of the large product",
         "memory 3,000 GB/s read and written by a large copy here",
-        "batch norm moved at least 1,500 GB/s: 50.0% of it",
+        "batch norm: at least 1,500 GB/s, 50% of the copy",
     ]
 
 
+def test_table_of_compiled_layers_says_less_of_memory() -> None:
+    """A layer that shares its kernel need not write what the next one reads."""
+    parts = (*BREAKDOWN.parts, Part("fused: batch norm, ReLU", 1.0, 3), Part("optimiser", 1.0, 3))
+    least = {"batch norm": 4_500_000_000, "optimiser": 600_000_000}
+    lines = table(replace(BREAKDOWN, parts=parts), GPU, flops=1, least_bytes=least)
+    assert [line.strip() for line in lines if "at least" in line] == ["optimiser: at least 600 GB/s, 20% of the copy"]
+
+
 def test_table_without_a_data_sheet() -> None:
-    lines = table(BREAKDOWN, Ceilings("fp32", 700, 3000, None, "cpu"), flops=2_800_000_000_000)
+    lines = table(BREAKDOWN, Ceilings("fp32", 0.1, 5.25, None, "cpu"), flops=2_800_000_000_000)
+    assert "memory     5.2 GB/s read and written by a large copy here" in lines
     assert any("no data sheet is known (cpu fp32)" in line for line in lines)
-    assert not any("moved" in line for line in lines)
+    assert not any("at least" in line for line in lines)
 
 
 def test_table_of_nothing() -> None:

@@ -1,0 +1,111 @@
+"""Where the pixels lie, and how large a batch may be, by what is free."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from galaxy_triton import memory
+from galaxy_triton.config import SEED
+from galaxy_triton.errors import DataFault, UsageFault
+from galaxy_triton.feed import Batch
+from galaxy_triton.machine import choose
+from galaxy_triton.memory import doubled, largest_batch, residence, step_bytes
+from galaxy_triton.settings import override
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "free", "name"),
+    [
+        ("auto", GPU, 150, "gpu"),
+        ("auto", GPU, 149, "host"),
+        ("auto", GPU, None, "gpu"),
+        ("host", GPU, 10**9, "host"),
+        ("gpu", GPU, 100, "gpu"),
+        ("auto", CPU, 100, "host"),
+        ("host", CPU, None, "host"),
+    ],
+)
+def test_residence(asked: str, device: torch.device, free: int | None, name: str) -> None:
+    """100 bytes of pixels beside a step of 50."""
+    assert residence(asked, device, 100, 50, free).name == name
+
+
+@pytest.mark.parametrize(("asked", "device"), [("gpu", GPU), ("auto", CPU), ("host", CPU)])
+def test_residence_without_room(asked: str, device: torch.device) -> None:
+    with pytest.raises(DataFault, match=f"Expected free memory on {device.type} for the pixels"):
+        residence(asked, device, 100, 50, 99)
+
+
+def test_residence_without_a_gpu() -> None:
+    with pytest.raises(UsageFault, match="Expected a GPU for the pixels, got the CPU"):
+        residence("gpu", CPU, 100, 50, None)
+
+
+@pytest.mark.parametrize(
+    ("most", "fitting", "size"), [(100, 1000, 64), (64, 1000, 64), (100, 31, 16), (100, 32, 32), (1, 9, 1), (9, 0, 0)]
+)
+def test_doubled(most: int, fitting: int, size: int) -> None:
+    tried: list[int] = []
+
+    def fits(count: int) -> bool:
+        tried.append(count)
+        return count <= fitting
+
+    assert doubled(most, fits) == size
+    assert tried == sorted(set(tried))
+
+
+def test_step_bytes_falls_with_parts_and_processes() -> None:
+    """What the activations take is of a part; weights and moments are of all."""
+    machine = choose(override(SEED, {"run.device": "cpu"}))
+    whole, half, quarter, shared = (
+        step_bytes(override(SEED, {"run.accumulate": parts}), machine, processes)
+        for parts, processes in ((1, 1), (2, 1), (4, 1), (1, 4))
+    )
+    assert quarter == shared
+    assert whole - half == pytest.approx(2 * (half - quarter), rel=1e-6)
+
+
+@pytest.mark.parametrize(("free_mib", "rows", "size"), [(10**6, 3436, 256), (10**6, 45, 4), (400, 3436, 64)])
+def test_largest_batch_by_estimate(free_mib: int, rows: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what is free, and ten steps an epoch."""
+    config = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
+    machine = choose(config)
+    monkeypatch.setattr(memory, "free_memory", lambda device: free_mib * 2**20)
+    found = largest_batch(config, machine, _never, rows, 1)
+    assert found == size
+    taken = [step_bytes(override(config, {"run.batch_size": size}), machine, 1) / 2**20 for size in (found, 2 * found)]
+    assert taken[0] <= free_mib / 2
+    assert taken[1] > free_mib / 2 or 2 * found * 10 > rows
+
+
+def test_largest_batch_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**20)
+    with pytest.raises(DataFault, match="Expected memory for a step on one galaxy"):
+        largest_batch(SEED, choose(override(SEED, {"run.device": "cpu"})), _never, 1000, 1)
+
+
+@pytest.mark.parametrize("fitting", [1, 6, 8])
+def test_largest_batch_by_trying(fitting: int, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real steps, each on twice as many galaxies, until memory runs out; here a device that runs out at will."""
+    config = override(SEED, tiny)
+    machine = choose(config)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    fits = memory._tried(config, machine, lambda size: _batch(size) if size <= fitting else _run_out())
+    assert doubled(100, fits) == {1: 1, 6: 4, 8: 8}[fitting]
+
+
+def _batch(size: int) -> Batch:
+    ids = torch.arange(size)
+    return Batch(torch.zeros(size, 24, 24, 4, dtype=torch.uint8), ids, ids, torch.rand(size, 37))
+
+
+def _run_out() -> Batch:
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def _never(size: int) -> Batch:
+    raise AssertionError("nothing is tried out here")

@@ -1,0 +1,165 @@
+"""Several processes as one: the same galaxies with the same views, losses and gradients, on any number of them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import rank_job
+import torch
+
+from galaxy_triton import run_folder
+from galaxy_triton.config import SEED
+from galaxy_triton.errors import UsageFault
+from galaxy_triton.machine import choose
+from galaxy_triton.ranks import ALONE, Ranks, from_environment
+from galaxy_triton.settings import override
+from galaxy_triton.train import Plan, Trainer
+
+JOB = Path(rank_job.__file__)
+
+
+class Ended(NamedTuple):
+    """How one process ended."""
+
+    code: int
+    said: str
+
+
+def together(count: int, *words: object) -> list[Ended]:
+    """Run rank_job.py in `count` processes that know of each other."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    here = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    here |= {"PYTHONPATH": str(JOB.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(JOB), *map(str, words)]
+    processes = [
+        subprocess.Popen(command, env={**here, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(count)
+    ]
+    return [Ended(process.wait(), said) for process in processes for _, said in [process.communicate(timeout=120)]]
+
+
+@pytest.fixture(scope="module")
+def found(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    """What each process noted, by their number. The run that two leave stopped, three end."""
+    out = tmp_path_factory.mktemp("ranks")
+    alone = rank_job.whole(sky.store, out / "whole-1", ALONE)
+    for count in (2, 3):
+        ends = together(count, sky.store, out, *["--resume"] * (count == 3))
+        assert [end.code for end in ends] == [0] * count, ends
+    several = {count: [torch.load(out / f"{count}-{rank}.pt") for rank in range(count)] for count in (2, 3)}
+    return {1: [alone], **several, 0: [{"folder": out}]}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_global_batches(found: dict[int, list[dict[str, Any]]], count: int) -> None:
+    """The parts of the processes, one after the other, are the one process's batch: ids, and views bit for bit."""
+    (alone,) = found[1]
+    assert len(alone["steps"]) == 6
+    for number, step in enumerate(alone["steps"]):
+        parts = [process["steps"][number] for process in found[count]]
+        assert torch.equal(torch.cat([part["ids"] for part in parts]), step["ids"])
+        assert torch.equal(torch.cat([part["views"] for part in parts]), step["views"])
+        assert sum(part["share"] for part in parts) == pytest.approx(1)
+    sizes = {len(process["steps"][0]["ids"]) for process in found[count]}
+    assert len(sizes) == 2  # 11 galaxies leave an uneven part
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_losses_and_gradients(found: dict[int, list[dict[str, Any]]], count: int) -> None:
+    """Equal to one process's within rounding, in the first step; later ones start from weights that AdamW has moved."""
+    (alone,) = found[1]
+    for number, step in enumerate(alone["steps"]):
+        loss = sum(process["steps"][number]["loss"] for process in found[count])
+        assert float(loss) == pytest.approx(float(step["loss"]), rel=1e-6 if number == 0 else 1e-3)
+    for process in found[count]:
+        for got, want in zip(process["steps"][0]["gradients"], alone["steps"][0]["gradients"], strict=True):
+            assert (got - want).norm() <= 1e-5 * want.norm()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_agree(found: dict[int, list[dict[str, Any]]], count: int) -> None:
+    """All have the RMSE of all galaxies held out, and the same gradients."""
+    (alone,) = found[1]
+    for process in found[count]:
+        assert process["rmse"] == found[count][0]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
+        for got, want in zip(process["steps"][-1]["gradients"], found[count][0]["steps"][-1]["gradients"], strict=True):
+            assert torch.equal(got, want)
+
+
+def test_a_stop_of_one_stops_all(found: dict[int, list[dict[str, Any]]]) -> None:
+    """After the same step, with the same exit code."""
+    assert [process["stopped"] for process in found[2]] == [{"code": 75, "step": 2}] * 2
+
+
+def test_checkpoints_serve_any_number_of_processes(found: dict[int, list[dict[str, Any]]]) -> None:
+    """Three processes end the run that two left, where one process that never stopped ends."""
+    (alone,) = found[1]
+    for process in found[3]:
+        assert process["resumed"]["began"] == (0, 2)
+        assert process["resumed"]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
+
+
+def test_one_process_writes(found: dict[int, list[dict[str, Any]]]) -> None:
+    out = found[0][0]["folder"]
+    for folder in ("whole-2", "whole-3", "stopped"):
+        lines = (out / folder / run_folder.METRICS).read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2"]
+
+
+def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
+    first, killed = together(2, sky.store, tmp_path, "--die")
+    assert killed.code == -9
+    assert first.code == 1
+    assert "Expected all 2 processes to go on, got" in first.said
+    assert "Traceback" not in first.said
+
+
+def test_part_covers_a_batch() -> None:
+    rows = torch.arange(11)
+    for count in (1, 2, 3, 11):
+        parts = [Ranks(rank, count).part(rows) for rank in range(count)]
+        assert torch.equal(torch.cat(parts), rows)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "ranks"),
+    [
+        ({}, ALONE),
+        ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}, Ranks(1, 3, 0)),
+        ({"RANK": "1", "WORLD_SIZE": "3"}, Ranks(1, 3, 1)),
+    ],
+)
+def test_from_environment(environment: dict[str, str], ranks: Ranks) -> None:
+    assert from_environment(environment) == ranks
+
+
+@pytest.mark.parametrize("rank", ["3", "-1", "first"])
+def test_from_environment_refuses(rank: str) -> None:
+    with pytest.raises(UsageFault, match="Expected a rank below WORLD_SIZE"):
+        from_environment({"RANK": rank, "WORLD_SIZE": "3"})
+
+
+def test_every_process_needs_a_galaxy_of_each_batch(make_plan: Any, tmp_path: Path) -> None:
+    plan: Plan = make_plan(tmp_path, **{"run.batch_size": 2})
+    several = Plan(*(getattr(plan, name) for name in list(plan.__dataclass_fields__)[:-1]), Ranks(0, 3))
+    with pytest.raises(UsageFault, match="Expected a galaxy for each of 3 processes, got batches of 1"):
+        Trainer(several)
+
+
+@pytest.mark.parametrize(("settings", "processes"), [({"run.sync_norm": True}, 2), ({"run.sync_norm": True}, 1)])
+def test_shared_statistics_need_gpus(settings: dict[str, Any], processes: int) -> None:
+    with pytest.raises(UsageFault, match=f"Expected several processes on CUDA GPUs, got {processes} on cpu"):
+        choose(override(SEED, {"run.device": "cpu", **settings}), processes)
+
+
+@pytest.mark.parametrize(("settings", "processes"), [({}, 2), ({"run.accumulate": 2}, 1)])
+def test_graphs_need_whole_batches(settings: dict[str, Any], processes: int) -> None:
+    with pytest.raises(UsageFault, match="Expected one process and whole batches"):
+        choose(override(SEED, {"run.device": "cpu", "run.body": "graph", **settings}), processes)
