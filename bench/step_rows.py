@@ -1,5 +1,6 @@
 """Every way to make a training step that is measured, in the order of the table."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class StepScene:
     config: Config
     galaxies: Galaxies
     images: Path
-    workers: int = 2
+    workers: int = os.cpu_count() or 1
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,6 @@
 """`ablate`: every way to make a training step that can run here, one change from the next, measured on one store."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +38,8 @@ class Asked:
 
     request: the store and the configuration, as `train` takes them. images: the files that the store was packed from,
     for the rows of the seed's pipeline. out: the new folder. steps: of each training. timed: steps on the clock, None
-    for TIMED. seeds: trainings of each row, from run.seed on. workers: of the seed's DataLoader. rows: keys of those to
-    measure, all when empty.
+    for TIMED. seeds: trainings of each row, from run.seed on. workers: of the seed's DataLoader, None for one a core.
+    rows: keys of those to measure, all when empty.
     """
 
     request: Request
@@ -47,7 +48,7 @@ class Asked:
     steps: int = 500
     timed: int | None = None
     seeds: int = 3
-    workers: int = 2
+    workers: int | None = None
     rows: tuple[str, ...] = ()
 
 
@@ -66,7 +67,8 @@ class Plan:
         """What to measure of a way."""
         asked, timed = self.asked, self.asked.timed or TIMED[self.machine.device.type]
         store = asked.request.store or Path()
-        return Job(way, self.config, store, asked.images, self.split, asked.workers, timed, asked.steps, seeds)
+        workers = (os.cpu_count() or 1) if asked.workers is None else asked.workers
+        return Job(way, self.config, store, asked.images, self.split, workers, timed, asked.steps, seeds)
 
 
 def ablate(asked: Asked, display: Display, run: Run = in_fresh_process) -> Table:

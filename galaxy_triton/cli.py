@@ -201,7 +201,7 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
 @click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of each training.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(0, 10), help="Trainings of each row.")
 @click.option("--timed-steps", "timed", type=click.IntRange(1), help="On the clock.  [default: 20; 50 on CUDA]")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Of the seed's DataLoader.")
+@click.option("--workers", type=click.IntRange(0), help="Of the seed's DataLoader.  [default: one a core]")
 @click.option("--rows", multiple=True, type=click.Choice(ladder.KEYS), help="Measure this row.  [default: every row]")
 @options.dry_run
 @options.quiet

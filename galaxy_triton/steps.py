@@ -72,7 +72,8 @@ class FileSteps(Steps):
         started = time.perf_counter()
         batch: SeedBatch = next(self.batches)
         self.waited += time.perf_counter() - started
-        views = batch.views.to(self.device, memory_format=self.memory_format, non_blocking=True)
+        # contiguous after the copy: otherwise the CPU would turn the layout round
+        views = batch.views.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
         answers = batch.answers.to(self.device, non_blocking=True)
         return self.learner.learn(views, answers, number), len(views)
 

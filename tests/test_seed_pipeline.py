@@ -1,6 +1,7 @@
 """The seed's pipeline: its batches, where they come from, and what it needs."""
 
 import builtins
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_views_are_the_images(sky: Any, labelled: Labelled, still: Config) -> No
 def test_worker_processes_read_the_zip(sky: Any, labelled: Labelled, still: Config) -> None:
     """Each with a handle of its own, though the parent has read too; and one epoch follows the other."""
     alone = make_loader(sky.archive, labelled, still, workers=0, device=CPU)
-    assert len(alone.dataset[0]) == 3
+    assert pickle.loads(pickle.dumps(alone.dataset))[3][1] == alone.dataset[3][1], "as spawned workers take it"
     batches, others = endless(alone), endless(make_loader(sky.archive, labelled, still, workers=2, device=CPU))
     for _ in range(5):
         ours, theirs = next(batches), next(others)
