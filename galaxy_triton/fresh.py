@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +28,7 @@ def in_fresh_process(call: Callable[[A], R], argument: A) -> R:
     with tempfile.TemporaryDirectory() as folder:
         printed = Path(folder) / "printed.txt"
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, _print_to, (printed,)) as pool:
+        with ProcessPoolExecutor(1, context, _begin, (printed,)) as pool:
             try:
                 return pool.submit(in_this_process, call, argument).result()
             except BrokenProcessPool as error:
@@ -46,11 +48,21 @@ def in_this_process(call: Callable[[A], R], argument: A) -> R:
         raise CallFailed(_in_a_line(error)) from None
 
 
-def _print_to(file: Path) -> None:
-    """Send what this process prints, its libraries included, to a file."""
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT)
+def _begin(printed: Path) -> None:
+    """Send what this process prints, its libraries included, to a file; start others as an ordinary process would; and
+    end with the process that wants the result."""
+    handle = os.open(printed, os.O_WRONLY | os.O_CREAT)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    multiprocessing.set_start_method(None, force=True)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _in_a_line(error: Exception) -> str:

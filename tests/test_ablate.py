@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from galaxy_triton.ablate import Asked, ablate, describe, planned
 from galaxy_triton.ablation_table import absences, mean_with_interval, rows_of, shown
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.fresh import CallFailed, in_fresh_process, in_this_process
+from galaxy_triton.fresh import CallFailed, in_this_process
 from galaxy_triton.machine import choose
 from galaxy_triton.request import Request
 from galaxy_triton.rung import Job, Measured
@@ -186,16 +185,6 @@ def test_an_option_of_a_row_is_refused(sky: Any, tmp_path: Path, call: Callable[
     result = call("ablate", sky.store, "--out", tmp_path / "out", "--set", "run.body=eager")
     assert result.exit_code == 2
     assert "Expected no choice that each row makes itself, got run.body" in " ".join(result.output.split())
-
-
-def test_a_process_that_dies_says_its_last_words() -> None:
-    with pytest.raises(CallFailed, match="its process died; its last words: none"):
-        in_fresh_process(os._exit, 3)
-
-
-def test_a_call_that_raises_says_it_in_a_line() -> None:
-    with pytest.raises(CallFailed, match=r"^ValueError: math domain error|^ValueError: expected a nonnegative"):
-        in_this_process(math.sqrt, -1.0)
 
 
 def test_interval_is_of_students_t() -> None:
