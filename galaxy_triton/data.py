@@ -145,8 +145,8 @@ def slices(count: int, size: int) -> Iterator[slice]:
 def _philox_order(ids: Tensor, seed: int, epoch: int, stream: str) -> Tensor:
     # MPS has no 64-bit products. On CUDA a million galaxies are in order before the host could draw ten thousand.
     here = ids.cpu() if ids.device.type == "mps" else ids
-    numbers = (torch.tensor(number, device=here.device) for number in (seed, epoch))
-    words = draw_bits(*numbers, here, stream)
+    key, counter = (torch.tensor(number, device=here.device) for number in (seed, epoch))
+    words = draw_bits(key, counter, here, stream)
     return torch.argsort((words[:, 0] >> 1 << 32) + words[:, 1], stable=True)  # 63 random bits
 
 

@@ -43,9 +43,7 @@ def launch(request: Request, display: Display) -> None:
 
 
 def _launch(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = propose(request, ranks)
-    if request.profile is not None:
-        check_trace(request.profile, proposal.machine.device)
+    proposal = _checked(request, ranks)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     with advising(proposal.demo):
@@ -71,7 +69,7 @@ def describe(request: Request, display: Display) -> None:
     Raises:
         UsageFault, DataFault: as `launch` would before the first step.
     """
-    proposal = propose(request)
+    proposal = _checked(request)
     config = proposal.config
     if proposal.demo is not None and not proposal.store.exists():
         drawn = proposal.demo.count
@@ -90,6 +88,14 @@ def describe(request: Request, display: Display) -> None:
     left = f"Would train epochs {begun + 1} to {epochs}, {steps}" if begun < epochs else "Nothing is left to train"
     display.say(f"{left}; would draw the report in {proposal.folder}")
     display.say("Nothing was written")
+
+
+def _checked(request: Request, ranks: Ranks = ALONE) -> Proposal:
+    """What a request comes to, once a trace can be written too."""
+    proposal = propose(request, ranks)
+    if request.profile is not None:
+        check_trace(request.profile, proposal.machine.device)
+    return proposal
 
 
 def _announced(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galaxy_triton.breakdown import Breakdown
-from galaxy_triton.ceilings import measure, step_flops
+from galaxy_triton.ceilings import Ceilings, least_bytes, measure, step_flops
 from galaxy_triton.display import Display
 from galaxy_triton.learner import unlabelled
 from galaxy_triton.profiling import Profiler, Window, label, table
@@ -27,13 +27,15 @@ def profiled(trainer: Trainer, trace: Path | None, display: Display) -> Iterator
         yield
         return
     window = Window().within(trainer.steps_per_epoch - trainer.progress.step)
+    # Before the training, which may leave no memory for it.
+    ceilings = measure(trainer.device, trainer.plan.machine.dtype)
     with Profiler(trace, trainer.device, window.skip, window.steps) as profiler:
 
         def after_step() -> None:
             profiler.step()
             if profiler.breakdown is not None:
                 trainer.after_step, trainer.learner.label = (lambda: None), unlabelled
-                _say(trainer, profiler.breakdown, display)
+                _say(trainer, profiler.breakdown, ceilings, display)
                 display.say(f"{'trace':<10} {trace}")
 
         trainer.after_step, trainer.learner.label = after_step, label
@@ -42,10 +44,10 @@ def profiled(trainer: Trainer, trace: Path | None, display: Display) -> Iterator
         display.warn(f"no trace: the run ended before {window.skip + window.steps} steps were made")
 
 
-def _say(trainer: Trainer, breakdown: Breakdown, display: Display) -> None:
-    config = trainer.plan.config
-    ceilings = measure(trainer.device, trainer.plan.machine.dtype)
+def _say(trainer: Trainer, breakdown: Breakdown, ceilings: Ceilings, display: Display) -> None:
+    config, side = trainer.plan.config, trainer.plan.config.augmentation.size
     batch = -(-len(trainer.rows) // (trainer.steps_per_epoch * trainer.ranks.count))
-    flops = step_flops(config.network, batch, config.augmentation.size)
-    for line in table(breakdown, ceilings, flops):
+    flops = step_flops(config.network, batch, side)
+    moved = least_bytes(config.network, batch, side, trainer.plan.machine.dtype.itemsize)
+    for line in table(breakdown, ceilings, flops, moved):
         display.say(line)

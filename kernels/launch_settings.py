@@ -8,9 +8,10 @@ import torch
 
 @dataclass(frozen=True)
 class Launch:
-    """tile: pixels (augment) or answers (losses) that a program takes at a time. warps: of 32 threads, a program.
+    """tile: what a program takes at a time: pixels (augment), answers (losses) or windows times channels (norm_pool).
 
-    alone (sigmoid): how many answers a program takes by itself; above there are many programs, whose sums torch adds.
+    warps: of 32 threads, a program. alone (sigmoid): how many answers a program takes by itself; above there are many
+    programs, whose sums torch adds.
     """
 
     tile: int
@@ -28,6 +29,7 @@ class Settings:
     augment: Launch = Launch(tile=1024, warps=8)
     sigmoid: Launch = Launch(tile=4096, warps=16, alone=16384)
     tree: Launch = Launch(tile=1024, warps=8)
+    norm_pool: Launch = Launch(tile=1024, warps=4)
 
 
 # By torch.cuda.get_device_name(). None has been measured so far.

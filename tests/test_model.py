@@ -1,5 +1,6 @@
 """The registry: shapes, sizes against torchvision's own and against sums by hand, weights from a seed."""
 
+import copy
 import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -115,6 +116,27 @@ def test_galaxy_vgg_computes_what_its_name_says() -> None:
     with torch.no_grad():
         got = body.float()(views)
     assert torch.allclose(got.double(), want.mean((2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [16, 17])
+@pytest.mark.parametrize("convs", [1, 2])
+def test_pooling_before_the_last_relu_changes_no_bit(convs: int, side: int) -> None:
+    """Features, gradients and running statistics are those of blocks that end in ReLU, then pooling."""
+    body, _ = built(replace(SMALL, convs=convs, dropout=0.0))
+    twin = copy.deepcopy(body)
+    for number, block in enumerate(twin.blocks):
+        *layers, pool, relu = block
+        twin.blocks[number] = nn.Sequential(*layers, relu, pool)
+    views = torch.rand(8, 3, side, side).to(memory_format=torch.channels_last)
+    for one in (body, twin):
+        one(views).sin().sum().backward()
+    names = [name for name, _ in body.named_parameters()]
+    assert names == [name for name, _ in twin.named_parameters()]
+    assert list(body.state_dict()) == list(twin.state_dict())
+    assert all(map(torch.equal, body.state_dict().values(), twin.state_dict().values()))
+    assert torch.equal(body(views), twin(views))
+    for name, mine, other in zip(names, body.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(mine.grad, other.grad), name
 
 
 def wide(values: Tensor) -> Tensor:

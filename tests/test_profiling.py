@@ -17,6 +17,7 @@ from galaxy_triton.ceilings import Ceilings
 from galaxy_triton.config import Augmentation, Network, Optimiser
 from galaxy_triton.data import Galaxies
 from galaxy_triton.errors import DataFault, UsageFault
+from galaxy_triton.feed import batch_of
 from galaxy_triton.head import HEADS, make_network
 from galaxy_triton.optimise import make_optimiser
 from galaxy_triton.profiling import Profiler, Window, check_trace, label, seen_by, table
@@ -39,7 +40,7 @@ def step() -> Callable[[], None]:
 
     def make() -> None:
         with label(AUGMENT):
-            views = maker.random(galaxies, rows, zero, zero, buffer)
+            views = maker.random(batch_of(galaxies, rows), zero, zero, buffer)
         with label(BODY):
             logits = network(views)
         with label(LOSS):

@@ -31,6 +31,7 @@ from variants import COMPILED_ONLY, GATE, OPTIONS, Variant, daily, full
 from galaxy_triton.files import whole_file
 from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.launch_settings import Settings
+from galaxy_triton.kernels.norm_pool import fused as norm_pool
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
 from galaxy_triton.kernels.tree_loss import fused as tree_loss
 from galaxy_triton.questions import PARENTS, SIZES
@@ -103,7 +104,7 @@ def disassembly(cubin: bytes, *flags: str) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=TABLES, help="a dozen variants, or all")
+    parser.add_argument("table", choices=TABLES, help="some variants, or all")
     parser.add_argument("--out", type=Path, help="a CSV file")
     return parser.parse_args()
 
@@ -244,11 +245,36 @@ def _loss_types(variant: Variant) -> dict[str, str]:
     return {"logits_ptr": f"*{variant.dtype}"} | dict.fromkeys(pointers, "*fp32")
 
 
+def _norm_pool_source(variant: Variant) -> Source:
+    """Of images with odd sides, and of more channels than a program takes."""
+    launch, function = Settings().norm_pool, NORM_POOL[variant.kernel]
+    of_images = dict.fromkeys(("x_ptr", "extremum_ptr", "y_ptr", "upstream_ptr", "gradient_ptr"), f"*{variant.dtype}")
+    types = of_images | {"place_ptr": "*u8", "over_count": "fp32", "eps": "fp32"}
+    types |= dict.fromkeys(("windows", "outputs", "parts", "steps"), "i32")
+    constants = {"HEIGHT": 33, "WIDTH": 33, "CHANNELS": 96, "PARTS": norm_pool.MAX_PARTS}
+    columns = norm_pool.GATHERED if "PARTS" in function.arg_names else norm_pool.WIDEST
+    constants |= {"ROWS": launch.tile // columns, "COLUMNS": columns}
+    names = [name for name in function.arg_names if name not in constants]
+    taken = {name: value for name, value in constants.items() if name in function.arg_names}
+    return Source(function, {name: types.get(name, "*fp32") for name in names}, taken, launch.compiler_options)
+
+
+NORM_POOL = {
+    "norm_pool_extrema": norm_pool._extrema_kernel,
+    "norm_pool_moments": norm_pool._moments_kernel,
+    "norm_pool_activate": norm_pool._activate_kernel,
+    "norm_pool_sums": norm_pool._sums_kernel,
+    "norm_pool_totals": norm_pool._totals_kernel,
+    "norm_pool_gradient": norm_pool._gradient_kernel,
+}
+
+
 SOURCES: dict[str, Callable[[Variant], Source]] = {
     "draw": _view_source,
     "params": _view_source,
     "sigmoid_mse": _sigmoid_source,
     "tree_mse": _tree_source,
+    **dict.fromkeys(NORM_POOL, _norm_pool_source),
 }
 
 

@@ -7,11 +7,12 @@ DRAW, WARP = "augmentation/fused_draw.py", "augmentation/fused_warp.py"
 SIGMOID, TREE, FRAME = "sigmoid_loss/fused.py", "tree_loss/fused.py", "loss_frame.py"
 REFERENCE, PARAMETERS = "augmentation/reference.py", "augmentation/parameters.py"
 PHILOX, MODULE, TREE_REFERENCE = "philox.py", "random_view.py", "tree_loss/reference.py"
+BLOCK, CLOSED, BLOCK_FRAME = "norm_pool/fused.py", "norm_pool/closed_form.py", "norm_pool/frame.py"
 
 PARITY, SAMPLING = "test_augmentation_parity.py", "test_augmentation_sampling.py"
 CONTRACT, LARGE, RANDOM_VIEW = "test_augmentation_contract.py", "test_large.py", "test_random_view.py"
 SETTINGS, PHILOX_TEST = "test_launch_settings.py", "test_philox.py"
-SIGMOID_LOSS, TREE_LOSS = "test_sigmoid_loss.py", "test_tree_loss.py"
+SIGMOID_LOSS, TREE_LOSS, NORM_POOL = "test_sigmoid_loss.py", "test_tree_loss.py", "test_norm_pool.py"
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,31 @@ FAULTS = (
           'float("-inf")', "0.0"),
     Fault("wrong answer leads", "every question hangs from the first answer of the one above", TREE, TREE_LOSS,
           "parent - columns.start", "0"),
+    # The end of a block.
+    Fault("sign ignored", "the largest is pooled where the weight is negative too", BLOCK, NORM_POOL,
+          "tl.where(weight < 0, -1.0, 0.0)", "1.0"),
+    Fault("last of equal values", "of equal values in a window the last gets the gradient", BLOCK, NORM_POOL,
+          "(sign * other > sign * x)", "(sign * other >= sign * x)"),
+    Fault("pixels beyond an odd side", "a pixel that is not there counts as a square", BLOCK, NORM_POOL,
+          "_square(x1, centre, beside)", "_square(x1, centre, there)"),
+    Fault("tiles' means not apart", "a program adds its tiles' squares as if their means were one", BLOCK, NORM_POOL,
+          " + apart * apart * (count_a * share)", ""),
+    Fault("parts' means not apart", "programs' squares are added as if their means were one", BLOCK, NORM_POOL,
+          "squares + count * apart * apart", "squares"),
+    Fault("gradient through ReLU", "what was negative gets a gradient", BLOCK, NORM_POOL,
+          "tl.where(y > 0, upstream, 0.0)", "upstream"),
+    Fault("variance held fixed", "the gradient of x is taken as if the variance did not depend on it", BLOCK, NORM_POOL,
+          " - (x - mean[None, :]) * slope[None, :]", ""),
+    Fault("mean held fixed", "the gradient of x is taken as if the mean did not depend on it", BLOCK, NORM_POOL,
+          " - level[None, :]", ""),
+    Fault("weight's gradient unscaled", "by x - mean, not by what is normalised", BLOCK, NORM_POOL,
+          "tl.sum(by_weight, axis=0) * r", "tl.sum(by_weight, axis=0)"),
+    Fault("running variance of a population", "it moves towards the biased variance", BLOCK_FRAME, NORM_POOL,
+          "var * (count / (count - 1))", "var"),
+    Fault("closed form: a weight of 0", "is taken for a positive one", CLOSED, NORM_POOL,
+          "(weight > 0).all()", "(weight >= 0).all()"),
+    Fault("closed form: windows for pixels", "the moments' gradient is shared among the windows", CLOSED, NORM_POOL,
+          "-x.shape[1] / x.numel()", "-x.shape[1] / y.numel()"),
     # What the kernels are compared with, and the module.
     Fault("reference: one mean", "contrast about the mean of the whole batch", REFERENCE, PARITY,
           "_mean(grey(image).flatten(1))", "grey(image).mean().expand(len(image))"),

@@ -10,13 +10,20 @@ import sysconfig
 import pytest
 import torch
 
-from galaxy_triton.kernels import AUGMENT_IMPLEMENTATIONS, SIGMOID_IMPLEMENTATIONS, availability, unavailable
+from galaxy_triton.kernels import (
+    AUGMENT_IMPLEMENTATIONS,
+    NORM_POOL_IMPLEMENTATIONS,
+    SIGMOID_IMPLEMENTATIONS,
+    availability,
+    unavailable,
+)
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
 
 def test_every_implementation_is_known() -> None:
-    assert set(AUGMENT_IMPLEMENTATIONS) == set(SIGMOID_IMPLEMENTATIONS) == {"torch", "compile", "triton"}
+    for known in (AUGMENT_IMPLEMENTATIONS, NORM_POOL_IMPLEMENTATIONS, SIGMOID_IMPLEMENTATIONS):
+        assert set(known) == {"torch", "compile", "triton"}
     for name in AUGMENT_IMPLEMENTATIONS:
         unavailable(name, CPU)
 
@@ -56,6 +63,7 @@ def test_unavailable_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path) 
 CALLS = {
     "sigmoid": "sigmoid_mse(torch.zeros(2, 3), torch.zeros(2, 3))",
     "tree": "tree_mse(torch.zeros(2, 3), torch.zeros(2, 3), Tree((3,), (None,)))",
+    "norm_pool": "norm_relu_pool(torch.zeros(2, 3, 4, 4), *(torch.zeros(3) for _ in range(4)))",
     "augment": "augment(torch.zeros(1, 4, 4, 4, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64),"
     " AugmentParams(torch.zeros(1, 2, 3)), size=2)",
 }

@@ -6,7 +6,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from galaxy_triton.kernels import AugmentDraw, AugmentParams, RandomView, Ranges, augment, sample, sigmoid_mse
+from galaxy_triton.kernels import (
+    AugmentDraw,
+    AugmentParams,
+    RandomView,
+    Ranges,
+    augment,
+    norm_relu_pool,
+    sample,
+    sigmoid_mse,
+)
 
 PIXELS = torch.zeros(5, 8, 8, 4, dtype=torch.uint8)
 INDEX = torch.arange(3)
@@ -29,6 +38,11 @@ def _loss(logits=(4, 37), targets=(4, 37), **options) -> Callable[[], object]:
 
 def _view(batch=BATCH, *given: object, size=6, **options) -> Callable[[], object]:
     return lambda: RandomView(size, **{"impl": "torch", **options})(batch, *given)
+
+
+def _norm(x=(2, 3, 4, 4), weight=(3,), mean=(3,), **options) -> Callable[[], object]:
+    x, weight, mean = (torch.zeros(one) if isinstance(one, tuple) else one for one in (x, weight, mean))
+    return lambda: norm_relu_pool(x, weight, torch.zeros(3), mean, torch.ones(3), **{"impl": "torch", **options})
 
 
 AUGMENT = [
@@ -97,6 +111,17 @@ LOSS = [
     (_loss(weight=torch.ones(36)), "Expected shape [37], got [36] (weight): reshape it"),
 ]
 
+NORM = [
+    (_norm(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
+    (_norm(x=(3, 4, 4)), "Expected shape [any, any, any, any], got [3, 4, 4] (x): reshape it"),
+    (_norm(x=torch.zeros(2, 3, 4, 4).double()), "Expected float32 or float16 or bfloat16, got float64 (x): convert it"),
+    (_norm(x=(0, 3, 4, 4)), "Expected at least one image of 2x2 pixels or more, got [0, 3, 4, 4] (x): skip it"),
+    (_norm(x=(2, 3, 4, 1)), "Expected at least one image of 2x2 pixels or more, got [2, 3, 4, 1] (x): skip it"),
+    (_norm(weight=(4,)), "Expected shape [3], got [4] (weight): reshape it"),
+    (_norm(mean=torch.zeros(3).half()), "Expected float32, got float16 (running_mean): convert it"),
+    (_norm(mean=torch.zeros(3, device="meta")), "Expected a tensor on cpu, got meta (running_mean): move it there"),
+]
+
 RANGES = [
     (lambda: Ranges(rotation=181), "Expected 0 to 180.0, got 181 (Ranges.rotation): change it"),
     (lambda: Ranges(horizontal_flip=1.1), "Expected 0 to 1.0, got 1.1 (Ranges.horizontal_flip): change it"),
@@ -108,7 +133,7 @@ RANGES = [
 ]
 
 
-CASES = AUGMENT + VIEW + LOSS + RANGES
+CASES = AUGMENT + VIEW + LOSS + NORM + RANGES
 
 
 @pytest.mark.parametrize(("use", "message"), CASES, ids=[message for _, message in CASES])

@@ -21,7 +21,7 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 import torch
-from galaxy_triton.kernels import AugmentParams, augment, sigmoid_mse
+from galaxy_triton.kernels import AugmentParams, augment, norm_relu_pool, sigmoid_mse
 
 def views(impl):
     pixels, index = torch.zeros(2, 8, 8, 4, dtype=torch.uint8), torch.arange(2)
@@ -30,7 +30,10 @@ def views(impl):
 def loss(impl):
     return sigmoid_mse(torch.zeros(2, 3), torch.zeros(2, 3), impl=impl)
 
-for function in (views, loss):
+def block(impl):
+    return norm_relu_pool(torch.zeros(2, 3, 4, 4), *(torch.zeros(3) for _ in range(4)), impl=impl)
+
+for function in (views, loss, block):
     function("torch")
     try:
         function("triton")

@@ -142,6 +142,6 @@ def test_a_loss_is_differentiated_once(name: str, device: torch.device) -> None:
 def test_every_gpu_has_settings_that_fit() -> None:
     """A tile is a power of two, and a program alone takes whole tiles."""
     for chosen in (Settings(), *BY_GPU.values()):
-        for launch in (chosen.augment, chosen.sigmoid, chosen.tree):
+        for launch in (chosen.augment, chosen.sigmoid, chosen.tree, chosen.norm_pool):
             assert launch.tile.bit_count() == launch.warps.bit_count() == 1
             assert launch.alone % launch.tile == 0

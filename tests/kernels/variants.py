@@ -8,6 +8,7 @@ GATE = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100")
 COMPILED_ONLY = ("gfx942",)  # AMD's MI300: nobody has run them there
 DTYPES = ("fp32", "fp16", "bf16")
 BORDERS = ("zeros", "reflect")
+NORM_POOL = ("extrema", "activate", "sums", "gradient")
 SEVERAL = 8  # programs: any power of two is one more shift
 
 
@@ -15,8 +16,8 @@ SEVERAL = 8  # programs: any power of two is one more shift
 class Variant:
     """A kernel for a target; an option that the kernel does not have is None.
 
-    kernel: "draw" or "params", the augmentation that draws its parameters or is given them, or a loss's name.
-    dtype: of the views, or of the logits. pixels: "words" of a store, or the type of a batch's planes.
+    kernel: "draw" or "params", the augmentation that draws its parameters or is given them, a loss's name, or one of
+    norm_relu_pool's. dtype: of the views, the logits or x. pixels: "words" of a store, or the type of a batch's planes.
     layout: channels of a view. jitter: all four colour operations, or none. programs: that share an image or a batch.
     """
 
@@ -48,6 +49,8 @@ def daily() -> Iterator[Variant]:
     yield Variant("sigmoid_mse", "sm_75", "fp16", programs=1, weighted=True)
     yield Variant("tree_mse", "sm_75", "fp16", weighted=True)
     yield Variant("tree_mse", "sm_90", "bf16", weighted=False)
+    yield Variant("norm_pool_extrema", "sm_75", "fp16")
+    yield Variant("norm_pool_gradient", "sm_90", "bf16")
 
 
 def full() -> Iterator[Variant]:
@@ -55,6 +58,7 @@ def full() -> Iterator[Variant]:
     for target, dtype in itertools.product((*GATE, *COMPILED_ONLY), DTYPES):
         yield from _views(target, dtype)
         yield from _losses(target, dtype)
+        yield from _norm_pool(target, dtype)
 
 
 def _views(target: str, dtype: str) -> Iterator[Variant]:
@@ -71,6 +75,14 @@ def _losses(target: str, dtype: str) -> Iterator[Variant]:
         yield Variant("tree_mse", target, dtype, weighted=weighted)
         for programs in (1, SEVERAL):
             yield Variant("sigmoid_mse", target, dtype, programs=programs, weighted=weighted)
+
+
+def _norm_pool(target: str, dtype: str) -> Iterator[Variant]:
+    for kernel in NORM_POOL:
+        yield Variant(f"norm_pool_{kernel}", target, dtype)
+    if dtype == "fp32":  # what they put together is fp32 whatever x is
+        yield Variant("norm_pool_moments", target, dtype)
+        yield Variant("norm_pool_totals", target, dtype)
 
 
 def _view(

@@ -1,0 +1,44 @@
+"""The end of a VGG block as a module, in the place of a batch norm."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import norm_relu_pool
+
+
+class NormReluPool(nn.BatchNorm2d):
+    """nn.BatchNorm2d, ReLU and nn.MaxPool2d(2) in one: x [B, C, H, W] -> [B, C, H // 2, W // 2].
+
+    Its state is a batch norm's, under the same names: a checkpoint of one is a checkpoint of the other. In training
+    `norm_relu_pool`, in evaluation the plain operations by the running statistics.
+
+    impl: of `norm_relu_pool`, which says what x may be and what is raised.
+    """
+
+    # Here they are never None.
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, impl: str = "triton") -> None:
+        super().__init__(channels, eps, momentum)
+        self.impl = impl
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return F.relu(F.max_pool2d(super().forward(x), 2))
+        self.num_batches_tracked.add_(1)
+        return norm_relu_pool(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            momentum=self.momentum,
+            eps=self.eps,
+            impl=self.impl,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, impl={self.impl}"  # type: ignore[no-untyped-call]
