@@ -22,6 +22,7 @@ from galaxy_triton.ladder import ALONE, PARTS, Row, Way, compiled_alone, ladder,
 from galaxy_triton.machine import DTYPES, Machine, body_unavailable, choose
 from galaxy_triton.request import Request, configured
 from galaxy_triton.rung import Job, Measured, measure
+from galaxy_triton.seed_pipeline import differences
 from galaxy_triton.store import open_store
 from galaxy_triton.table import read_ids
 
@@ -229,6 +230,7 @@ def _announce(plan: Plan, display: Display) -> None:
         display.note(line)
     job, counts = plan.job(Way(), plan.asked.seeds), (len(plan.split.train), len(plan.split.validation))
     display.note(f"{'galaxies':<10} {counts[0]} to train on, {counts[1]} held out")
+    display.note(f"{'seed':<10} its views differ: {', '.join(differences(plan.config.augmentation))}")
     trained = f"{job.seeds} trainings of {job.steps} steps" if job.seeds else "no training"
     display.note(f"{'each row':<10} {job.timed} steps of {plan.config.run.batch_size} on the clock, {trained}\n")
 
@@ -247,6 +249,7 @@ def _say(table: Table, asked: Asked, display: Display) -> None:
     display.note()
     for part in shown(rows, asked.steps):
         display.show(part)
+    display.note("times: the first row's speed; ±: Student's 95 % interval over seeds; waiting: for the batch")
     for line in [*remarks(rows), *absences(rows)]:
         display.say(line)
     display.say(f"figures    {asked.out / CSV}")

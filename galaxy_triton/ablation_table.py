@@ -22,13 +22,13 @@ from galaxy_triton.files import whole_file
 from galaxy_triton.ladder import Row
 from galaxy_triton.machine import Machine
 from galaxy_triton.rung import Measured
+from galaxy_triton.seed_pipeline import differences
 from galaxy_triton.settings import to_dict
 from galaxy_triton.surroundings import surroundings
 
 CSV, JSON, PNG = "ablation.csv", "ablation.json", "ablation.png"
 # Student's t, two-sided 95 %, by degrees of freedom from 1.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-MOST_SEEDS = len(T95) + 1
 LABEL = 24  # letters of a row's label that are not broken
 SHARE = "share: "  # begins the names of columns, one a kind of work
 
@@ -231,6 +231,7 @@ def _json(table: Table, rows: list[Figures]) -> Figures:
         "made_with": surroundings(),
         "machine": table.machine.lines(),
         "config": to_dict(table.config),
+        "seeds_views_differ": differences(table.config.augmentation),
         "flops_per_image": table.limits.flops_per_image,
         "ceilings": {name: asdict(found) for name, found in table.limits.ceilings.items()},
         "rows": rows,

@@ -4,8 +4,6 @@ import functools
 import gc
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +26,7 @@ from galaxy_triton.store import open_store
 WARM_UP = 5  # steps before the clock
 SCHEDULE = 100_000  # steps of the learning rate's cycle while the clock runs
 CHUNKS = 5  # of the timed steps, for their spread
+Quartiles = tuple[float, float, float]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -63,7 +62,7 @@ class Measured:
     chosen: device, precision and implementations, by name.
     """
 
-    images_per_s: tuple[float, float, float]
+    images_per_s: Quartiles
     batch: float
     first_step_s: float
     waiting: float
@@ -80,12 +79,7 @@ def measure(job: Job) -> Measured:
         UsageFault, DataFault: what it needs is not here, or not as it should be.
     """
     bench = _Bench(job)
-    with bench.training(job.config.run.seed, SCHEDULE) as steps:
-        first_step_s = _seconds(steps, 1, bench.device)
-        _seconds(steps, WARM_UP + 2 * job.workers * (job.way.pixels == "files"), bench.device)
-        rates, waiting, batch = _timed(steps, job.timed, bench.device)
-        peak_mib = peak_memory(bench.device) / 2**20
-        shares = _shares(steps, max(2, job.timed // 4), bench.device)
+    rates, batch, first_step_s, waiting, peak_mib, shares = _speed(bench)
     learned = tuple(bench.learned(job.config.run.seed + number) for number in range(job.seeds))
     return Measured(rates, batch, first_step_s, waiting, peak_mib, shares, learned, bench.machine.chosen())
 
@@ -102,26 +96,22 @@ class _Bench:
     def galaxies(self) -> Galaxies:
         return load(self.store, self.device, lambda done: None)
 
-    @contextmanager
-    def training(self, seed: int, steps: int) -> Iterator[Steps]:
-        """A network at its start; what was compiled and held for it is given up afterwards."""
-        config = replace(self.config, run=replace(self.config.run, seed=seed))
-        learner = make_learner(config, self.machine, torch.from_numpy(self._labelled().answers), steps)
-        yield self._from_files(learner) if self.job.way.pixels == "files" else self._resident(learner)
-        del learner
+    def training(self, seed: int, steps: int) -> Steps:
+        """A network at its start; what was compiled and held for the one before is given up."""
         torch.compiler.reset()
         gc.collect()
+        config = replace(self.config, run=replace(self.config.run, seed=seed))
+        learner = make_learner(config, self.machine, torch.from_numpy(self._labelled().answers), steps)
+        return self._from_files(learner) if self.job.way.pixels == "files" else self._resident(learner)
 
     def learned(self, seed: int) -> float:
         """RMSE of the galaxies held out after the job's steps from this seed."""
-        with self.training(seed, self.job.steps) as steps:
-            for _ in range(self.job.steps):
-                steps()
-            held_out = torch.from_numpy(self.job.split.validation).to(self.device)
-            run = self.config.run
-            answers = steps.learner.answerer().answer(
-                self.galaxies, held_out, run.views, run.batch_size, lambda done: None
-            )
+        steps, run = self.training(seed, self.job.steps), self.config.run
+        for _ in range(self.job.steps):
+            steps()
+        held_out = torch.from_numpy(self.job.split.validation).to(self.device)
+        answerer = steps.learner.answerer()
+        answers = answerer.answer(self.galaxies, held_out, run.views, run.batch_size, lambda done: None)
         return rmse(answers, self.galaxies.answers[held_out].cpu().numpy())
 
     def _resident(self, learner: Learner) -> Steps:
@@ -139,6 +129,18 @@ class _Bench:
         return Labelled(np.array(self.store.ids[rows]), np.array(self.store.labels[rows]))
 
 
+def _speed(bench: _Bench) -> tuple[Quartiles, float, float, float, float, dict[str, float]]:
+    """The figures of Measured up to `shares`; the training that they are of is given up on return."""
+    job, device = bench.job, bench.device
+    steps = bench.training(job.config.run.seed, SCHEDULE)
+    first_step_s = _seconds(steps, 1, device)
+    # as many more as a loader has ready by then
+    _seconds(steps, WARM_UP + 2 * job.workers * (job.way.pixels == "files"), device)
+    rates, waiting, batch = _timed(steps, job.timed, device)
+    peak_mib = peak_memory(device) / 2**20
+    return rates, batch, first_step_s, waiting, peak_mib, _shares(steps, max(2, job.timed // 4), device)
+
+
 def _seconds(steps: Steps, count: int, device: torch.device) -> float:
     """Of so many steps, from an idle device to an idle device."""
     idle(device)
@@ -149,7 +151,7 @@ def _seconds(steps: Steps, count: int, device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _timed(steps: Steps, count: int, device: torch.device) -> tuple[tuple[float, float, float], float, float]:
+def _timed(steps: Steps, count: int, device: torch.device) -> tuple[Quartiles, float, float]:
     """Quartiles of images per second, the share of waiting, and the mean batch."""
     images, waited, took, rates = steps.images, steps.waited, 0.0, []
     chunks = [len(part) for part in np.array_split(np.arange(count), min(count, CHUNKS))]
