@@ -88,9 +88,9 @@ def open_run(run: Path, which: str, device: str) -> Answerer:
     """
     run_folder.read_config(run)
     checkpoint = load(run / which)
-    # Implementations are chosen anew: a run trained on one machine is asked on another.
-    settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body")}
-    config = override(checkpoint.config, {**settings, "run.device": device})
+    # Implementations are chosen anew: a run trained on one machine, or by several processes, is asked on another.
+    settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body", "norm", "resident")}
+    config = override(checkpoint.config, {**settings, "run.sync_norm": False, "run.device": device})
     return make_answerer(checkpoint, config, choose(config))
 
 

@@ -280,7 +280,10 @@ def evaluate(run: Path, store: Path | None, quiet: bool, **asked: Any) -> None:
 @options.quiet
 @example("galaxy-triton predict runs/first images_test_rev1.zip --out submission.csv")
 def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **asked: Any) -> None:
-    """Answer every image of SOURCE (a store, a folder or a zip) with a RUN's network, in Kaggle's format."""
+    """Answer every image of SOURCE (a store, a folder or a zip) with a RUN's network, in Kaggle's format.
+
+    Under torchrun the processes share the images, and the rows are those of one process.
+    """
     from galaxy_triton import predict as predicting
     from galaxy_triton.display import Display
 
@@ -289,8 +292,9 @@ def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **as
         predicting.describe(run, source, out, predicting.Asked(**asked), display)
         return
     written = predicting.predict(run, source, out, predicting.Asked(**asked), display)
-    display.say(f"{written.rows} rows in {out}")
-    _warn_of_left_out(display, written.skipped)
+    if written is not None:
+        display.say(f"{written.rows} rows in {out}")
+        _warn_of_left_out(display, written.skipped)
 
 
 @main.command()

@@ -16,6 +16,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
 RESIDENCES = ("auto", "gpu", "host")
+NORMS = ("auto", "layers", "torch", "compile", "triton")
 # Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
 MAX_WIDTH = 65_536
 MAX_COUNT = 1_000_000
@@ -128,6 +129,7 @@ class Run:
     augment: str = "auto"
     loss: str = "auto"
     body: str = "auto"
+    norm: str = "auto"  # the end of galaxy-vgg's blocks: torch's own layers, or norm_relu_pool by its implementation
     resident: str = "auto"  # where the pixels lie: in the GPU's memory, or in the host's, copied a batch ahead
     sync_norm: bool = False  # batch norm over the batch of all processes, not of each; CUDA only
     deterministic: bool = False
@@ -146,6 +148,7 @@ class Run:
         require_choice("run.augment", self.augment, IMPLEMENTATIONS)
         require_choice("run.loss", self.loss, IMPLEMENTATIONS)
         require_choice("run.body", self.body, BODIES)
+        require_choice("run.norm", self.norm, NORMS)
         require_choice("run.resident", self.resident, RESIDENCES)
 
 

@@ -14,6 +14,7 @@ from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.ids import rows_of
 from galaxy_triton.questions import QUESTIONS, SPANS
+from galaxy_triton.ranks import require_alone
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_answers, read_ids
 
@@ -62,8 +63,9 @@ def evaluate(run: Path, store_path: Path | None, asked: Asked, display: Display)
 
     Raises:
         DataFault: no run or store there, a store packed otherwise, or galaxies without labels.
-        UsageFault: no such device here.
+        UsageFault: no such device here, or several processes.
     """
+    require_alone("evaluate")
     answerer = open_run(run, asked.which, asked.device)
     store = open_store(store_path) if store_path else run_folder.open_source(run)
     check_preprocess(answerer.config.preprocess, store.preprocess, store.path)

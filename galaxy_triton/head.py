@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from galaxy_triton import kernels
 from galaxy_triton.config import Network
-from galaxy_triton.model import build
+from galaxy_triton.model import LAYERS, build
 from galaxy_triton.questions import COLUMNS, PARENTS, SIZES, SPANS
 
 TREE = kernels.Tree(SIZES, PARENTS)
@@ -117,6 +117,7 @@ def check_shapes(network: Network, weights: dict[str, Tensor]) -> None:
         raise RuntimeError(f"other shapes\n{name}: {got.get(name)} for {wanted.get(name)}")
 
 
-def make_network(network: Network) -> AnswerNet:
-    """The named body with its final layer, weights from torch's generator."""
-    return AnswerNet(*build(network))
+def make_network(network: Network, norm: str = LAYERS) -> AnswerNet:
+    """The named body, its blocks ending in `norm` (see `model.build`), with its final layer; weights from torch's
+    generator."""
+    return AnswerNet(*build(network, norm))

@@ -119,7 +119,7 @@ class Learner:
         return one_cycle(number, self.steps, self.config.optimiser)
 
     def _network(self, mean: Tensor) -> heads.AnswerNet:
-        network = heads.make_network(self.config.network)
+        network = heads.make_network(self.config.network, self.machine.norm.name)
         network.start_at(mean.cpu(), self.head)
         network.to(self.machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.config.run.sync_norm and self.ranks.count > 1:

@@ -13,6 +13,7 @@ from torch import nn
 from galaxy_triton import head, views
 from galaxy_triton.config import Config, Run
 from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.model import LAYERS, norm_unavailable
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PRECISIONS_OF = {"cuda": ("fp32", "fp16", "bf16"), "mps": ("fp32",), "cpu": ("fp32", "bf16")}
@@ -35,6 +36,7 @@ class Machine:
     augment: Choice
     loss: Choice
     body: Choice
+    norm: Choice
     resident: Choice | None = None  # where the pixels lie; not settled before the store is known
 
     @property
@@ -58,7 +60,7 @@ class Machine:
         return {"device": self.device.type, **{what: choice.name for what, choice in self._choices().items()}}
 
     def _choices(self) -> dict[str, Choice]:
-        names = ("precision", "augment", "loss", "body", "resident")
+        names = ("precision", "augment", "loss", "body", "norm", "resident")
         return {name: choice for name in names if (choice := getattr(self, name)) is not None}
 
 
@@ -82,6 +84,7 @@ def choose(config: Config, processes: int = 1) -> Machine:
     loss_reason = head.unavailable(config.network.head, "triton", device) if kernel_reason is None else kernel_reason
     if device.type == "cuda":
         why = f"{torch.cuda.get_device_name(device)}, {why}"
+    body = _body(run.body, device)
     return Machine(
         device,
         why,
@@ -90,7 +93,8 @@ def choose(config: Config, processes: int = 1) -> Machine:
         _implementation(
             "--loss", run.loss, loss_reason, lambda name: head.unavailable(config.network.head, name, device)
         ),
-        _body(run.body, device),
+        body,
+        _norm(config, device, body.name),
     )
 
 
@@ -187,6 +191,20 @@ def _implementation(option: str, asked: str, triton_reason: str | None, why_not:
     reason = why_not(asked)
     if reason is not None:
         raise UsageFault(expected(f"a machine for {option} {asked}", reason, option, f"use {option} auto or torch"))
+    return Choice(asked, "asked for")
+
+
+def _norm(config: Config, device: torch.device, body: str) -> Choice:
+    """On the CPU the closed form wins, unless the compiler has the layers around it; elsewhere nobody has measured."""
+    asked, name = config.run.norm, config.network.name
+    if asked == "auto":
+        eager_cpu = device.type == "cpu" and body == "eager" and name == "galaxy-vgg"
+        return Choice("torch", "a quarter of the work of its layers") if eager_cpu else Choice(LAYERS, "torch's own")
+    reason = norm_unavailable(name, asked, device)
+    if reason is None and asked != LAYERS and config.run.sync_norm:
+        reason = "--sync-norm needs torch's own"
+    if reason is not None:
+        raise UsageFault(expected(f"a run for --norm {asked}", reason, "--norm", "use --norm auto or layers"))
     return Choice(asked, "asked for")
 
 

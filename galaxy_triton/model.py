@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
+from galaxy_triton import kernels
 from galaxy_triton.config import Network
 from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.kernels import NormReluPool
+
+LAYERS = "layers"  # torch's own batch norm, max pooling and ReLU
 
 
 class GalaxyVGG(nn.Module):
@@ -14,7 +19,7 @@ class GalaxyVGG(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        channels = (3, *network.widths)
+        channels, self.widths = (3, *network.widths), network.widths
         self.blocks = nn.Sequential(
             *(_block(channels[i], channels[i + 1], network.convs) for i in range(len(network.widths)))
         )
@@ -27,14 +32,36 @@ class GalaxyVGG(nn.Module):
         answers: Tensor = self.tail(self.blocks(views).mean((2, 3)))
         return answers
 
+    def fuse_ends(self, impl: str) -> None:
+        """End each block with `norm_relu_pool` by this implementation; what the state is called stays."""
+        ends = [NormReluPool(width, impl=impl) for width in self.widths]
+        self.blocks = nn.Sequential(
+            *(nn.Sequential(*list(block.children())[:-3], end) for block, end in zip(self.blocks, ends, strict=True))
+        )
 
-def build(network: Network) -> tuple[nn.Module, int]:
+
+def build(network: Network, norm: str = LAYERS) -> tuple[nn.Module, int]:
     """The named body, weights from torch's generator, and the length of its features.
+
+    Args:
+        norm: of galaxy-vgg: "layers", or an implementation of `norm_relu_pool` for the ends of its blocks.
 
     Raises:
         UsageFault: the body is torchvision's, and that is not installed.
     """
-    return MODELS[network.name](network)
+    body, features = MODELS[network.name](network)
+    if norm != LAYERS and isinstance(body, GalaxyVGG):
+        body.fuse_ends(norm)
+    return body, features
+
+
+def norm_unavailable(name: str, norm: str, device: torch.device) -> str | None:
+    """Why the blocks of the network `name` cannot end in `norm` on `device`; None if they can."""
+    if norm == LAYERS:
+        return None
+    if name != "galaxy-vgg":
+        return f"{name} has torch's own layers"
+    return kernels.unavailable(norm, device)
 
 
 def _block(inputs: int, outputs: int, convs: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from galaxy_triton.config import BODIES, DEVICES, HEADS, IMPLEMENTATIONS, MODELS, PRECISIONS, RECIPES, RESIDENCES
+from galaxy_triton.config import BODIES, DEVICES, HEADS, IMPLEMENTATIONS, MODELS, NORMS, PRECISIONS, RECIPES, RESIDENCES
 
 EXISTING = click.Path(exists=True, path_type=Path)
 CSV = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -79,6 +79,7 @@ TRAIN_FIELDS = {
     "augment": "run.augment",
     "loss": "run.loss",
     "body": "run.body",
+    "norm": "run.norm",
     "resident": "run.resident",
     "accumulate": "run.accumulate",
     "sync_norm": "run.sync_norm",
@@ -131,6 +132,7 @@ describing = together(
     _field("augment", click.Choice(IMPLEMENTATIONS)),
     _field("loss", click.Choice(IMPLEMENTATIONS)),
     _field("body", click.Choice(BODIES)),
+    _field("norm", click.Choice(NORMS), "The ends of galaxy-vgg's blocks: batch norm, ReLU, pooling."),
     _field("resident", click.Choice(RESIDENCES), "Where the pixels lie; host: copied a batch ahead."),
     click.option(
         "--sync-norm/--own-norm",

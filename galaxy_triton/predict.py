@@ -1,34 +1,41 @@
-"""From images or a store to a submission, a chunk at a time: memory does not grow with the images."""
+"""From images or a store to a submission, a part at a time: memory does not grow with the images.
+
+The parts do not depend on how many processes share them, so neither do the answers: process r of n answers the parts
+r, r + n, r + 2n, ..., and the first process writes them in order.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from galaxy_triton.answer import Answerer, Answers, Asking, check_preprocess, open_run
-from galaxy_triton.data import Galaxies
+from galaxy_triton.data import Galaxies, slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.ids import is_integer
-from galaxy_triton.images import Entry, decoded, open_images
-from galaxy_triton.store import MANIFEST, Store, open_store, verified_pixels
+from galaxy_triton.images import Entry, ImageSource, decoded, open_images
+from galaxy_triton.ranks import Ranks, joined, speaks
+from galaxy_triton.store import MANIFEST, Store, open_store, verified_block
 from galaxy_triton.table import write_answers
 
 CHUNK = 512  # images decoded before they are answered
 
-Chunk = tuple[list[str], NDArray[np.uint8], int]  # (names, pixels [n, S, S, 4], images in all)
+Chunk = tuple[list[str], NDArray[np.uint8]]  # (names, pixels [n, S, S, 4])
+OnBad = Callable[[DataFault], None] | None
 
 
 @dataclass(frozen=True)
 class Asked(Asking):
     """What a prediction is asked for.
 
-    workers: threads that decode images. skip_bad: leave unreadable images out instead of stopping at the first.
+    workers: threads of each process that decode images. skip_bad: leave unreadable images out instead of stopping at
+    the first.
     """
 
     workers: int = 2
@@ -43,21 +50,47 @@ class Predicted:
     skipped: tuple[str, ...]
 
 
-def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> Predicted:
+class Part(NamedTuple):
+    """What came of a part of the images: names and answers, and the messages of the images left out."""
+
+    names: list[str]
+    answers: Answers
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Images cut into parts that can be read one without the other.
+
+    images: how many in all. count: of the parts. read: a part's number -> its chunks; what `decoded` calls `on_bad`
+    comes second.
+    """
+
+    images: int
+    count: int
+    read: Callable[[int, OnBad], Iterator[Chunk]]
+
+
+def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> Predicted | None:
     """Answer every image of `source` (a store, a folder or a zip) into `out`, a CSV in Kaggle's submission format.
 
+    The processes that were started together share the images, and the first writes what a single one would.
+
+    Returns:
+        None in all processes but the first.
+
     Raises:
-        DataFault: no run or images there, a store packed otherwise, or a bad image; `out` is not written then.
+        DataFault: no run or images there, a store packed otherwise, a bad image in any process, or another process that
+            is gone; `out` is not written then.
         UsageFault: no such device here, or `out` is `source`.
     """
     _check_out(source, out)
-    answerer = open_run(run, asked.which, asked.device)
-    faults: list[DataFault] = []
-    is_store = (source / MANIFEST).is_file()
-    chunks = _store_chunks(answerer, source) if is_store else _image_chunks(answerer, source, asked, faults)
-    with display.progress("answering", "images") as show:
-        rows = write_answers(out, _answered(answerer, chunks, asked, show))
-    return Predicted(rows, tuple(map(str, faults)))
+    with joined(asked.device) as ranks:
+        answerer = open_run(run, asked.which, asked.device)
+        shown = display if ranks.first else display.muted()
+        with _opened(answerer, source, asked) as parts, shown.progress("answering", "images") as show:
+            _check_alike(parts, source, ranks)
+            return _written(out, _shared(answerer, parts, asked, ranks, show), ranks)
 
 
 def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> None:
@@ -69,10 +102,12 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
     """
     _check_out(source, out)
     answerer = open_run(run, asked.which, asked.device)
+    display = display if speaks() else display.muted()
     for line in answerer.machine.lines():
         display.note(line)
     where = "in place of the file there" if out.exists() else "a new file"
-    display.say(f"Would ask {run / asked.which} about {_count(answerer, source)} images, {asked.views} views each")
+    with _opened(answerer, source, asked) as parts:
+        display.say(f"Would ask {run / asked.which} about {parts.images} images, {asked.views} views each")
     display.say(f"Would write {out}, {where}")
     display.say("Nothing was written")
 
@@ -84,49 +119,111 @@ def _check_out(source: Path, out: Path) -> None:
         raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 
 
-def _count(answerer: Answerer, source: Path) -> int:
-    if (source / MANIFEST).is_file():
-        store = open_store(source)
-        check_preprocess(answerer.config.preprocess, store.preprocess, source)
-        return len(store.ids)
-    with open_images(source) as images:
-        return len(images.entries)
+def _check_alike(parts: Parts, source: Path, ranks: Ranks) -> None:
+    counts = ranks.gather(parts.images)
+    if len(set(counts)) > 1:
+        do = "give a path that holds the same on all machines, and wait until it is whole"
+        raise DataFault(expected("the same images in all processes", f"{counts} of them", source, do))
 
 
-def _answered(
-    answerer: Answerer, chunks: Iterator[Chunk], asked: Asked, show: Callable[[int, int], None]
-) -> Iterator[tuple[list[str], Answers]]:
+def _written(out: Path, parts: Iterator[Part], ranks: Ranks) -> Predicted | None:
+    """Take every part, and write them in the first process."""
+    if not ranks.first:
+        for _ in parts:
+            pass
+        return None
+    skipped: list[str] = []
+
+    def answered() -> Iterator[tuple[list[str], Answers]]:
+        for part in parts:
+            skipped.extend(part.skipped)
+            yield part.names, part.answers
+
+    return Predicted(write_answers(out, answered()), tuple(skipped))
+
+
+def _shared(
+    answerer: Answerer, parts: Parts, asked: Asked, ranks: Ranks, show: Callable[[int, int], None]
+) -> Iterator[Part]:
+    """All parts in order, of which this process answers its share: a round of one part for each process at a time.
+
+    Raises:
+        DataFault: what any of the processes met with; the same one in all of them.
+    """
     done = 0
+
+    def update(images: int) -> None:
+        # The others are about as far as this one.
+        show(min(done + images * ranks.count, parts.images), parts.images)
+
+    for first in range(0, parts.count, ranks.count):
+        mine = first + ranks.rank
+        outcome = _outcome(answerer, parts, mine, asked, update) if mine < parts.count else None
+        for found in ranks.gather(outcome):
+            if isinstance(found, DataFault):
+                raise found
+            if found is not None:
+                done += len(found.names) + len(found.skipped)
+                yield found
+        update(0)
+
+
+def _outcome(
+    answerer: Answerer, parts: Parts, number: int, asked: Asked, update: Callable[[int], None]
+) -> Part | DataFault:
+    """A part answered, or the fault that all processes are to end with."""
+    names: list[str] = []
+    answers = [np.empty((0, 37), np.float32)]
+    skipped: list[DataFault] = []
+    try:
+        for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
+            names += some
+            answers.append(_answered(answerer, pixels, asked))
+            update(len(names))
+    except DataFault as fault:
+        return fault
+    return Part(names, np.concatenate(answers), list(map(str, skipped)))
+
+
+def _answered(answerer: Answerer, pixels: NDArray[np.uint8], asked: Asked) -> Answers:
     device = answerer.machine.device
-    for names, pixels, total in chunks:
-        rows = torch.arange(len(names), device=device)
-        none = torch.full((len(names), 37), torch.nan, device=device)
-        galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
-        yield names, answerer.answer(galaxies, rows, asked.views, asked.batch_size, lambda _: None)
-        done += len(names)
-        show(done, total)
+    rows = torch.arange(len(pixels), device=device)
+    none = torch.full((len(pixels), 37), torch.nan, device=device)
+    galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
+    return answerer.answer(galaxies, rows, asked.views, asked.batch_size, lambda done: None)
 
 
-def _store_chunks(answerer: Answerer, path: Path) -> Iterator[Chunk]:
-    store = open_store(path)
-    check_preprocess(answerer.config.preprocess, store.preprocess, path)
-    for start, pixels in verified_pixels(store):
-        for first in range(0, len(pixels), CHUNK):
-            part = pixels[first : first + CHUNK]
-            rows = slice(start + first, start + first + len(part))
-            yield _names(store, rows), part, len(store.ids)
-
-
-def _image_chunks(answerer: Answerer, path: Path, asked: Asked, faults: list[DataFault]) -> Iterator[Chunk]:
-    preprocess = answerer.config.preprocess
+@contextmanager
+def _opened(answerer: Answerer, path: Path, asked: Asked) -> Iterator[Parts]:
+    """The parts of a store are its blocks, as a block is read and checked whole; of images, so many files."""
+    if (path / MANIFEST).is_file():
+        store = open_store(path)
+        check_preprocess(answerer.config.preprocess, store.preprocess, path)
+        yield Parts(len(store.ids), len(store.blocks), lambda number, on_bad: _block_chunks(store, number))
+        return
     with open_images(path) as source:
-        images = decoded(source, preprocess, asked.workers, faults.append if asked.skip_bad else None)
-        with closing(images):
-            while part := list(islice(images, CHUNK)):
-                pixels = np.zeros((len(part), preprocess.size, preprocess.size, 4), np.uint8)
-                for place, (_, image, _) in enumerate(part):
-                    pixels[place, :, :, :3] = image
-                yield [_name(entry) for entry, _, _ in part], pixels, len(source.entries)
+        chunks = list(slices(len(source.entries), CHUNK))
+
+        def read(number: int, on_bad: OnBad) -> Iterator[Chunk]:
+            yield _images_chunk(answerer, replace(source, entries=source.entries[chunks[number]]), asked, on_bad)
+
+        yield Parts(len(source.entries), len(chunks), read)
+
+
+def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
+    start, pixels = verified_block(store, number)
+    for chunk in slices(len(pixels), CHUNK):
+        yield _names(store, slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
+
+
+def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
+    preprocess = answerer.config.preprocess
+    pixels = np.zeros((len(source.entries), preprocess.size, preprocess.size, 4), np.uint8)
+    names: list[str] = []
+    for entry, image, _ in decoded(source, preprocess, asked.workers, on_bad):
+        pixels[len(names), :, :, :3] = image
+        names.append(_name(entry))
+    return names, pixels[: len(names)]
 
 
 def _names(store: Store, rows: slice) -> list[str]:

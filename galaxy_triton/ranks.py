@@ -78,6 +78,23 @@ def from_environment(environment: Mapping[str, str]) -> Ranks:
     return ranks
 
 
+def require_alone(command: str) -> None:
+    """Raise where several processes were started together, for what only one can do.
+
+    Raises:
+        UsageFault: there are several.
+    """
+    here = from_environment(os.environ)
+    if here.count > 1:
+        do = "start it without torchrun; `train` and `predict` share their work"
+        raise UsageFault(expected(f"one process for `{command}`", here.count, "WORLD_SIZE", do))
+
+
+def speaks() -> bool:
+    """Whether this is the only process, or the first of those that were started together."""
+    return from_environment(os.environ).first
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """Join the processes that were started with this one, and leave them at the end of the block.
@@ -124,7 +141,7 @@ def _others_watched(here: Ranks) -> Iterator[None]:
         if not _lost_another(error):
             raise
         got = str(error).splitlines()[0].strip()
-        do = "look at what the process that ended first has said; the last checkpoint is whole"
+        do = "look at what the process that ended first has said; what was saved is whole"
         want = f"all {here.count} processes to go on"
         raise DataFault(expected(want, got, f"rank {here.rank}", do)) from error
 

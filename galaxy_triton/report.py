@@ -23,6 +23,7 @@ from galaxy_triton.figures import Example, Picture
 from galaxy_triton.findings import Findings, find
 from galaxy_triton.ids import rows_of
 from galaxy_triton.page import Content, page_of
+from galaxy_triton.ranks import require_alone
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.views import fixed_affines
 
@@ -73,8 +74,9 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
 
     Raises:
         DataFault: no run, checkpoint or store there, another store than the run's, or a damaged file of the run.
-        UsageFault: no such device here.
+        UsageFault: no such device here, or several processes.
     """
+    require_alone("report")
     answerer = open_run(run, asked.which, asked.device)
     source = run_folder.read_source(run)
     store = open_store(asked.store) if asked.store else run_folder.open_source(run)

@@ -16,7 +16,7 @@ from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_ids
 
 # What a resumed run may change: where and how it runs, not what it computes.
-RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body", "run.resident")
+RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body", "run.norm", "run.resident")
 
 
 @dataclass(frozen=True)

@@ -109,18 +109,28 @@ def verified_pixels(
     Raises:
         DataFault: a block is not as packed; it and its rows are named.
     """
+    for number in range(len(store.blocks)):
+        start, block = verified_block(store, number)
+        yield start, block
+        progress(start + len(block), len(store.ids))
+
+
+def verified_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
+    """One block of a store's pixels: (first row, uint8 [rows, S, S, 4]), read and checked by its hash.
+
+    Raises:
+        DataFault: it is not as packed; it and its rows are named.
+    """
     count, size = len(store.ids), store.preprocess.size
     rows = block_rows(size)
+    start, stop = number * rows, min((number + 1) * rows, count)
+    block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
     with (store.path / PIXELS).open("rb") as handle:
-        handle.seek(HEADER_BYTES)
-        for number, known in enumerate(store.blocks):
-            start, stop = number * rows, min((number + 1) * rows, count)
-            block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
-            handle.readinto(block.data)
-            where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
-            check_hash(hashlib.sha256(block.data).hexdigest(), known, where)
-            yield start, block
-            progress(stop, count)
+        handle.seek(HEADER_BYTES + start * size * size * 4)
+        handle.readinto(block.data)
+    where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
+    check_hash(hashlib.sha256(block.data).hexdigest(), store.blocks[number], where)
+    return start, block
 
 
 def verify(store: Store, progress: Progress = lambda done, total: None) -> None:

@@ -1,4 +1,4 @@
-"""Fused augmentation and head losses for tensors; each by name in plain torch, torch.compile or Triton.
+"""Fused augmentation, head losses and a VGG block's end; each by name in plain torch, torch.compile or Triton.
 
 Importing this needs torch only: a Triton kernel is loaded when `impl="triton"` asks for it.
 """

@@ -32,7 +32,7 @@ from galaxy_triton.store import open_store
 from galaxy_triton.train import Plan, Trainer
 
 # Batch norm takes the statistics of a process's part; without it and dropout nothing depends on the parts.
-SETTINGS: dict[str, Any] = {"network.dropout": 0, "optimiser.average": 0.5, "run.accumulate": 2}
+SETTINGS: dict[str, Any] = {"network.dropout": 0, "optimiser.average": 0.5, "run.accumulate": 2, "run.norm": "layers"}
 
 
 def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
@@ -44,7 +44,7 @@ def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
     folder.mkdir(parents=True, exist_ok=True)
     plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
     made = heads.make_network
-    heads.make_network = lambda network: without_norms(made(network))  # type: ignore[assignment]
+    heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]
     try:
         return Trainer(plan)
     finally:

@@ -36,7 +36,7 @@ LAYERS: tuple[set[str], ...] = (
     {"cli"},
     {"__main__"},
 )
-USE_KERNELS = {"data", "views", "head", "doctor"}
+USE_KERNELS = {"data", "views", "head", "model", "doctor"}
 IMPORT_NAMES = {"pillow": "PIL"}  # where a distribution is imported by another name
 
 

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from galaxy_triton.config import SEED, Config
 from galaxy_triton.feed import Batch
 from galaxy_triton.kernels.augmentation import reference
+from galaxy_triton.kernels.norm_pool import closed_form
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import choose
 from galaxy_triton.optimise import average_of
@@ -67,8 +68,9 @@ class Waits(TorchDispatchMode):
 
 
 def look_away_from_the_cpu(monkeypatch: pytest.MonkeyPatch, waits: Waits, learner: Learner) -> None:
-    """The check of an index looks at it on the CPU alone; the count of the averages always lies there."""
+    """An index and the signs of a batch norm are looked at on the CPU alone; the averages' count always lies there."""
     monkeypatch.setattr(reference, "require_rows", waits.aside(reference.require_rows))
+    monkeypatch.setattr(closed_form, "_all_positive", lambda weight: False)
     if learner.average is not None:
         monkeypatch.setattr(learner.average, "update_parameters", waits.aside(learner.average.update_parameters))
 
@@ -80,15 +82,16 @@ def look_away_from_the_cpu(monkeypatch: pytest.MonkeyPatch, waits: Waits, learne
         {"optimiser.average": 0.9, "optimiser.clip": 1.0},
         {"run.accumulate": 3},
         {"network.head": "tree"},
+        {"run.norm": "torch"},
     ],
-    ids=["plain", "average-and-clip", "parts", "tree"],
+    ids=["plain", "average-and-clip", "parts", "tree", "closed-form"],
 )
 def test_step_waits_for_nothing(
     settings: dict[str, Any], tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The torch path without colours, which choose their rows on the host; the other paths have none to choose."""
     jitter = {f"augmentation.{name}": 0 for name in ("brightness", "contrast", "saturation", "hue")}
-    config = override(SEED, {**tiny, **jitter, **settings})
+    config = override(SEED, {**tiny, **jitter, "run.norm": "layers", **settings})
     learner, batch, epoch, waits = learner_of(config), batch_of(11, 24), torch.tensor(0), Waits()
     learner.step(batch, epoch, 0)  # the optimiser makes its moments
     look_away_from_the_cpu(monkeypatch, waits, learner)

@@ -15,6 +15,7 @@ from galaxy_triton.kernels import availability
 from galaxy_triton.machine import Machine, choose, compiled, free_memory, peak_memory
 
 MakeMachine = Any
+KINDS = ("device", "precision", "augment", "loss", "body", "norm")
 
 
 def config(head: str = "sigmoid", **run: Any) -> Config:
@@ -22,7 +23,7 @@ def config(head: str = "sigmoid", **run: Any) -> Config:
 
 
 def names(machine: Machine) -> tuple[str, ...]:
-    return (machine.device.type, *(getattr(machine, what).name for what in ("precision", "augment", "loss", "body")))
+    return (machine.device.type, *(getattr(machine, what).name for what in KINDS[1:]))
 
 
 @pytest.fixture
@@ -44,15 +45,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
 @pytest.mark.parametrize(
     ("computer", "head", "want"),
     [
-        ({"cuda": (9, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
-        ({"cuda": (8, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
-        ({"cuda": (7, 5)}, "sigmoid", ("cuda", "fp16", "triton", "triton", "compile")),
-        ({"cuda": (7, 0)}, "sigmoid", ("cuda", "fp16", "torch", "torch", "eager")),
-        ({"cuda": (9, 0), "compiler": False}, "sigmoid", ("cuda", "bf16", "torch", "torch", "eager")),
-        ({"cuda": (9, 0), "mps": True}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile")),
-        ({"mps": True}, "sigmoid", ("mps", "fp32", "torch", "torch", "eager")),
-        ({}, "sigmoid", ("cpu", "fp32", "torch", "torch", "eager")),
-        ({}, "tree", ("cpu", "fp32", "torch", "torch", "eager")),
+        ({"cuda": (9, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
+        ({"cuda": (8, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
+        ({"cuda": (7, 5)}, "sigmoid", ("cuda", "fp16", "triton", "triton", "compile", "layers")),
+        ({"cuda": (7, 0)}, "sigmoid", ("cuda", "fp16", "torch", "torch", "eager", "layers")),
+        ({"cuda": (9, 0), "compiler": False}, "sigmoid", ("cuda", "bf16", "torch", "torch", "eager", "layers")),
+        ({"cuda": (9, 0), "mps": True}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
+        ({"mps": True}, "sigmoid", ("mps", "fp32", "torch", "torch", "eager", "layers")),
+        ({}, "sigmoid", ("cpu", "fp32", "torch", "torch", "eager", "torch")),
+        ({}, "tree", ("cpu", "fp32", "torch", "torch", "eager", "torch")),
     ],
     ids=str,
 )
@@ -60,7 +61,7 @@ def test_choose(computer: dict[str, Any], head: str, want: tuple[str, ...], pret
     pretend(**computer)
     chosen = choose(config(head))
     assert names(chosen) == want
-    assert chosen.chosen() == dict(zip(("device", "precision", "augment", "loss", "body"), want, strict=True))
+    assert chosen.chosen() == dict(zip(KINDS, want, strict=True))
     for line, name in zip(chosen.lines(), want, strict=True):
         assert name in line
         assert len(line.split()) > 2  # a reason
@@ -104,6 +105,7 @@ def test_choose_says_why_not(computer: dict[str, Any], reason: str, pretend: Mak
         ({"cuda": (7, 0)}, {"body": "compile"}, "Expected a machine for --body compile, got the GPU has compute"),
         ({}, {"body": "graph"}, "Expected a machine for --body graph, got CUDA graphs need a CUDA GPU"),
         ({"cuda": (9, 0), "compiler": False}, {"body": "graph"}, "Expected a machine for --body graph, got no C"),
+        ({}, {"norm": "triton"}, "Expected a run for --norm triton, got Triton kernels need a CUDA GPU"),
     ],
     ids=str,
 )
@@ -111,6 +113,32 @@ def test_choose_refuses(computer: dict[str, Any], asked: dict[str, Any], message
     pretend(**computer)
     with pytest.raises(UsageFault, match=message):
         choose(config(**asked))
+
+
+@pytest.mark.parametrize(
+    ("computer", "run", "model", "norm"),
+    [
+        ({}, {"body": "compile"}, "galaxy-vgg", "layers"),
+        ({}, {"device": "cpu"}, "vgg11", "layers"),
+        ({"cuda": (9, 0)}, {"device": "cpu"}, "galaxy-vgg", "torch"),
+    ],
+    ids=str,
+)
+def test_choose_the_ends_of_blocks(
+    computer: dict[str, Any], run: dict[str, Any], model: str, norm: str, pretend: MakeMachine
+) -> None:
+    """The closed form where it was measured to win: our own blocks, eager, on a CPU."""
+    pretend(**computer)
+    assert choose(replace(config(**run), network=Network(name=model))).norm.name == norm
+
+
+def test_choose_refuses_ends_that_a_network_has_not(pretend: MakeMachine) -> None:
+    pretend(cuda=(9, 0))
+    with pytest.raises(UsageFault, match="Expected a run for --norm torch, got vgg11 has torch's own layers"):
+        choose(replace(config(norm="torch"), network=Network(name="vgg11")))
+    with pytest.raises(UsageFault, match="got --sync-norm needs torch's own"):
+        choose(config(norm="torch", sync_norm=True), 2)
+    assert choose(config(sync_norm=True), 2).norm.name == "layers"
 
 
 @pytest.mark.parametrize(
@@ -137,16 +165,16 @@ def test_choose_promises_no_bits_it_cannot_keep(
 @pytest.mark.parametrize(
     ("computer", "asked"),
     [
-        ({"cuda": (9, 0)}, ("cpu", "bf16", "torch", "torch", "eager")),
-        ({"cuda": (9, 0)}, ("cuda", "fp32", "compile", "triton", "graph")),
-        ({"cuda": (7, 5)}, ("cuda", "fp16", "torch", "compile", "eager")),
-        ({}, ("cpu", "fp32", "compile", "compile", "compile")),
+        ({"cuda": (9, 0)}, ("cpu", "bf16", "torch", "torch", "eager", "layers")),
+        ({"cuda": (9, 0)}, ("cuda", "fp32", "compile", "triton", "graph", "triton")),
+        ({"cuda": (7, 5)}, ("cuda", "fp16", "torch", "compile", "eager", "torch")),
+        ({}, ("cpu", "fp32", "compile", "compile", "compile", "compile")),
     ],
     ids=str,
 )
 def test_choose_takes_what_is_named(computer: dict[str, Any], asked: tuple[str, ...], pretend: MakeMachine) -> None:
     pretend(**computer)
-    fields = dict(zip(("device", "precision", "augment", "loss", "body"), asked, strict=True))
+    fields = dict(zip(KINDS, asked, strict=True))
     chosen = choose(config(**fields))
     assert names(chosen) == asked
     assert all("asked for" in line for line in chosen.lines())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from galaxy_triton import doctor
 from galaxy_triton.config import MODELS, Network
 from galaxy_triton.errors import UsageFault
+from galaxy_triton.kernels import NormReluPool
 from galaxy_triton.model import build
 
 SMALL = Network(widths=(4, 6), convs=2, hidden=5)
@@ -159,3 +160,26 @@ def test_dropout_acts_in_training_alone() -> None:
     assert not torch.equal(body(views), body(views))
     body.eval()
     assert torch.equal(body(views), body(views))
+
+
+@pytest.mark.parametrize("convs", [1, 2])
+def test_fused_ends_compute_what_the_layers_do(convs: int) -> None:
+    """Features, gradients and running statistics within rounding, by a state of the same names."""
+    network = replace(SMALL, convs=convs, dropout=0.0)
+    layers, _ = built(network)
+    torch.manual_seed(1)
+    fused, _ = build(network, "torch")
+    assert list(fused.state_dict()) == list(layers.state_dict())
+    assert all(map(torch.equal, fused.state_dict().values(), layers.state_dict().values()))
+    assert sum(isinstance(module, NormReluPool) for module in fused.modules()) == 2
+    views = torch.rand(8, 3, 16, 16).to(memory_format=torch.channels_last)
+    results = []
+    for body in (layers, fused):
+        results.append(body(views))
+        results[-1].sin().sum().backward()
+    assert torch.allclose(*results, rtol=1e-5, atol=1e-6)
+    for mine, other in zip(fused.parameters(), layers.parameters(), strict=True):
+        assert torch.allclose(mine.grad, other.grad, rtol=1e-4, atol=1e-5 * float(other.grad.abs().max()))
+    for name, got in fused.state_dict().items():
+        assert torch.allclose(got, layers.state_dict()[name], rtol=1e-5, atol=1e-6), name
+    assert torch.allclose(fused.eval()(views), layers.eval()(views), rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from galaxy_triton import predict as predict_module
+from galaxy_triton.checkpoint import load, save
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.launch import launch
@@ -19,6 +20,7 @@ from galaxy_triton.pack import pack
 from galaxy_triton.predict import Asked, predict
 from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
 from galaxy_triton.request import Request
+from galaxy_triton.settings import override
 from galaxy_triton.table import read_answers
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)
@@ -129,6 +131,19 @@ def test_predict_uses_averages_when_there_are_any(sky: Any, tmp_path: Path, disp
     predict(folder, sky.store, tmp_path / "plain.csv", ASKED, display)
     averaged, plain = ((tmp_path / name).read_text() for name in ("averaged.csv", "plain.csv"))
     assert np.abs(values(averaged) - values(plain)).max() > 1e-3
+
+
+def test_predict_alone_what_several_trained(
+    run: Path, ask: Predict, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """Batch norm over all processes' galaxies is a matter of training."""
+    whole = ask(sky.store)
+    checkpoint, folder = load(run / "last"), tmp_path / "run"
+    together = replace(checkpoint, config=override(checkpoint.config, {"run.sync_norm": True}))
+    shutil.copytree(run, folder)
+    save(folder / "last", together)
+    predict(folder, sky.store, tmp_path / "out.csv", ASKED, display)
+    assert (tmp_path / "out.csv").read_text() == whole
 
 
 @pytest.mark.parametrize("before", [None, "mine"])
