@@ -10,7 +10,7 @@ from typing import Any
 from floors import SIDE, SIZE, Rates, share
 
 BENCH = Path(__file__).resolve().parent
-SUITES = ("test_augment_speed.py", "test_loss_speed.py")
+SUITES = ("test_augment_speed.py", "test_loss_speed.py", "test_step_speed.py")
 CPU = "cpu"
 OURS = ("Triton, drawing its own", "Triton, parameters given")  # whose floors are known
 

@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Callable, Iterable
 
 NOT_RUN = "The kernels have not run on a GPU yet: of their speed nothing is known."
-OURS, REFERENCE = "Triton, drawing its own", "torch reference"
-AUGMENT = "augment"
+OURS, REFERENCE, OUR_STEP = "Triton, drawing its own", "torch reference", "galaxy-triton"
+AUGMENT, STEP = "augment", "step"
 
 Row = dict
 # Title -> what stands in a row's cell, given the row that all are compared with (None if it was not measured).
@@ -22,10 +22,11 @@ def tables(results: list[Row]) -> str:
 
 def section(result: Row) -> list[str]:
     """Of one result: what it was measured with, its tables, and what it leaves out and why."""
-    augment = [row for row in result["rows"] if row["what"] == AUGMENT]
-    losses = [row for row in result["rows"] if row["what"] != AUGMENT]
+    augment, steps = ([row for row in result["rows"] if row["what"] == what] for what in (AUGMENT, STEP))
+    losses = [row for row in result["rows"] if row["what"] not in (AUGMENT, STEP)]
     gpu = result["made_with"]["gpu"]
-    parts = [_made_with(result), _augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu)]
+    tables = [_augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu), _steps_table(steps)]
+    parts = [_made_with(result), *tables]
     return [part for part in [*parts, _left_out(result["left_out"], result["rows"])] if part]
 
 
@@ -70,6 +71,17 @@ def _losses_table(rows: list[Row], gpu: str | None) -> str:
     return _markdown([f"value and gradient, {unit}", *(f"{batch} rows of 37" for batch in batches)], body)
 
 
+def _steps_table(rows: list[Row]) -> str:
+    """Whole training steps, the fastest first."""
+    base = next((row for row in rows if row["row"] == OUR_STEP), None)
+    scenes = {
+        f"training step, `{row['recipe']}`: {row['batch']} views {row['size']} px from {row['side']} px" for row in rows
+    }
+    fastest_first = sorted(rows, key=lambda row: -row["images_per_s"])
+    body = [[row["row"], *(cell(row, base) for cell in STEPS.values())] for row in fastest_first]
+    return _markdown([*scenes, *STEPS], body)
+
+
 def _left_out(entries: list[Row], rows: list[Row]) -> str:
     """Each reason once, with what it kept from being measured."""
     measured = _unique(rows, "what")
@@ -103,6 +115,13 @@ ON_GPU: Columns = {
     "ours is faster by": _lead_over,
     "of the tightest floor": lambda row, _: _of_floor(row),
     "launches": lambda row, _: str(row["kernels"] or ""),
+    "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
+    "differs from ours in": lambda row, _: row["differs"],
+}
+STEPS: Columns = {
+    "images/s": lambda row, _: _number(row["images_per_s"]),
+    "ms a step [quartiles]": lambda row, _: _times(row.get("device_us", row["wall_us"]), 1e3),
+    f"speed, {OUR_STEP} = 1": _speed_of,
     "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
     "differs from ours in": lambda row, _: row["differs"],
 }

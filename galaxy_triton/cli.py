@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from galaxy_triton import __version__, options
+from galaxy_triton import __version__, ladder, options
 from galaxy_triton.errors import DataFault, Stopped, UsageFault
 from galaxy_triton.options import CSV, EXISTING, NEW, example
 
@@ -191,6 +191,37 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
     fit_batch = options.take_auto_batch(settings)
     request = Request(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
     (describe if dry_run else launch)(request, Display(quiet=quiet))
+
+
+@main.command()
+@click.argument("store", type=EXISTING)
+@click.option("--out", type=NEW, required=True, help="The new folder for the table, as CSV and JSON, and its picture.")
+@click.option("--images", type=EXISTING, help="What STORE was packed from, for the seed's rows.  [default: none]")
+@options.ablating
+@click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of each training.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(0, 10), help="Trainings of each row.")
+@click.option("--timed-steps", "timed", type=click.IntRange(1), help="On the clock.  [default: 20; 50 on CUDA]")
+@click.option("--workers", type=click.IntRange(0), help="Of the seed's DataLoader.  [default: one a core]")
+@click.option("--rows", multiple=True, type=click.Choice(ladder.KEYS), help="Measure this row.  [default: every row]")
+@options.dry_run
+@options.quiet
+@example("galaxy-triton ablate gz.store --images images_training_rev1.zip --recipe best --out ablation")
+def ablate(
+    store: Path, fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any
+) -> None:
+    """Measure what each part of training brings on STORE: speed, memory, and RMSE after the same steps.
+
+    From the seed's pipeline (image files through torchvision and a DataLoader, fp32) one part is added a row; then each
+    is taken out of the full set; then torch.compile alone. What cannot run here is absent, with its reason.
+    """
+    from galaxy_triton import ablate as ablating
+    from galaxy_triton.display import Display
+    from galaxy_triton.request import Request
+
+    settings, held_out = options.settings_of(asked, fields, validation)
+    of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
+    request = Request(store, settings=settings, held_out=held_out, **of_request)
+    (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
 
 
 @main.command()

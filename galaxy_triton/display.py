@@ -7,8 +7,11 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+
+WIDEST = 200  # letters of a table where there is no terminal
 
 Update = Callable[[int, int], None]
 
@@ -31,6 +34,11 @@ class Display:
     def say(self, line: str = "") -> None:
         """A line of the result, markup left as it is."""
         self.console.print(line, markup=False)
+
+    def show(self, table: Table) -> None:
+        """A table of the result; where there is no terminal to fit, as wide as it is."""
+        wide = self.console if self.console.is_terminal else Console(file=self.console.file, width=WIDEST)
+        wide.print(table, soft_wrap=False)
 
     def note(self, line: str = "") -> None:
         """A line about what is being done."""

@@ -98,8 +98,7 @@ def _field(name: str, kind: Any = None, help: str | None = None) -> Decorator:
     return click.option(f"--{name}", type=kind, help=help, show_default=RECIPES_OWN)
 
 
-# What a run is, in the options of `train`.
-describing = together(
+_network = together(
     click.option("--recipe", type=click.Choice(list(RECIPES)), help="[default: seed; demo without STORE]"),
     click.option("--config", "config_file", type=CSV, help="TOML file of fields over the recipe.  [default: none]"),
     click.option(
@@ -109,6 +108,17 @@ describing = together(
     _field("width", help="Channels of galaxy-vgg's blocks, e.g. 64,128,256."),
     _field("convs", click.IntRange(1, 2), "3x3 convolutions a block."),
     _field("head", click.Choice(HEADS)),
+)
+_learning = together(
+    _field("lr", float, "Peak learning rate."),
+    _field("seed", click.IntRange(0), "Of every random draw."),
+    _field("validation", help="Fraction to hold out, or a CSV of ids."),
+    _field("device", click.Choice(DEVICES)),
+    _field("precision", click.Choice(PRECISIONS)),
+)
+# What a run is, in the options of `train`.
+describing = together(
+    _network,
     _field("epochs", click.IntRange(1)),
     click.option(
         "--batch-size",
@@ -118,11 +128,7 @@ describing = together(
         show_default=RECIPES_OWN,
     ),
     _field("accumulate", click.IntRange(1), "Parts a batch is cut into, for less memory."),
-    _field("lr", float, "Peak learning rate."),
-    _field("seed", click.IntRange(0), "Of every random draw."),
-    _field("validation", help="Fraction to hold out, or a CSV of ids."),
-    _field("device", click.Choice(DEVICES)),
-    _field("precision", click.Choice(PRECISIONS)),
+    _learning,
     _field("augment", click.Choice(IMPLEMENTATIONS)),
     _field("loss", click.Choice(IMPLEMENTATIONS)),
     _field("body", click.Choice(BODIES)),
@@ -137,6 +143,9 @@ describing = together(
     click.option("--deterministic/--fastest", default=None, help="Same bits every time.", show_default=RECIPES_OWN),
 )
 
+# What `ablate` trains, in the same words; how is what its rows differ in.
+ablating = together(_network, _field("batch-size", click.IntRange(1), "Galaxies a step."), _learning)
+
 
 def settings_of(
     options: dict[str, Any], fields: tuple[str, ...], validation: str | None
@@ -149,7 +158,8 @@ def settings_of(
     Raises:
         click.UsageError: a --set that is no pair, or names a field that an option names too.
     """
-    given = {TRAIN_FIELDS[name]: options.pop(name) for name in TRAIN_FIELDS} | {"run.validation": validation}
+    present = [name for name in TRAIN_FIELDS if name in options]
+    given = {TRAIN_FIELDS[name]: options.pop(name) for name in present} | {"run.validation": validation}
     named = {name: value for name, value in given.items() if value is not None}
     pairs = dict(map(_pair, fields))
     for key in named.keys() & pairs.keys():

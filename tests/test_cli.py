@@ -28,6 +28,7 @@ COMMANDS = (
     "info",
     "baseline",
     "train",
+    "ablate",
     "report",
     "evaluate",
     "predict",

@@ -29,6 +29,7 @@ def test_naps(what, row, batch, store, timed, small):
         pytest.skip("needs a peer that is not here")
     timed(lambda: {"good": lambda: time.sleep(0.01)}[row], differs="all", small=small)
 """
+STEPS = {"plain loop": [19e3, 20e3, 21e3], "galaxy-triton": [9e3, 10e3, 11e3]}  # quartiles, µs
 MADE_WITH = {"gpu": None, "cpu": "a CPU", "threads": 2, "packages": {"torch": "9"}, "commit": "a" * 40, "changed": []}
 
 
@@ -148,6 +149,15 @@ def test_batches_and_losses_have_tables_of_their_own() -> None:
     assert "| tree loss, in a CUDA graph: Triton | 4 / 4 |" in text
     assert "Not measured: tree loss: torch; new (time)." in text
     assert text.count("| z |") == 1, "of one batch: in the first table alone"
+
+
+def test_steps_have_a_table_of_their_own() -> None:
+    rows = [_figures(name, times, None, what="step") | {"recipe": "best"} for name, times in STEPS.items()]
+    text = tables.tables([_result() | {"rows": rows, "left_out": []}])
+    assert "| training step, `best`: 8 views 128 px from 160 px | images/s |" in text
+    cells = _cells(text)
+    assert list(cells)[2:] == ["galaxy-triton", "plain loop"]
+    assert cells["plain loop"][:3] == ["400", "20 [19, 21]", "0.5"]
 
 
 def test_names_are_those_of_the_rows() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from stage import begin
 from suites import SUITES, condense, run
 
-SHARES = (0.65, 1.0)  # of the time that is left, for the suite whose turn it is
+SHARES = (0.45, 0.4, 1.0)  # of the time that is left, for the suite whose turn it is
 
 
 def main() -> None:
