@@ -29,7 +29,7 @@ from galaxy_triton.table import read_ids
 Run = Callable[[Callable[[Any], Any], Any], Any]  # runs a call on its argument: fresh.in_fresh_process
 
 # Each rung makes its own choice of these.
-CHOSEN_BY_RUNGS = ("run.augment", "run.loss", "run.body", "run.resident")
+CHOSEN_BY_RUNGS = ("run.augment", "run.loss", "run.body", "run.norm", "run.resident")
 TIMED = {"cuda": 50, "mps": 20, "cpu": 20}  # steps on the clock
 
 
@@ -132,7 +132,9 @@ def planned(asked: Asked) -> Plan:
 def fault(way: Way, config: Config, machine: Machine) -> str | None:
     """Why steps cannot be made this way here; None if they can."""
     device, run = machine.device, way.configured(config).run
-    for name in (way.augment, way.loss):
+    if way.norm == "torch" and device.type != "cpu":
+        return f"on {device.type} its Triton kernel takes its place"
+    for name in (way.augment, way.loss, way.norm):
         if name == "triton" and device.type != "cuda":
             return f"its kernel needs a CUDA GPU, and the device is {device.type}"
     found = (

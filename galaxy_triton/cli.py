@@ -1,6 +1,5 @@
 """The command line: options in, a call, text out. Nothing here imports torch before a command needs it."""
 
-import errno
 import io
 from pathlib import Path
 from typing import Any
@@ -9,50 +8,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from galaxy_triton import __version__, ladder, options
-from galaxy_triton.errors import DataFault, Stopped, UsageFault
+from galaxy_triton.endings import Endings
 from galaxy_triton.options import CSV, EXISTING, NEW, example
 
 
-class _Faults(click.Group):
-    """A fault of the user's ends with a message and its exit code, never with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UsageFault as fault:
-            raise click.UsageError(str(fault)) from None
-        except DataFault as fault:
-            raise click.ClickException(str(fault)) from None
-        except Stopped as stopped:
-            ctx.exit(stopped.code)
-        except ModuleNotFoundError as error:
-            name = str(error.name).partition(".")[0]
-            do = "install galaxy-triton again, with all that it needs"
-            raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
-        except KeyboardInterrupt:
-            click.echo("Stopped", err=True)
-            ctx.exit(130)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
-            got, where = error.strerror or error, error.filename or "what is written to"
-            message = f"Expected to read and write, got {got} ({where}): mend that place, or name another"
-            raise click.ClickException(message) from None
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-            do = "lower --batch-size or --width, raise --accumulate or use --resident host; what was saved is whole"
-            got = (str(error) or "none").splitlines()[0]
-            raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # torch's class by its name, its other allocators by their words: torch is not imported here.
-    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return by_name or any(words in str(error) for words in ("DefaultCPUAllocator", "backend out of memory"))
-
-
-@click.group(cls=_Faults, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Endings, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="galaxy-triton")
 def main() -> None:
     """Train networks on Galaxy Zoo images that live in GPU memory, and predict the 37 answers.

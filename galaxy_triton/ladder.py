@@ -17,11 +17,14 @@ class Way:
     augment: str = "torch"  # of resident pixels
     loss: str = "torch"
     body: str = "eager"
+    norm: str = "layers"
 
     def configured(self, config: Config) -> Config:
         """The configuration of a run that makes its steps this way."""
         precision = config.run.precision if self.precision == "run" else self.precision
-        run = replace(config.run, precision=precision, augment=self.augment, loss=self.loss, body=self.body)
+        run = replace(
+            config.run, precision=precision, augment=self.augment, loss=self.loss, body=self.body, norm=self.norm
+        )
         return replace(config, run=run)
 
 
@@ -55,9 +58,11 @@ PARTS: dict[str, Part] = {
     ),
     # views then come from the torch reference
     "resident": Part({"pixels": "resident", "layout": "channels_last"}, "+ resident pixels"),
+    "closed": Part({"norm": "torch"}, "+ block ends in closed form"),
     "compile": Part({"body": "compile"}, "+ compiled body"),
     "augment": Part({"augment": "triton"}, "+ fused augmentation", needs=("resident",)),
     "loss": Part({"loss": "triton"}, "+ fused loss"),
+    "norm": Part({"norm": "triton"}, "+ fused block ends"),
     "graph": Part({"body": "graph"}, "+ graphs", needs=("compile",)),
 }
 SEED, MINUS, ALONE = "seed", "minus-", "compile-only"

@@ -18,7 +18,7 @@ def changed(before: Way, after: Way) -> set[str]:
 def test_each_rung_changes_what_its_part_says_alone() -> None:
     rows = ladder({})
     assert rows[0].way == Way()
-    assert rows[-1].way == FULL == Way("resident", "run", "channels_last", "triton", "triton", "graph")
+    assert rows[-1].way == FULL == Way("resident", "run", "channels_last", "triton", "triton", "graph", "triton")
     for before, after in itertools.pairwise(rows):
         assert changed(before.way, after.way) == set(PARTS[after.key].change) - (
             {"layout"} if after.key == "resident" else set()
@@ -28,7 +28,7 @@ def test_each_rung_changes_what_its_part_says_alone() -> None:
 def test_a_part_that_cannot_run_is_absent_and_not_replaced() -> None:
     rows = {row.key: row for row in ladder({"augment": "no GPU", "graph": "no GPU"})}
     assert (rows["augment"].way, rows["augment"].reason) == (None, "no GPU")
-    assert rows["loss"].way == Way("resident", "run", "channels_last", "torch", "triton", "compile")
+    assert rows["loss"].way == Way("resident", "run", "channels_last", "torch", "triton", "compile", "torch")
     without = {row.key: row for row in minus_one({"augment": "no GPU"})}
     assert without["minus-augment"].reason == "no GPU"
 

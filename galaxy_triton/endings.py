@@ -1,0 +1,47 @@
+"""How a command ends: a fault of the user's with a message and its exit code, never with a traceback."""
+
+import errno
+from typing import Any
+
+import click
+
+from galaxy_triton.errors import DataFault, Stopped, UsageFault
+
+
+class Endings(click.Group):
+    """Commands that end in one of these ways."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageFault as fault:
+            raise click.UsageError(str(fault)) from None
+        except DataFault as fault:
+            raise click.ClickException(str(fault)) from None
+        except Stopped as stopped:
+            ctx.exit(stopped.code)
+        except ModuleNotFoundError as error:
+            name = str(error.name).partition(".")[0]
+            do = "install galaxy-triton again, with all that it needs"
+            raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
+        except KeyboardInterrupt:
+            click.echo("Stopped", err=True)
+            ctx.exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            got, where = error.strerror or error, error.filename or "what is written to"
+            message = f"Expected to read and write, got {got} ({where}): mend that place, or name another"
+            raise click.ClickException(message) from None
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            do = "lower --batch-size or --width, raise --accumulate or use --resident host; what was saved is whole"
+            got = (str(error) or "none").splitlines()[0]
+            raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch's class by its name, its other allocators by their words: torch is not imported here.
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or any(words in str(error) for words in ("DefaultCPUAllocator", "backend out of memory"))
