@@ -46,6 +46,7 @@ PLAN = {
     "sanitizer": Stage(90, "compute-sanitizer's memcheck and racecheck on one small launch of each kernel"),
     "tuning": Stage(100, "which launch settings are fastest, for kernels/launch_settings.py"),
     "benchmarks": Stage(270, "every row of the suites: device and wall time, launches, memory"),
+    "steps": Stage(300, "whole training steps in turns; a galaxy's cost in small and large epochs; the ablation"),
     "kernel_tests": Stage(240, "tests/kernels on the GPU"),
     "training": Stage(180, "a short training by every implementation of its parts"),
 }

@@ -3,7 +3,8 @@ that what else the machine does falls on all alike -> one JSON.
 
     python bench/step_pairs.py DATA --out bench/results/step-cpu.json
 
-DATA holds images_training_rev1.zip and training_solutions_rev1.csv. A ratio is another row's time for a burst over ours
+DATA holds images_training_rev1.zip, or a folder of that name as `galaxy-triton simulate` makes it, and
+training_solutions_rev1.csv. A ratio is another row's time for a burst over ours
 in the same round; its interval is a bootstrap over rounds. The seed's workers decode ahead: its burst is timed in the
 middle of an epoch of its own, when they keep up as they can, and they rest while the others have their turn.
 """
@@ -88,7 +89,8 @@ def main() -> None:
 
 def packed(data: Path, store: Path, config: Config, device: torch.device) -> StepScene:
     """The folder's images, as the recipe has them."""
-    images, labels = data / "images_training_rev1.zip", data / "training_solutions_rev1.csv"
+    archive, labels = data / "images_training_rev1.zip", data / "training_solutions_rev1.csv"
+    images = archive if archive.exists() else archive.with_suffix("")
     pack(images, labels, store, size=config.preprocess.size, crop=config.preprocess.crop, workers=2)
     return scene_of(store, images, config, device)
 

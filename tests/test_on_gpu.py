@@ -27,8 +27,8 @@ def test_on_gpu_dry_run(tmp_path: Path) -> None:
     assert stages["environment"]["packages"]["torch"]
     assert stages["environment"]["commit"] == "a tree without git"
     assert all(row["ok"] for row in stages["parity"]["rows"])
-    asked = ("tuning", "benchmarks", "kernel_tests", "training")
-    assert [f"{name}: not asked for" in stages["left out"] for name in asked] == [True] * 4
+    asked = ("tuning", "benchmarks", "steps", "kernel_tests", "training")
+    assert [f"{name}: not asked for" in stages["left out"] for name in asked] == [True] * 5
     assert any("parity: captured CUDA graphs" in text for text in stages["left out"])
 
 
