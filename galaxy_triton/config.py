@@ -10,7 +10,7 @@ from galaxy_triton.errors import UsageFault, expected
 MODELS = ("galaxy-vgg", "vgg11", "vgg16", "resnet50")
 HEADS = ("sigmoid", "tree")
 IMPLEMENTATIONS = ("auto", "torch", "compile", "triton")
-BODIES = ("auto", "eager", "compile", "graph")
+BODIES = ("auto", "eager", "compile", "graph", "autotune")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")

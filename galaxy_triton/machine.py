@@ -104,13 +104,13 @@ def _check_together(run: Run, device: torch.device, processes: int) -> None:
         got = f"{processes} on {device.type}"
         do = "leave it out; each process then takes the statistics of its own part"
         raise UsageFault(expected("several processes on CUDA GPUs", got, "--sync-norm", do))
-    if run.body == "graph" and (processes > 1 or run.accumulate > 1):
+    if run.body in IN_GRAPHS and (processes > 1 or run.accumulate > 1):
         got = f"{processes} with {run.accumulate} parts: a CUDA graph overwrites gradients that are still to be added"
-        raise UsageFault(expected("one process and whole batches", got, "--body graph", "use --body compile"))
+        raise UsageFault(expected("one process and whole batches", got, f"--body {run.body}", "use --body compile"))
 
 
 def compiled(body: str, network: nn.Module) -> nn.Module:
-    """The network as `body` ("eager", "compile" or "graph") runs it; parameters stay those of `network`."""
+    """The network as `body` (a name in BODIES) runs it; parameters stay those of `network`."""
     return BODIES[body](network)
 
 
@@ -125,11 +125,19 @@ def _graph(network: nn.Module) -> nn.Module:
     return module
 
 
+def _autotune(network: nn.Module) -> nn.Module:
+    """As `_graph`, with the fastest of many kernels for each product and convolution: minutes at the first step."""
+    module: nn.Module = torch.compile(network, mode="max-autotune", dynamic=False)  # type: ignore[assignment]
+    return module
+
+
 BODIES: dict[str, Callable[[nn.Module], nn.Module]] = {
     "eager": lambda network: network,
     "compile": _compile,
     "graph": _graph,
+    "autotune": _autotune,
 }
+IN_GRAPHS = ("graph", "autotune")
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -209,10 +217,10 @@ def _norm(config: Config, device: torch.device, body: str) -> Choice:
 
 
 def body_unavailable(body: str, device: torch.device) -> str | None:
-    """Why the network's body cannot run this way ("eager", "compile" or "graph") on `device`; None if it can."""
+    """Why the network's body cannot run this way (a name in BODIES) on `device`; None if it can."""
     if body == "eager":
         return None
-    if body == "graph" and device.type != "cuda":
+    if body in IN_GRAPHS and device.type != "cuda":
         return f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
     return views.unavailable("compile", device)
 
