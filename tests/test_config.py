@@ -71,7 +71,7 @@ BAD: list[tuple[type, dict[str, Any], str]] = [
     (Run, {"precision": "fp8"}, "run.precision one of auto, fp32, fp16, bf16, got 'fp8'"),
     (Run, {"augment": "cuda"}, "run.augment one of auto, torch, compile, triton, got 'cuda'"),
     (Run, {"loss": "eager"}, "run.loss one of auto, torch, compile, triton, got 'eager'"),
-    (Run, {"body": "triton"}, "run.body one of auto, eager, compile, graph, got 'triton'"),
+    (Run, {"body": "triton"}, "run.body one of auto, eager, compile, graph, autotune, got 'triton'"),
     (Config, {"augmentation": Augmentation(size=161)}, "augmentation.size at most preprocess.size = 160, got 161"),
     (Config, {"augmentation": Augmentation(size=31)}, "augmentation.size at least 32 for this galaxy-vgg, got 31"),
 ]

@@ -45,7 +45,7 @@ def test_a_profile_of_a_short_epoch(make_plan: Callable[..., Plan], tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("trace.txt", "Expected a file named .json or .json.gz"), ("none/trace.json", "Expected a folder that exists")],
+    [("trace.txt", "Expected a file named .json or .json.gz"), ("none/trace.json", "Expected a folder to write in")],
 )
 def test_a_profile_that_cannot_be_written(
     name: str,
