@@ -16,7 +16,7 @@ from galaxy_triton.config import RECIPES, Config, Preprocess
 from galaxy_triton.data import Galaxies, slices
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.feed import Batch, batches
-from galaxy_triton.machine import Machine, choose
+from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
 from galaxy_triton.views import ViewMaker, fixed_affines
 
@@ -109,6 +109,7 @@ def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> A
         do = "use the checkpoint of this run"
         raise DataFault(expected(f"the weights of {config.network.name}", got, "the checkpoint", do)) from error
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    keep_freed_memory(machine.device)
     maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
     return Answerer(network, heads.HEADS[config.network.head], maker, machine, config)
 

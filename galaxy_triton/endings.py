@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from galaxy_triton.errors import DataFault, Stopped, UsageFault
+from galaxy_triton.errors import DataFault, Stopped, UsageFault, out_of_memory
 
 
 class Endings(click.Group):
@@ -34,14 +34,8 @@ class Endings(click.Group):
             message = f"Expected to read and write, got {got} ({where}): mend that place, or name another"
             raise click.ClickException(message) from None
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             do = "lower --batch-size or --width, raise --accumulate or use --resident host; what was saved is whole"
             got = (str(error) or "none").splitlines()[0]
             raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # torch's class by its name, its other allocators by their words: torch is not imported here.
-    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return by_name or any(words in str(error) for words in ("DefaultCPUAllocator", "backend out of memory"))

@@ -17,6 +17,14 @@ class Stopped(Exception):
         self.code = code
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether this is how Python, torch or one of its libraries says that memory has run out."""
+    # torch's class by its name, the others by their words: torch is not imported here.
+    words = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or any(word in str(error) for word in words)
+
+
 def expected(what: str, got: object, where: object, do: str) -> str:
     """The one form of every message: expected what, got what, where, what to do."""
     return f"Expected {what}, got {got} ({where}): {do}"

@@ -86,7 +86,7 @@ def _streamed(
 ) -> Generator[Batch, None, None]:
     on_host = _on_host(rows)
     slots = [_Slot(galaxies, max(map(len, rows), default=0)) for _ in range(min(SLOTS, len(rows)))]
-    with ThreadPoolExecutor(1) as reader:
+    with _following(slots), _reader(galaxies.ids.device) as reader:
         coming = [reader.submit(slot.fill, chosen) for slot, chosen in zip(slots, on_host, strict=False)]
         try:
             for number, (chosen, share) in enumerate(zip(rows, shares, strict=True)):
@@ -102,6 +102,23 @@ def _streamed(
         finally:
             for future in coming:
                 future.cancel()
+
+
+def _reader(device: torch.device) -> ThreadPoolExecutor:
+    """One thread, on the GPU that this one is on."""
+    if device.type != "cuda":
+        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
+
+
+@contextmanager
+def _following(slots: Sequence["_Slot"]) -> Iterator[None]:
+    """At the end nothing takes the memory of a copy that is still on its way."""
+    try:
+        yield
+    finally:
+        for slot in slots:
+            slot.await_copy()
 
 
 def _on_host(rows: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -125,6 +142,8 @@ class _Slot:
             self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.used = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        # What was asked of this memory before, its own filling too, comes before the first copy.
+        self.release()
 
     # Whoever asks may be in that mode, and what is made there can be filled there only.
     @torch.inference_mode()

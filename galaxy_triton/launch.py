@@ -1,5 +1,6 @@
 """A run from its start, or from where it stopped, to its report; or only what would happen."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, answers_by_row, count_batches, load, names_of
 from galaxy_triton.demo import advising, prepare
 from galaxy_triton.display import Display
-from galaxy_triton.errors import Stopped
+from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
 from galaxy_triton.feed import batch_of
-from galaxy_triton.machine import Machine, free_memory
-from galaxy_triton.memory import largest_batch, residence, step_bytes
+from galaxy_triton.machine import Choice, Machine, be_deterministic
+from galaxy_triton.memory import free_for_one, largest_batch, residence, step_bytes
 from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
-from galaxy_triton.ranks import ALONE, Ranks, joined, speaks
+from galaxy_triton.ranks import Ranks, from_environment, joined
 from galaxy_triton.report import Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
 from galaxy_triton.stop import stop_between_steps
@@ -43,21 +44,24 @@ def launch(request: Request, display: Display) -> None:
 
 
 def _launch(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = _checked(request, ranks)
+    proposal = _agreed(_checked(request, ranks), ranks)
     if proposal.demo is not None:
         prepare(proposal.demo, proposal.config.preprocess, display)
     with advising(proposal.demo):
         store, split = open_galaxies(request, proposal)
         truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-        proposal = _announced(request, proposal, store, split, ranks, display)
-        plan = _plan(request, proposal, store, split, ranks, display)
+        _announce(request, proposal, split, ranks, display)
+        choices = ranks.gather(_residence(proposal, store, ranks, display))
+        # Where it does not fit for one, it does for none: the batches of all come the same way.
+        choice = next((each for each in choices if each.name == "host"), choices[0])
+        plan = _plan(request, proposal, store, split, ranks, choice, display)
         trainer = Trainer(plan)
     if request.resume:
         _resume(trainer, store, display)
-    elif ranks.first:
-        run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth)
+    else:
+        ranks.by_first(lambda: run_folder.start(plan.folder, plan.config, plan.machine, store, split, proposal.truth))
     display.note(f"{'run':<10} {proposal.folder}\n")
-    with profiled(trainer, request.profile if ranks.first else None, display):
+    with profiled(trainer, request.profile, display):
         _fit(trainer, store, display)
     if ranks.first:
         _report(trainer, store, truth, display)
@@ -69,8 +73,9 @@ def describe(request: Request, display: Display) -> None:
     Raises:
         UsageFault, DataFault: as `launch` would before the first step.
     """
-    display = display if speaks() else display.muted()
-    proposal = _checked(request)
+    here = from_environment(os.environ)
+    display = display if here.first else display.muted()
+    proposal = _checked(request, here)
     config = proposal.config
     if proposal.demo is not None and not proposal.store.exists():
         drawn = proposal.demo.count
@@ -80,7 +85,8 @@ def describe(request: Request, display: Display) -> None:
         count = drawn - round(config.run.validation * drawn)
     else:
         store, split = open_galaxies(request, proposal)
-        _announced(request, proposal, store, split, ALONE, display)
+        _announce(request, proposal, split, here, display)
+        _residence(proposal, store, here, display)
         count = len(split.train)
     steps, epochs = f"{count_batches(count, config.run.batch_size)} steps each", config.run.epochs
     if request.fit_batch:
@@ -91,25 +97,33 @@ def describe(request: Request, display: Display) -> None:
     display.say("Nothing was written")
 
 
-def _checked(request: Request, ranks: Ranks = ALONE) -> Proposal:
+def _checked(request: Request, here: Ranks) -> Proposal:
     """What a request comes to, once a trace can be written too."""
-    proposal = propose(request, ranks)
-    if request.profile is not None:
+    proposal = propose(request, here.count)
+    if request.profile is not None and here.first:
         check_trace(request.profile, proposal.machine.device)
     return proposal
 
 
-def _announced(
-    request: Request, proposal: Proposal, store: Store, split: Split, ranks: Ranks, display: Display
-) -> Proposal:
-    """Say what is about to happen; the proposal with the place of the pixels settled."""
+def _agreed(proposal: Proposal, ranks: Ranks) -> Proposal:
+    """The first process's folder, in which nobody begins before all have looked.
+
+    Raises:
+        UsageFault: the processes do not choose alike; their gradients would not fit together.
+    """
+    if (differing := ranks.differing(proposal.machine.chosen())) is not None:
+        do = "name --precision, --augment, --loss, --body and --norm, or use machines of one kind"
+        raise UsageFault(expected("the same choices in all processes", differing, "the machines", do))
+    return replace(proposal, folder=ranks.agree(proposal.folder))
+
+
+def _announce(request: Request, proposal: Proposal, split: Split, here: Ranks, display: Display) -> None:
     _say_choices(proposal, display)
-    if ranks.count > 1:
-        display.note(f"{'processes':<10} {ranks.count}, each with its part of every batch")
+    if here.count > 1:
+        display.note(f"{'processes':<10} {here.count}, each with its part of every batch")
     display.note(f"{'galaxies':<10} {len(split.train)} to train on, {len(split.validation)} held out")
     if request.held_out is not None and (unknown := len(read_ids(request.held_out)) - len(split.validation)):
         display.warn(f"{unknown} ids of {request.held_out} are no labelled galaxies of the store")
-    return replace(proposal, machine=_with_room(proposal, store, ranks, display))
 
 
 def _say_choices(proposal: Proposal, display: Display) -> None:
@@ -119,27 +133,34 @@ def _say_choices(proposal: Proposal, display: Display) -> None:
         display.note(line)
 
 
-def _with_room(proposal: Proposal, store: Store, ranks: Ranks, display: Display) -> Machine:
-    """The machine, with the place of the pixels settled; alike in all processes."""
+def _residence(proposal: Proposal, store: Store, here: Ranks, display: Display) -> Choice:
+    """Where this process would have the pixels; what they and a step need is said."""
     machine, device = proposal.machine, proposal.machine.device
-    pixels, free = store.pixels.nbytes, free_memory(device)
-    step = step_bytes(proposal.config, machine, ranks.count)
+    pixels, free = store.pixels.nbytes, free_for_one(device, here)
+    step = step_bytes(proposal.config, machine, here.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
     display.note(f"{'memory':<10} {needed}; free: {known}")
-    choice = ranks.agree(residence(proposal.config.run.resident, device, pixels, step, free))
+    choice = residence(proposal.config.run.resident, device, pixels, step, free)
     display.note(f"{'resident':<10} {choice.name:<8} {choice.why}")
-    here = pixels if choice.name == "gpu" or device.type == "cpu" else 0
-    if free is not None and here + step > free:
+    held = pixels if choice.name == "gpu" or device.type == "cpu" else 0
+    if free is not None and held + step > free:
         display.warn("this may not fit; lower --batch-size or --width, or raise --accumulate, if it does not")
-    return replace(machine, resident=choice)
+    return choice
 
 
-def _plan(request: Request, proposal: Proposal, store: Store, split: Split, ranks: Ranks, display: Display) -> Plan:
-    config, machine = proposal.config, proposal.machine
-    on_host = machine.resident is not None and machine.resident.name == "host"
+def _plan(
+    request: Request,
+    proposal: Proposal,
+    store: Store,
+    split: Split,
+    ranks: Ranks,
+    choice: Choice,
+    display: Display,
+) -> Plan:
+    config, machine = proposal.config, replace(proposal.machine, resident=choice)
     with display.progress("reading", "images") as show:
-        pixels_on = torch.device("cpu") if on_host else machine.device
+        pixels_on = torch.device("cpu") if choice.name == "host" else machine.device
         galaxies = load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
     if request.fit_batch:
         config = _with_largest_batch(config, machine, galaxies, split, ranks, display)
@@ -149,28 +170,35 @@ def _plan(request: Request, proposal: Proposal, store: Store, split: Split, rank
 def _with_largest_batch(
     config: Config, machine: Machine, galaxies: Galaxies, split: Split, ranks: Ranks, display: Display
 ) -> Config:
+    if config.run.deterministic:
+        be_deterministic()
     rows = torch.from_numpy(split.train).to(machine.device)
-    found = largest_batch(config, machine, lambda size: batch_of(galaxies, rows[:size]), len(rows), ranks.count)
+    found = largest_batch(config, machine, lambda size: batch_of(galaxies, rows[:size]), len(rows), ranks)
     size = min(ranks.gather(found))
-    display.note(f"{'batch':<10} {size:<8} the largest power of two for each process that fits")
+    each = f", {size // ranks.count} in each process" * (ranks.count > 1)
+    display.note(f"{'batch':<10} {size:<8} the largest power of two that fits{each}")
     return replace(config, run=replace(config.run, batch_size=size))
 
 
 def _resume(trainer: Trainer, store: Store, display: Display) -> None:
     """Put a run back to its last checkpoint, or to its start when it was killed before the first one."""
     folder, ranks = trainer.plan.folder, trainer.plan.ranks
-    if ranks.first:
-        run_folder.tidy(folder)
-    ranks.agree("tidy")
+    ranks.by_first(lambda: run_folder.tidy(folder))
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
         _warn_of_other_bits(display, checkpoint)
     else:
         display.warn("the run has no checkpoint yet: it begins again")
-    if ranks.first:
-        run_folder.cut_metrics(folder, trainer.progress.epoch)
-        run_folder.log(folder, trainer.plan.machine, store)
+    if (differing := ranks.differing(trainer.progress)) is not None:
+        do = "give a --run that all machines share"
+        raise DataFault(expected("the same checkpoint in all processes", differing, folder, do))
+    ranks.by_first(lambda: _go_on(trainer, store))
+
+
+def _go_on(trainer: Trainer, store: Store) -> None:
+    run_folder.cut_metrics(trainer.plan.folder, trainer.progress.epoch)
+    run_folder.log(trainer.plan.folder, trainer.plan.machine, store)
 
 
 def _begun(folder: Path) -> Progress:

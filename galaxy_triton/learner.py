@@ -114,6 +114,11 @@ class Learner:
             self.average.module.load_state_dict(checkpoint.average)
             self.average.n_averaged.fill_(checkpoint.state["averaged"])
 
+    def share_statistics(self) -> None:
+        """Give every process the running statistics of the first, whose network is the one that is saved."""
+        networks = [self.network] if self.average is None else [self.network, self.average.module]
+        self.ranks.copy_first(buffer for network in networks for buffer in network.buffers())
+
     def learning_rate(self, number: int) -> float:
         """Of a step of the run."""
         return one_cycle(number, self.steps, self.config.optimiser)
@@ -142,11 +147,11 @@ class Learner:
         with self.label(BODY), self.machine.autocast():
             logits = self.body(views)
         with self.label(LOSS):
-            loss = self.head.loss(logits, answers, self.machine.loss.name) * share
+            loss = self.head.loss(logits, answers, self.machine.loss.name)
         with self.label(BACKWARD):
-            # the processes' gradients are averaged, and the loss is their sum
-            self.scaler.scale(loss * self.ranks.count).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+            # The processes' gradients are averaged, and the loss is their sum.
+            self.scaler.scale(_times(loss, share * self.ranks.count)).backward()  # type: ignore[no-untyped-call]
+        return _times(loss.detach(), share)
 
     def _update(self) -> None:
         with self.label(UPDATE):
@@ -159,6 +164,10 @@ class Learner:
             self.optimiser.zero_grad(set_to_none=True)
             if self.average is not None:
                 self.average.update_parameters(self.network)
+
+
+def _times(loss: Tensor, factor: float) -> Tensor:
+    return loss if factor == 1 else loss * factor
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from galaxy_triton.breakdown import Breakdown
 from galaxy_triton.ceilings import Ceilings, least_bytes, measure, step_flops
 from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault
 from galaxy_triton.learner import unlabelled
 from galaxy_triton.profiling import Profiler, Window, label, table
 from galaxy_triton.train import Trainer
@@ -14,34 +15,44 @@ from galaxy_triton.train import Trainer
 
 @contextmanager
 def profiled(trainer: Trainer, trace: Path | None, display: Display) -> Iterator[None]:
-    """Record steps of what the block trains into `trace`, and say where their time went once they are made.
+    """Record steps of what the block trains, of the first process, into `trace`, and say where their time went.
 
     Args:
-        trace: None to record nothing.
+        trace: None to record nothing. One that cannot be written in the end costs the trace, not the training.
 
     Raises:
         UsageFault: the trace cannot be written there, or an epoch has too few steps.
-        DataFault: the trace could not be written, in the middle of the training.
     """
     if trace is None:
         yield
         return
     window = Window().within(trainer.steps_per_epoch - trainer.progress.step)
+    if not trainer.ranks.first:
+        yield
+        return
     # Before the training, which may leave no memory for it.
     ceilings = measure(trainer.device, trainer.plan.machine.dtype)
     with Profiler(trace, trainer.device, window.skip, window.steps) as profiler:
+        trainer.learner.label = label
+        trainer.after_step = lambda: _advance(trainer, profiler, ceilings, display)
+        try:
+            yield
+        finally:
+            if profiler.breakdown is None:
+                display.warn(f"no trace: the run ended before {window.skip + window.steps} steps were made")
 
-        def after_step() -> None:
-            profiler.step()
-            if profiler.breakdown is not None:
-                trainer.after_step, trainer.learner.label = (lambda: None), unlabelled
-                _say(trainer, profiler.breakdown, ceilings, display)
-                display.say(f"{'trace':<10} {trace}")
 
-        trainer.after_step, trainer.learner.label = after_step, label
-        yield
-    if profiler.breakdown is None:
-        display.warn(f"no trace: the run ended before {window.skip + window.steps} steps were made")
+def _advance(trainer: Trainer, profiler: Profiler, ceilings: Ceilings, display: Display) -> None:
+    """Another step was made: after the last of the window its breakdown is said."""
+    kept = f"{'trace':<10} {profiler.trace}"
+    try:
+        profiler.step()
+    except DataFault as fault:
+        kept = f"{'trace':<10} none: {fault}"
+    if profiler.breakdown is not None:
+        trainer.after_step, trainer.learner.label = (lambda: None), unlabelled
+        _say(trainer, profiler.breakdown, ceilings, display)
+        display.say(kept)
 
 
 def _say(trainer: Trainer, breakdown: Breakdown, ceilings: Ceilings, display: Display) -> None:

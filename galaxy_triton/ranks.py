@@ -1,7 +1,7 @@
 """The processes that work together, as torchrun or srun start them: which one this is, and what they agree on."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,11 +17,12 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process of `count`. local: its place among those of its machine, which is its GPU."""
+    """One process of `count`. local: its place among the `beside` of its machine, which is its GPU."""
 
     rank: int = 0
     count: int = 1
     local: int = 0
+    beside: int = 1
 
     @property
     def first(self) -> bool:
@@ -50,6 +51,31 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def differing(self, value: object) -> str | None:
+        """The processes' values as text where they are not all equal; None where they are."""
+        values = self.gather(value)
+        if all(other == values[0] for other in values):
+            return None
+        return ", ".join(f"{each} in process {rank}" for rank, each in enumerate(values))
+
+    def by_first(self, act: Callable[[], None]) -> None:
+        """Do what only the first process does; all wait for it, and a fault of it ends all."""
+        fault: Exception | None = None
+        if self.first:
+            try:
+                act()
+            except (DataFault, UsageFault, OSError) as error:
+                fault = error
+        fault = self.agree(fault)
+        if fault is not None:
+            raise fault
+
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite these tensors by those of the first process."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
     def together(self, network: nn.Module, device: torch.device) -> nn.Module:
         """The network whose gradients are averaged over the processes as they are computed."""
         if self.count == 1:
@@ -62,15 +88,17 @@ ALONE = Ranks()
 
 
 def from_environment(environment: Mapping[str, str]) -> Ranks:
-    """Who this process is by RANK, WORLD_SIZE and LOCAL_RANK, which torchrun sets.
+    """Who this process is by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, which torchrun sets.
 
     Raises:
         UsageFault: they are no such numbers.
     """
     try:
         rank, count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-        ranks = Ranks(rank, count, int(environment.get("LOCAL_RANK", rank)))
-        if not 0 <= ranks.rank < ranks.count or ranks.local < 0:
+        # Without a word of it, all are taken to share one machine and its memory.
+        beside = int(environment.get("LOCAL_WORLD_SIZE", count))
+        ranks = Ranks(rank, count, int(environment.get("LOCAL_RANK", rank)), beside)
+        if not 0 <= ranks.rank < ranks.count or ranks.local < 0 or ranks.beside < 1:
             raise ValueError(f"rank {ranks.rank} of {ranks.count}")
     except ValueError as error:
         do = "start it with torchrun, or unset RANK and WORLD_SIZE"
@@ -99,11 +127,14 @@ def speaks() -> bool:
 def joined(device: str) -> Iterator[Ranks]:
     """Join the processes that were started with this one, and leave them at the end of the block.
 
+    A process that ends before it should ends the others: at once where they talk through gloo or torchrun started
+    them, else when NCCL's time is up, after ten minutes.
+
     Args:
         device: as a run is asked for it ("auto", "cuda", "mps" or "cpu"); on CUDA each process takes a GPU of its own.
 
     Raises:
-        UsageFault: fewer GPUs than processes on this machine, or an Apple GPU.
+        UsageFault: fewer GPUs than processes on this machine, an Apple GPU, or processes that cannot find each other.
         DataFault: another process ended before it should.
     """
     here = from_environment(os.environ)
@@ -111,11 +142,19 @@ def joined(device: str) -> Iterator[Ranks]:
         yield here
         return
     with _others_watched(here):
-        dist.init_process_group(_backend(device, here), init_method="env://")
-        try:
-            yield here
-        finally:
-            dist.destroy_process_group()
+        _meet(_backend(device, here))
+        yield here
+        # Not after a fault: it would wait for processes that wait for this one.
+        dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    try:
+        dist.init_process_group(backend, init_method="env://")
+    except (ValueError, RuntimeError) as error:
+        got, do = str(error).splitlines()[0].strip(), "start them with torchrun, or give all the same address and port"
+        want = "processes that find each other"
+        raise UsageFault(expected(want, got, "MASTER_ADDR, MASTER_PORT", do)) from error
 
 
 def _backend(device: str, here: Ranks) -> str:

@@ -11,7 +11,6 @@ from galaxy_triton.data import Split, split_by_fraction, split_by_ids
 from galaxy_triton.demo import DemoSky, demo_sky
 from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.machine import Machine, choose
-from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_ids
 
@@ -56,20 +55,18 @@ class Proposal:
     demo: DemoSky | None
 
 
-def propose(request: Request, ranks: Ranks = ALONE) -> Proposal:
-    """Settle everything that needs no galaxy, alike in all processes.
+def propose(request: Request, processes: int = 1) -> Proposal:
+    """Settle everything that needs no galaxy, for a run of so many processes.
 
     Raises:
         UsageFault: a field, value or choice that cannot be or cannot run here, or a folder that is in use.
         DataFault: nothing to resume.
     """
     config = configured(request)
-    machine = choose(config, ranks.count)
+    machine = choose(config, processes)
     folder = request.run or run_folder.new_folder(config.recipe)
     if not request.resume:
         run_folder.check_new(folder)
-    # Nobody begins the run before all have looked.
-    folder = ranks.agree(folder)
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
     return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None)

@@ -51,7 +51,7 @@ class EpochRow:
     validation_rmse: float
     learning_rate: float  # after the epoch's last step
     images_per_s: float  # training only
-    waiting_for_data: float  # share of the training time before a step's views are there, as the host sees it
+    waiting_for_data: float  # share of the training time in which the host waits for a batch
     peak_memory_mib: float
     seconds: float  # training and validation
 

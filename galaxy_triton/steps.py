@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, epoch_batches
 from galaxy_triton.feed import Batch
 from galaxy_triton.learner import Learner
-from galaxy_triton.machine import Machine
+from galaxy_triton.machine import Machine, keep_freed_memory
 from galaxy_triton.seed_pipeline import Labelled, SeedBatch, endless, make_loader
 
 
-class Steps:
+class Steps(ABC):
     """A network in training; each call makes the next step.
 
     waited: seconds in which steps had no batch yet, as the host sees it. images: how many were trained on.
@@ -33,8 +34,9 @@ class Steps:
         self.number, self.images = self.number + 1, self.images + images
         return loss
 
+    @abstractmethod
     def _step(self, number: int) -> tuple[Tensor, int]:
-        raise NotImplementedError
+        """The step's loss, and how many galaxies it was made on."""
 
 
 class ResidentSteps(Steps):
@@ -79,7 +81,9 @@ class FileSteps(Steps):
 
 
 def make_learner(config: Config, machine: Machine, answers: Tensor, steps: int) -> Learner:
-    """A network at its start, which gives the mean of `answers` (fp32 [M, 37]). steps: of its schedule."""
+    """A network at its start, which gives the mean of `answers` (fp32 [M, 37]), as `train` has it. steps: of its
+    schedule."""
+    keep_freed_memory(machine.device)
     return Learner(config, machine, answers.mean(dim=0), min(config.run.batch_size, len(answers)), steps)
 
 

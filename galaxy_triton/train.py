@@ -1,12 +1,12 @@
 """Training: the loop over epochs and steps, and what is kept between them."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
 from galaxy_triton.evaluate import rmse
 from galaxy_triton.feed import Waiting, batches
 from galaxy_triton.learner import Learner
-from galaxy_triton.machine import Machine, peak_memory
+from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import CODES, Stop
 from galaxy_triton.surroundings import surroundings
 
-LOOK_EVERY = 50  # steps between two looks at the losses, which wait for the GPU
+LOOK_EVERY = 50  # steps at most between two looks at the losses, which wait for the GPU
+LOOK_SECONDS = 5.0  # between two looks where steps are long: torchrun gives 30 s to stop, and SLURM what is asked of it
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,50 @@ class Plan:
     ranks: Ranks = ALONE
 
 
+class Speed(NamedTuple):
+    """Of the training of an epoch, its validation left out. waiting: the share of the time in which the host waited."""
+
+    images_per_s: float
+    waiting: float
+
+
+class Pace:
+    """When to look at the losses of a GPU again: after the same step in all processes."""
+
+    due, last, began = 0, -1, 0.0
+
+    def begin(self, step: int) -> None:
+        """Steps are about to be made, this one first; the first is looked at."""
+        self.due, self.last, self.began = step, step - 1, time.perf_counter()
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time after this step."""
+        return step >= self.due
+
+    def looked(self, step: int, ranks: Ranks) -> None:
+        """The losses up to this step are known; the first process's clock says when to look next."""
+        now = time.perf_counter()
+        each = (now - self.began) / (step - self.last)
+        self.due = step + ranks.agree(max(1, min(LOOK_EVERY, int(LOOK_SECONDS / each))))
+        self.last, self.began = step, now
+
+
 class Trainer:
     """A run: what learns, and how far it is."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.run, self.ranks = plan, plan.config.run, plan.ranks
         self.device = plan.machine.device
+        keep_freed_memory(self.device)
         if self.run.deterministic:
-            # cuBLAS reads this when it is first used.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
+            be_deterministic()
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
         self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
         self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
         self.learner = self._learner()
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.after_step: Callable[[], None] = lambda: None
+        self.pace = Pace()
         self.made_with = surroundings()
         self.progress = Progress()
         self.last_rmse = math.nan
@@ -73,22 +102,22 @@ class Trainer:
             DataFault: a loss that is not finite, or a folder that cannot be written; the last checkpoint is whole.
         """
         for epoch in range(self.progress.epoch, self.run.epochs):
-            started, waiting = time.perf_counter(), Waiting()
+            started, waiting, before = time.perf_counter(), Waiting(), self._trained_on(epoch)
             with display.progress(f"epoch {epoch + 1}/{self.run.epochs}", "images") as show:
                 code, whole = self._train_epoch(epoch, stop, show, waiting)
             trained = time.perf_counter() - started
             if not whole:
                 self.save(run_folder.LAST)
                 raise Stopped(code)
-            row = self._finish_epoch(epoch, started, trained, waiting.seconds)
+            speed = Speed((len(self.rows) - before) / trained, waiting.seconds / trained)
+            row = self._finish_epoch(epoch, started, speed)
             display.note(epoch_line(row, self.run.epochs))
             if code and self.progress.epoch < self.run.epochs:
                 raise Stopped(code)
 
     def save(self, name: str) -> None:
         """Write the checkpoint `name` of the run."""
-        if self.ranks.first:
-            checkpoints.save(self.plan.folder / name, self._checkpoint())
+        self.ranks.by_first(lambda: checkpoints.save(self.plan.folder / name, self._checkpoint()))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this run.
@@ -113,6 +142,10 @@ class Trainer:
         if smallest < self.ranks.count:
             want, got = f"a galaxy for each of {self.ranks.count} processes", f"batches of {smallest}"
             raise UsageFault(expected(want, got, "--batch-size", "raise it, or start fewer processes"))
+        if self.run.sync_norm and smallest // self.ranks.count < self.run.accumulate:
+            # Its collectives want the same number of parts in every process.
+            want, got = f"{self.run.accumulate} galaxies in each process's batch", str(smallest // self.ranks.count)
+            raise UsageFault(expected(want, got, "--accumulate", "lower it, or leave out --sync-norm"))
         mean = self.plan.galaxies.answers[self.rows].mean(dim=0)
         steps, part = self.steps_per_epoch * self.run.epochs, -(-largest // self.ranks.count)
         return Learner(self.plan.config, self.plan.machine, mean, part, steps, self.ranks)
@@ -126,7 +159,8 @@ class Trainer:
         order = self._order(epoch)
         parts = [self.ranks.part(rows) for rows in order[first:]]
         shares = [len(part) / len(rows) for part, rows in zip(parts, order[first:], strict=True)]
-        code, done = 0, sum(map(len, order[:first]))
+        self.pace.begin(first)
+        code, done = 0, self._trained_on(epoch)
         with closing(batches(self.plan.galaxies, parts, shares, waiting)) as feed:
             for step, batch in enumerate(feed, first):
                 self.losses[step] = self.learner.step(batch, epoch_tensor, epoch * len(order) + step)
@@ -139,6 +173,10 @@ class Trainer:
                     return code, False
         return code, True
 
+    def _trained_on(self, epoch: int) -> int:
+        """Galaxies of the epoch's steps that are made already."""
+        return sum(map(len, self._order(epoch)[: self.progress.step])) if self.progress.step else 0
+
     def _order(self, epoch: int) -> tuple[Tensor, ...]:
         """The rows of each of the epoch's batches, whatever the number of processes."""
         ids = self.plan.galaxies.ids[self.rows]
@@ -146,7 +184,7 @@ class Trainer:
 
     def _is_time_to_look(self, step: int, stop: Stop) -> bool:
         """Alone, a stop is seen after any step; several processes must look after the same one."""
-        regular = step % LOOK_EVERY == 0 or step + 1 == self.steps_per_epoch or self.device.type == "cpu"
+        regular = self.pace.is_due(step) or step + 1 == self.steps_per_epoch or self.device.type == "cpu"
         return regular or (stop.requested and self.ranks.count == 1)
 
     def _look(self, order: tuple[Tensor, ...], step: int, stop: Stop) -> int:
@@ -164,6 +202,8 @@ class Trainer:
             self._check_finite(loss, order[number])
             total += loss * len(order[number])
         self.progress = replace(self.progress, step=step + 1, loss_sum=total)
+        if self.device.type != "cpu":
+            self.pace.looked(step, self.ranks)
         return next((code for code, count in zip(codes, asked_for, strict=True) if count), 0)
 
     def _check_finite(self, loss: float, rows: Tensor) -> None:
@@ -173,7 +213,7 @@ class Trainer:
         do = "lower --lr or use --precision fp32; the last checkpoint is whole"
         raise DataFault(expected("a finite loss", f"{loss} on the galaxies {ids}", self.plan.folder, do))
 
-    def _finish_epoch(self, epoch: int, started: float, trained: float, waited: float) -> EpochRow:
+    def _finish_epoch(self, epoch: int, started: float, speed: "Speed") -> EpochRow:
         train_loss = self.progress.loss_sum / len(self.rows)
         error = self._validate()
         self.last_rmse = error
@@ -185,14 +225,13 @@ class Trainer:
             validation_loss=error**2,
             validation_rmse=error,
             learning_rate=self.learner.learning_rate(self.steps_per_epoch * (epoch + 1) - 1),
-            images_per_s=len(self.rows) / trained,
-            waiting_for_data=waited / trained,
+            images_per_s=speed.images_per_s,
+            waiting_for_data=speed.waiting,
             peak_memory_mib=peak_memory(self.device) / 2**20,
             seconds=time.perf_counter() - started,
         )
         # The row first: a resumed run cuts rows that its checkpoint does not have.
-        if self.ranks.first:
-            run_folder.add_metrics(self.plan.folder, row)
+        self.ranks.by_first(lambda: run_folder.add_metrics(self.plan.folder, row))
         # The best before the last: a run killed between the two makes this epoch again, and its best with it.
         if better:
             self.save(run_folder.BEST)
@@ -203,11 +242,12 @@ class Trainer:
         """The RMSE of the galaxies held out, of which each process answers a part."""
         if len(self.held_out) == 0:
             return math.nan
+        self.learner.share_statistics()
         parts = self.ranks.gather(self._answer(self.ranks.part(self.held_out)))
         return rmse(np.concatenate(parts), self.plan.galaxies.answers[self.held_out].cpu().numpy())
 
     def _answer(self, rows: Tensor) -> Answers:
-        answerer, size = self.learner.answerer(), self.run.batch_size
+        answerer, size = self.learner.answerer(), len(self.learner.buffer)  # what a step has room for
         return answerer.answer(self.plan.galaxies, rows, self.run.views, size, lambda done: None)
 
     def _checkpoint(self) -> Checkpoint:

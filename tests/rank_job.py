@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from galaxy_triton import head as heads
 from galaxy_triton import run_folder
+from galaxy_triton.answer import make_answerer
 from galaxy_triton.checkpoint import load as load_checkpoint
 from galaxy_triton.config import SEED
 from galaxy_triton.data import load, split_by_fraction
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Stopped
+from galaxy_triton.evaluate import rmse
 from galaxy_triton.machine import choose
 from galaxy_triton.ranks import Ranks, joined
 from galaxy_triton.settings import override
@@ -134,6 +136,22 @@ def die_in_second_step(trainer: Trainer) -> None:
     trainer.learner.step = dying  # type: ignore[method-assign]
 
 
+def normed(store: Path, folder: Path, ranks: Ranks) -> dict[str, float]:
+    """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
+    config = override(SEED, {**TINY, "optimiser.average": 0.5, "run.epochs": 1})
+    opened = open_store(store)
+    galaxies = load(opened, torch.device("cpu"), lambda done: None)
+    split = split_by_fraction(opened, config.run.validation, config.run.seed)
+    plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
+    trainer = Trainer(plan)
+    trainer.fit(Display(quiet=True), Stop())
+    ranks.agree("saved")
+    answerer = make_answerer(load_checkpoint(folder / run_folder.LAST), config, plan.machine)
+    rows = torch.from_numpy(split.validation)
+    answers = answerer.answer(galaxies, rows, config.run.views, len(rows), lambda done: None)
+    return {"rmse": trainer.last_rmse, "saved": rmse(answers, galaxies.answers[rows].numpy())}
+
+
 def bereft(store: Path, folder: Path, ranks: Ranks) -> None:
     trainer = trainer_of(store, folder, ranks)
     if ranks.rank == ranks.count - 1:
@@ -154,6 +172,8 @@ def main() -> None:
             if asked.die:
                 bereft(asked.store, asked.out / "bereft", ranks)
             found = whole(asked.store, asked.out / f"whole-{ranks.count}", ranks)
+            if not asked.resume:
+                found["normed"] = normed(asked.store, asked.out / "normed", ranks)
             other = resumed if asked.resume else stopped
             found |= {other.__name__: other(asked.store, asked.out / "stopped", ranks)}
             torch.save(found, asked.out / f"{ranks.count}-{ranks.rank}.pt")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 
 from galaxy_triton import launch as launch_module
+from galaxy_triton import memory
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault
+from galaxy_triton.errors import DataFault, UsageFault
 from galaxy_triton.evaluate import Asked, evaluate
 from galaxy_triton.launch import describe, launch
 from galaxy_triton.pack import pack
 from galaxy_triton.request import Request
+from galaxy_triton.run_folder import read_config
 
 PIXELS = 48 * 24 * 24 * 4  # bytes of the sky's store
 
@@ -33,7 +36,7 @@ def test_launch_announces_memory(
     free: int | None, warned: bool, request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a step needs is an estimate, so too little for it is a warning."""
-    monkeypatch.setattr(launch_module, "free_memory", lambda device: free)
+    monkeypatch.setattr(memory, "free_memory", lambda device: free)
     launch(request_, display)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     assert f"0 MiB for the pixels, about 0 MiB for a step; free: {known}" in said(display)
@@ -43,7 +46,7 @@ def test_launch_announces_memory(
 def test_launch_refuses_pixels_that_do_not_fit(
     request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch_module, "free_memory", lambda device: PIXELS - 1)
+    monkeypatch.setattr(memory, "free_memory", lambda device: PIXELS - 1)
     with pytest.raises(DataFault, match="Expected free memory on cpu for the pixels, got 0 MiB"):
         launch(request_, display)
     assert not request_.run.exists()
@@ -104,6 +107,43 @@ def test_no_run_goes_on_with_another_store(request_: Request, sky: Any, tmp_path
     for act in (launch, describe):
         with pytest.raises(DataFault, match="Expected the store of this run"):
             act(Request(tmp_path / "other", run=request_.run, resume=True), display)
+
+
+def test_launch_finds_the_largest_batch(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten steps an epoch of 33 galaxies are of two or four at most; what was found is the run's own from then on."""
+    launch(replace(request_, fit_batch=True), display)
+    assert "batch      2        the largest power of two that fits" in said(display)
+    assert read_config(request_.run).run.batch_size == 2
+    with pytest.raises(UsageFault, match="Expected the batch size of the run that is resumed, got auto"):
+        launch(Request(run=request_.run, resume=True, fit_batch=True), display)
+
+
+def test_batch_size_auto_on_the_command_line(sky: Any, tmp_path: Path, tiny_options: Any, call: Any) -> None:
+    options = [*tiny_options("run.batch_size"), "--run", tmp_path / "run", "--dry-run"]
+    found = call("train", sky.store, *options, "--batch-size", "auto")
+    assert found.exit_code == 0
+    assert "Would train epochs 1 to 2, of the largest batches that fit" in found.output
+    assert call("train", sky.store, *options, "--batch-size", "all").exit_code == 2
+
+
+def test_launch_says_where_the_pixels_lie(request_: Request, display: Display) -> None:
+    launch(request_, display)
+    assert "resident   host     the device is the host" in said(display)
+    assert 'resident = "host"' in (request_.run / "config.toml").read_text()
+    settings = {**(request_.settings or {}), "run.resident": "gpu"}
+    with pytest.raises(UsageFault, match="Expected a GPU for the pixels, got the CPU"):
+        launch(replace(request_, settings=settings, run=request_.run.with_name("other")), display)
+
+
+def test_describe_for_several_processes(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they were started together, though none of the others is there."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    describe(request_, display)
+    assert "processes  2, each with its part of every batch" in said(display)
+    settings = {**(request_.settings or {}), "run.body": "graph"}
+    with pytest.raises(UsageFault, match="Expected one process and whole batches"):
+        describe(replace(request_, settings=settings), display)
 
 
 def test_describe_writes_nothing(request_: Request, display: Display) -> None:

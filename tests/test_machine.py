@@ -1,5 +1,7 @@
 """What is chosen on which machine, with its reason; what is named and cannot run is refused, never replaced."""
 
+import ctypes
+import resource
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from galaxy_triton import machine as machine_module
 from galaxy_triton.config import SEED, Config, Network
 from galaxy_triton.errors import UsageFault
 from galaxy_triton.kernels import availability
-from galaxy_triton.machine import Machine, choose, compiled, free_memory, peak_memory
+from galaxy_triton.machine import Machine, choose, compiled, free_memory, keep_freed_memory, peak_memory
 
 MakeMachine = Any
 KINDS = ("device", "precision", "augment", "loss", "body", "norm")
@@ -217,3 +219,19 @@ def test_memory() -> None:
     free = free_memory(torch.device("cpu"))
     assert free is None or 2**26 < free < 2**50
     del block
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_freed_memory_is_kept() -> None:
+    """Large blocks that come and go are not cleared by the system again and again: few pages are faulted in."""
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            del_me = [torch.ones(2**21) for _ in range(4)]  # 8 MiB, 2048 pages each
+            del del_me
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    keep_freed_memory(torch.device("cpu"))
+    faults()
+    assert faults() < 0.1 * 10 * 4 * 2048

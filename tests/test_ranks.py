@@ -1,15 +1,14 @@
 """Several processes as one: the same galaxies with the same views, losses and gradients, on any number of them."""
 
-import os
-import socket
-import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import rank_job
 import torch
+from processes import application, end, start, together
 
 from galaxy_triton import run_folder
 from galaxy_triton.config import SEED
@@ -22,26 +21,9 @@ from galaxy_triton.train import Plan, Trainer
 JOB = Path(rank_job.__file__)
 
 
-class Ended(NamedTuple):
-    """How one process ended."""
-
-    code: int
-    said: str
-
-
-def together(count: int, *words: object) -> list[Ended]:
-    """Run rank_job.py in `count` processes that know of each other."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    here = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    here |= {"PYTHONPATH": str(JOB.parent), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(JOB), *map(str, words)]
-    processes = [
-        subprocess.Popen(command, env={**here, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(count)
-    ]
-    return [Ended(process.wait(), said) for process in processes for _, said in [process.communicate(timeout=120)]]
+def job(*words: object) -> list[str]:
+    """The command that runs rank_job.py."""
+    return [sys.executable, str(JOB), *map(str, words)]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +32,7 @@ def found(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[
     out = tmp_path_factory.mktemp("ranks")
     alone = rank_job.whole(sky.store, out / "whole-1", ALONE)
     for count in (2, 3):
-        ends = together(count, sky.store, out, *["--resume"] * (count == 3))
+        ends = together(count, job(sky.store, out, *["--resume"] * (count == 3)), JOB.parent)
         assert [end.code for end in ends] == [0] * count, ends
     several = {count: [torch.load(out / f"{count}-{rank}.pt") for rank in range(count)] for count in (2, 3)}
     return {1: [alone], **several, 0: [{"folder": out}]}
@@ -105,6 +87,12 @@ def test_checkpoints_serve_any_number_of_processes(found: dict[int, list[dict[st
         assert process["resumed"]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
 
 
+def test_the_rmse_is_of_the_network_that_is_saved(found: dict[int, list[dict[str, Any]]]) -> None:
+    """With batch norm and averages, whose statistics the processes gather apart: all answer with the first's."""
+    for process in found[2]:
+        assert process["normed"]["rmse"] == process["normed"]["saved"]
+
+
 def test_one_process_writes(found: dict[int, list[dict[str, Any]]]) -> None:
     out = found[0][0]["folder"]
     for folder in ("whole-2", "whole-3", "stopped"):
@@ -113,7 +101,7 @@ def test_one_process_writes(found: dict[int, list[dict[str, Any]]]) -> None:
 
 
 def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
-    first, killed = together(2, sky.store, tmp_path, "--die")
+    first, killed = together(2, job(sky.store, tmp_path, "--die"), JOB.parent)
     assert killed.code == -9
     assert first.code == 1
     assert "Expected all 2 processes to go on, got" in first.said
@@ -132,12 +120,21 @@ def test_part_covers_a_batch() -> None:
     ("environment", "ranks"),
     [
         ({}, ALONE),
-        ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}, Ranks(1, 3, 0)),
-        ({"RANK": "1", "WORLD_SIZE": "3"}, Ranks(1, 3, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}, Ranks(1, 3, 0, 2)),
+        ({"RANK": "1", "WORLD_SIZE": "3"}, Ranks(1, 3, 1, 3)),
     ],
 )
 def test_from_environment(environment: dict[str, str], ranks: Ranks) -> None:
     assert from_environment(environment) == ranks
+
+
+def test_processes_that_cannot_find_each_other(tmp_path: Path) -> None:
+    """What a hand-written job script forgets is said, not traced."""
+    ended = end(start(application("train", "--run", "run"), tmp_path, RANK=0, WORLD_SIZE=2))
+    assert ended.code == 2
+    assert "Expected processes that find each other" in ended.said
+    assert "MASTER_ADDR" in ended.said
+    assert "Traceback" not in ended.said
 
 
 @pytest.mark.parametrize("rank", ["3", "-1", "first"])
@@ -148,9 +145,15 @@ def test_from_environment_refuses(rank: str) -> None:
 
 def test_every_process_needs_a_galaxy_of_each_batch(make_plan: Any, tmp_path: Path) -> None:
     plan: Plan = make_plan(tmp_path, **{"run.batch_size": 2})
-    several = Plan(*(getattr(plan, name) for name in list(plan.__dataclass_fields__)[:-1]), Ranks(0, 3))
     with pytest.raises(UsageFault, match="Expected a galaxy for each of 3 processes, got batches of 1"):
-        Trainer(several)
+        Trainer(replace(plan, ranks=Ranks(0, 3)))
+
+
+def test_shared_statistics_need_as_many_parts_everywhere(make_plan: Any, tmp_path: Path) -> None:
+    plan: Plan = make_plan(tmp_path, **{"run.accumulate": 4})
+    config = override(plan.config, {"run.sync_norm": True})
+    with pytest.raises(UsageFault, match="Expected 4 galaxies in each process's batch, got 3"):
+        Trainer(replace(plan, config=config, ranks=Ranks(0, 3)))
 
 
 @pytest.mark.parametrize(("settings", "processes"), [({"run.sync_norm": True}, 2), ({"run.sync_norm": True}, 1)])

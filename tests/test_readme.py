@@ -57,6 +57,17 @@ def test_benchmarks_are_those_of_the_results() -> None:
     assert publish.rewritten(README, publish.read(publish.RESULTS)) == README
 
 
+def test_times_of_a_step() -> None:
+    """Of the bursts that take turns: every row of the result, and no other."""
+    result = json.loads((ROOT / "bench" / "results" / "step-cpu.json").read_text())
+    for name, row in result["rows"].items():
+        middle, low, high = row["time_of_ours"]
+        times = "1" if name == "galaxy-triton" else f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+        assert f"| {name} | {row['images_per_s']:.0f} | {times} |" in README
+    text = " ".join(README.split())
+    assert f"{result['batch']} galaxies a step, {result['rounds']} rounds" in text
+
+
 def test_counts_of_the_augmentation() -> None:
     text = " ".join(README.split())
     with floors.COUNTED.open(newline="") as handle:
