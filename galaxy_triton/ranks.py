@@ -142,10 +142,10 @@ def joined(device: str) -> Iterator[Ranks]:
         yield here
         return
     with _others_watched(here):
-        _meet(_backend(device, here))
-        yield here
-        # Not after a fault: it would wait for processes that wait for this one.
-        dist.destroy_process_group()
+        backend = _backend(device, here)
+        _meet(backend)
+        with _left_at_the_end(waits=backend != "gloo"):
+            yield here
 
 
 def _meet(backend: str) -> None:
@@ -155,6 +155,18 @@ def _meet(backend: str) -> None:
         got, do = str(error).splitlines()[0].strip(), "start them with torchrun, or give all the same address and port"
         want = "processes that find each other"
         raise UsageFault(expected(want, got, "MASTER_ADDR, MASTER_PORT", do)) from error
+
+
+@contextmanager
+def _left_at_the_end(waits: bool) -> Iterator[None]:
+    """Leave the others at the end of the block. waits: NCCL would, after a fault, for processes that wait for this."""
+    try:
+        yield
+    except BaseException:
+        if not waits:
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def _backend(device: str, here: Ranks) -> str:

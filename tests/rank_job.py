@@ -142,6 +142,7 @@ def normed(store: Path, folder: Path, ranks: Ranks) -> dict[str, float]:
     opened = open_store(store)
     galaxies = load(opened, torch.device("cpu"), lambda done: None)
     split = split_by_fraction(opened, config.run.validation, config.run.seed)
+    folder.mkdir(exist_ok=True)
     plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
     trainer = Trainer(plan)
     trainer.fit(Display(quiet=True), Stop())
