@@ -12,7 +12,6 @@ middle of an epoch of its own, when they keep up as they can, and they rest whil
 import argparse
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -71,7 +70,7 @@ def main() -> None:
         bursts, left_out = prepared(scene, options.steps)
         times = taken(bursts, options.rounds, device)
     result = {
-        "command": " ".join(["python", "bench/step_pairs.py", "DATA", *sys.argv[2:]]),
+        "command": "python bench/step_pairs.py DATA --out FILE",
         "made_with": before,
         "recipe": options.recipe,
         "batch": options.batch_size,

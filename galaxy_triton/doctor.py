@@ -10,15 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from galaxy_triton import __version__, head, views
-from galaxy_triton.config import IMPLEMENTATIONS, RECIPES, Augmentation
+from galaxy_triton.config import IMPLEMENTATIONS, NORMS, RECIPES, Augmentation
 from galaxy_triton.feed import Batch
+from galaxy_triton.kernels import norm_relu_pool
 from galaxy_triton.kernels.availability import compiler, compiler_reason
 from galaxy_triton.machine import BODIES, body_unavailable, choose, free_memory
+from galaxy_triton.model import norm_unavailable
 
 PACKAGES = ("torch", "triton", "torchvision", "numpy", "pandas", "pillow", "click", "rich", "matplotlib", "safetensors")
 OPTIONAL = ("torchvision",)  # needed for some networks only
 TOLERANCE = 2e-4  # fp32 views on a GPU against the torch path
-LOSS_TOLERANCE = 1e-5
+LOSS_TOLERANCE, NORM_TOLERANCE = 1e-5, 1e-4  # of the largest gradient
 
 
 def examine() -> Iterator[tuple[str, bool]]:
@@ -62,6 +64,8 @@ def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
         yield f"augment      {impl:<8} {views.unavailable(impl, device) or 'runs here'}", False
     for body in BODIES:
         yield f"body         {body:<8} {body_unavailable(body, device) or 'runs here'}", False
+    for norm in NORMS[1:]:
+        yield f"norm         {norm:<8} {norm_unavailable('galaxy-vgg', norm, device) or 'runs here'}", False
     for name in head.HEADS:
         for impl in IMPLEMENTATIONS[1:]:
             yield f"loss {name:<7} {impl:<8} {head.unavailable(name, impl, device) or 'runs here'}", False
@@ -77,6 +81,7 @@ def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
     for what, error, tolerance in (
         ("augment", _augment_error(device), TOLERANCE),
         *((f"{name} loss", _loss_error(device, name), LOSS_TOLERANCE) for name in head.HEADS),
+        ("block ends", _norm_error(device), NORM_TOLERANCE),
     ):
         verdict = "as the torch path" if error <= tolerance else f"EXPECTED AT MOST {tolerance:g}"
         yield f"parity       {what}: largest difference {error:.1e}, {verdict}", error > tolerance
@@ -95,6 +100,20 @@ def _augment_error(device: torch.device) -> float:
         maker = views.ViewMaker(recipe, impl=impl)
         results.append(maker.random(batch, seed, epoch, maker.empty(64, device)))
     return (results[0] - results[1]).abs().max().item()
+
+
+def _norm_error(device: torch.device) -> float:
+    """Of the gradient for the images, where both see the same."""
+    generator = torch.Generator().manual_seed(3)
+    images, upstream = torch.randn(8, 16, 32, 32, generator=generator), torch.randn(8, 16, 16, 16, generator=generator)
+    gradients: list[torch.Tensor] = []
+    for impl in ("torch", "triton"):
+        leaf = images.to(device, memory_format=torch.channels_last).requires_grad_()
+        ones, zeros = (torch.full((16,), value, device=device) for value in (1.0, 0.0))
+        pooled = norm_relu_pool(leaf, ones, zeros, zeros.clone(), ones.clone(), impl=impl)
+        gradients += torch.autograd.grad(pooled, leaf, upstream.to(device))
+    first, second = gradients
+    return ((first - second).abs().max() / first.abs().max()).item()
 
 
 def _loss_error(device: torch.device, name: str) -> float:
