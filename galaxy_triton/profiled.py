@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from galaxy_triton.breakdown import Breakdown
+from galaxy_triton.breakdown import OPTIMISER, Breakdown
 from galaxy_triton.ceilings import Ceilings, least_bytes, measure, step_flops
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.learner import unlabelled
+from galaxy_triton.model import LAYERS
 from galaxy_triton.profiling import Profiler, Window, label, table
 from galaxy_triton.train import Trainer
 
@@ -60,5 +61,7 @@ def _say(trainer: Trainer, breakdown: Breakdown, ceilings: Ceilings, display: Di
     batch = -(-len(trainer.rows) // (trainer.steps_per_epoch * trainer.ranks.count))
     flops = step_flops(config.network, batch, side)
     moved = least_bytes(config.network, batch, side, trainer.plan.machine.dtype.itemsize)
+    if trainer.plan.machine.norm.name != LAYERS:
+        moved = {OPTIMISER: moved[OPTIMISER]}  # the others are of torch's own layers
     for line in table(breakdown, ceilings, flops, moved):
         display.say(line)

@@ -37,7 +37,7 @@ def test_start(folder: Path, sky: Any) -> None:
     rows.append(f"{sky.ids[43]},validation")
     assert (folder / "split.csv").read_text().splitlines() == ["GalaxyID,part", *rows]
     chosen = tomllib.loads((folder / "config.toml").read_text())["chosen"]
-    want = {"device": "cpu", "precision": "fp32", "augment": "torch", "loss": "torch", "body": "eager"}
+    want = {"device": "cpu", "precision": "fp32", "augment": "torch", "loss": "torch", "body": "eager", "norm": "torch"}
     assert chosen == want
 
 
