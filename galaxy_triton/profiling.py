@@ -121,8 +121,12 @@ class Profiler:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._torch is not None:
-            self._torch.stop_trace()
+        if self._torch is None:
+            return
+        # Prepared and not begun, torch 2.6 has nothing that it could stop.
+        if self._made < self.skip:
+            self._torch.start_trace()
+        self._torch.stop_trace()
 
     def step(self) -> None:
         """Another step was made."""

@@ -30,7 +30,7 @@ MAX_PARTS = 1024  # of a sum: one program puts them together
 WIDEST, GATHERED = 64, 4  # channels that a program takes, and that one takes which puts parts together
 
 
-@triton.jit(do_not_specialize=["windows", "steps"])
+@triton.jit(do_not_specialize=["windows"])
 def _extrema_kernel(
     x_ptr,  # [B, H, W, C]
     weight_ptr,  # fp32 [C]
@@ -38,12 +38,12 @@ def _extrema_kernel(
     place_ptr,  # uint8 [B, h, w, C], in the order of rows
     part_ptr,  # fp32 [parts, 3, C]: count, mean, sum of squares about it
     windows,
-    steps,  # tiles of a program
     HEIGHT: tl.constexpr,
     WIDTH: tl.constexpr,
     CHANNELS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    STEPS: tl.constexpr,  # tiles of a program; as a number it would stop the interpreter on NumPy 2.4
 ):
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     real = channel < CHANNELS
@@ -52,8 +52,8 @@ def _extrema_kernel(
     count = 0.0
     mean = tl.zeros([COLUMNS], tl.float32)
     squares = tl.zeros([COLUMNS], tl.float32)
-    for step in range(steps):
-        start = (tl.program_id(0) * steps + step) * ROWS
+    for step in range(STEPS):
+        start = (tl.program_id(0) * STEPS + step) * ROWS
         pixel, below, beside, whole, out = _windows(start, windows, HEIGHT, WIDTH, ROWS)
         there = pixel >= 0
         x0 = _pixel(x_ptr, pixel, there, channel, CHANNELS)
@@ -200,7 +200,7 @@ def _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS: tl.constexpr):
     return mean, tl.div_rn(tl.full(var.shape, 1.0, tl.float32), tl.sqrt_rn(var + eps))
 
 
-@triton.jit(do_not_specialize=["outputs", "steps"])
+@triton.jit(do_not_specialize=["outputs"])
 def _sums_kernel(
     upstream_ptr,  # [B, h, w, C]
     y_ptr,  # [B, h, w, C]
@@ -210,17 +210,17 @@ def _sums_kernel(
     part_ptr,  # fp32 [parts, 2, C]: of the gradients of weight and bias
     outputs,  # B h w
     eps,
-    steps,  # tiles of a program
     CHANNELS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    STEPS: tl.constexpr,  # tiles of a program
 ):
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     mean, r = _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
     by_weight = tl.zeros([ROWS, COLUMNS], tl.float32)
     by_bias = tl.zeros([ROWS, COLUMNS], tl.float32)
-    for step in range(steps):
-        start = (tl.program_id(0) * steps + step) * ROWS
+    for step in range(STEPS):
+        start = (tl.program_id(0) * STEPS + step) * ROWS
         place, mask = _outputs(start, outputs, channel, CHANNELS, ROWS)
         g = _through_relu(upstream_ptr, y_ptr, place, mask)
         extremum = tl.load(extremum_ptr + place, mask=mask, other=0.0).to(tl.float32)
@@ -381,7 +381,9 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tenso
     tile = cut.tile | cut.options
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(x):
-        _extrema_kernel[parts, cut.blocks](x, weight, extremum, place, part, cut.windows, steps, **cut.sides, **tile)
+        _extrema_kernel[parts, cut.blocks](
+            x, weight, extremum, place, part, cut.windows, STEPS=steps, **cut.sides, **tile
+        )
         _moments_kernel[(triton.cdiv(len(weight), GATHERED),)](part, mean, var, parts, **cut.gather(parts))
         _activate_kernel[cut.grid(cut.outputs)](extremum, weight, bias, mean, var, y, cut.outputs, eps, **tile)
     return y, extremum, place, mean, var
@@ -406,7 +408,7 @@ def _backward(
     part = weight.new_empty(parts, 2, len(weight))
     tile = cut.tile | cut.options
     with torch.cuda.device_of(x):
-        _sums_kernel[parts, cut.blocks](upstream, y, extremum, mean, var, part, cut.outputs, eps, steps, **tile)
+        _sums_kernel[parts, cut.blocks](upstream, y, extremum, mean, var, part, cut.outputs, eps, STEPS=steps, **tile)
         _totals_kernel[(triton.cdiv(len(weight), GATHERED),)](part, by_weight, by_bias, parts, **cut.gather(parts))
         _gradient_kernel[cut.grid(cut.windows)](
             upstream, x, weight, y, place, mean, var, by_weight, by_bias, by_x,
