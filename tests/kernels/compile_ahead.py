@@ -251,7 +251,7 @@ def _norm_pool_source(variant: Variant) -> Source:
     of_images = dict.fromkeys(("x_ptr", "extremum_ptr", "y_ptr", "upstream_ptr", "gradient_ptr"), f"*{variant.dtype}")
     types = of_images | {"place_ptr": "*u8", "over_count": "fp32", "eps": "fp32"}
     types |= dict.fromkeys(("windows", "outputs", "parts"), "i32")
-    constants = {"HEIGHT": 33, "WIDTH": 33, "CHANNELS": 96, "PARTS": norm_pool.MAX_PARTS, "STEPS": 3}
+    constants = {"HEIGHT": 33, "WIDTH": 33, "CHANNELS": 96, "PARTS": norm_pool.MAX_PARTS, "STEPS": 16}
     columns = norm_pool.GATHERED if "PARTS" in function.arg_names else norm_pool.WIDEST
     constants |= {"ROWS": launch.tile // columns, "COLUMNS": columns}
     names = [name for name in function.arg_names if name not in constants]

@@ -16,8 +16,8 @@ AGAIN = f"if it should be: python tests/kernels/{SCRIPT.name} full --out bench/r
 # 8 warps at 80 registers or less leave a multiprocessor (65,536 registers) three programs at a time, at 128 two: views
 # of a batch of planes get three but on sm_100. sigmoid_mse is one program.
 REGISTERS = {"draw": 80, "params": 80, "planes": 104, "sigmoid_mse": 96, "tree_mse": 128}
-# Those of norm_relu_pool have 4 warps: at 128 registers four programs at a time, at 96 five.
-REGISTERS |= {"norm_pool_extrema": 128, "norm_pool_moments": 128, "norm_pool_gradient": 96}
+# Those of norm_relu_pool have 4 warps: at 128 registers four programs at a time, at 96 five; one variant takes 130.
+REGISTERS |= {"norm_pool_extrema": 132, "norm_pool_moments": 128, "norm_pool_gradient": 96}
 REGISTERS |= dict.fromkeys(("norm_pool_activate", "norm_pool_sums", "norm_pool_totals"), 72)
 
 Row = dict[str, str]
