@@ -2,7 +2,7 @@
 now and then elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -48,6 +48,11 @@ class Display:
     def warn(self, line: str) -> None:
         """A line that must not be missed."""
         self.errors.print(f"Warning: {line}", markup=False)
+
+    def warn_of_left_out(self, messages: Iterable[str]) -> None:
+        """The images that were left out, with the message of each."""
+        for message in messages:
+            self.warn(f"left out: {message}")
 
     @contextmanager
     def progress(self, what: str, unit: str) -> Iterator[Update]:

@@ -46,6 +46,7 @@ LAYERS: tuple[set[str], ...] = (
     {"report", "train", "request"},
     {"profiled", "ablation_table"},
     {"launch", "ablate"},
+    {"cli_store", "cli_train", "cli_run"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,66 @@
+"""Commands that train."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from galaxy_triton import ladder, options
+from galaxy_triton.options import EXISTING, NEW, example
+
+
+@click.command()
+@click.argument("store", type=EXISTING, required=False)
+@options.describing
+@click.option("--run", type=NEW, help="The run's folder.  [default: runs/RECIPE-TIME]")
+@click.option("--resume/--from-start", default=False, show_default=True, help="Go on with --run where it stopped.")
+@click.option("--profile", type=NEW, help="Record a few steps into this .json(.gz) trace.  [default: none]")
+@options.dry_run
+@options.quiet
+@example("galaxy-triton train gz.store --recipe best --validation held_out.csv --run runs/first")
+def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any) -> None:
+    """Train a network on STORE, saving after every epoch, and write its report.
+
+    Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. An option not
+    given keeps the recipe's value. Ctrl-C saves and says how to go on (exit code 130); so do SIGTERM and SIGUSR1, with
+    exit code 75: start again with --resume. Under torchrun each process takes its part of every batch.
+    """
+    from galaxy_triton.display import Display
+    from galaxy_triton.launch import describe, launch
+    from galaxy_triton.request import Request
+
+    settings, held_out = options.settings_of(asked, fields, validation)
+    fit_batch = options.take_auto_batch(settings)
+    request = Request(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
+    (describe if dry_run else launch)(request, Display(quiet=quiet))
+
+
+@click.command()
+@click.argument("store", type=EXISTING)
+@click.option("--out", type=NEW, required=True, help="The new folder for the table, as CSV and JSON, and its picture.")
+@click.option("--images", type=EXISTING, help="What STORE was packed from, for the seed's rows.  [default: none]")
+@options.ablating
+@click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of each training.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(0, 10), help="Trainings of each row.")
+@click.option("--timed-steps", "timed", type=click.IntRange(1), help="On the clock.  [default: 20; 50 on CUDA]")
+@click.option("--workers", type=click.IntRange(0), help="Of the seed's DataLoader.  [default: one a core]")
+@click.option("--rows", multiple=True, type=click.Choice(ladder.KEYS), help="Measure this row.  [default: every row]")
+@options.dry_run
+@options.quiet
+@example("galaxy-triton ablate gz.store --images images_training_rev1.zip --recipe best --out ablation")
+def ablate(
+    store: Path, fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any
+) -> None:
+    """Measure what each part of training brings on STORE: speed, memory, and RMSE after the same steps.
+
+    From the seed's pipeline (image files through torchvision and a DataLoader, fp32) one part is added a row; then each
+    is taken out of the full set; then torch.compile alone. What cannot run here is absent, with its reason.
+    """
+    from galaxy_triton import ablate as ablating
+    from galaxy_triton.display import Display
+    from galaxy_triton.request import Request
+
+    settings, held_out = options.settings_of(asked, fields, validation)
+    of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
+    request = Request(store, settings=settings, held_out=held_out, **of_request)
+    (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
