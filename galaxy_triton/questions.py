@@ -45,6 +45,7 @@ COLUMNS: tuple[str, ...] = tuple(
     f"Class{number}.{answer}" for number, size in enumerate(SIZES, start=1) for answer in range(1, size + 1)
 )
 READABLE: tuple[str, ...] = tuple(f"{question.name}_{answer}" for question in QUESTIONS for answer in question.answers)
+SPREADS: tuple[str, ...] = tuple(f"{name}_spread" for name in READABLE)  # of the readable columns of a prediction
 SPANS: tuple[slice, ...] = tuple(slice(sum(SIZES[:i]), sum(SIZES[: i + 1])) for i in range(len(SIZES)))
 ID_COLUMN = "GalaxyID"
 
