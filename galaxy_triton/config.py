@@ -76,6 +76,17 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What is learned of the labels. spread: how many times as far from the mean answer those are moved that many
+    galaxies share, which are means of a class."""
+
+    spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(1 <= self.spread <= 2, "labels.spread", "from 1 to 2", self.spread)
+
+
+@dataclass(frozen=True)
 class Network:
     """The body and the tail; widths, convs and hidden shape galaxy-vgg only."""
 
@@ -162,6 +173,7 @@ class Config:
     recipe: str = "seed"
     preprocess: Preprocess = field(default_factory=Preprocess)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    labels: Labels = field(default_factory=Labels)
     network: Network = field(default_factory=Network)
     optimiser: Optimiser = field(default_factory=Optimiser)
     run: Run = field(default_factory=Run)

@@ -22,6 +22,7 @@ from galaxy_triton.profiling import Profiler, label, unavailable
 from galaxy_triton.seed_pipeline import Labelled
 from galaxy_triton.steps import FileSteps, ResidentSteps, Steps, idle, make_learner
 from galaxy_triton.store import open_store
+from galaxy_triton.targets import targets
 
 WARM_UP = 5  # steps before the clock
 SCHEDULE = 100_000  # steps of the learning rate's cycle while the clock runs
@@ -115,7 +116,9 @@ class _Bench:
         return rmse(answers, self.galaxies.answers[held_out].cpu().numpy())
 
     def _resident(self, learner: Learner) -> Steps:
-        return ResidentSteps(learner, self.galaxies, torch.from_numpy(self.job.split.train).to(self.device))
+        rows = torch.from_numpy(self.job.split.train).to(self.device)
+        answers = targets(self.galaxies.answers, rows, self.config.labels.spread)
+        return ResidentSteps(learner, self.galaxies._replace(answers=answers), rows)
 
     def _from_files(self, learner: Learner) -> Steps:
         if self.job.images is None:
@@ -126,7 +129,9 @@ class _Bench:
         rows = self.job.split.train
         if self.store.labels is None:
             raise DataFault(expected("a store with labels", "one without", self.store.path, "pack it with --labels"))
-        return Labelled(np.array(self.store.ids[rows]), np.array(self.store.labels[rows]))
+        answers = torch.from_numpy(np.array(self.store.labels[rows]))
+        taught = targets(answers, torch.arange(len(rows)), self.config.labels.spread)
+        return Labelled(np.array(self.store.ids[rows]), taught.numpy())
 
 
 def _speed(bench: _Bench) -> tuple[Quartiles, float, float, float, float, dict[str, float]]:

@@ -29,6 +29,7 @@ from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import CODES, Stop
 from galaxy_triton.surroundings import surroundings
+from galaxy_triton.targets import targets
 
 LOOK_EVERY = 50  # steps at most between two looks at the losses, which wait for the GPU
 LOOK_SECONDS = 5.0  # between two looks where steps are long: torchrun gives 30 s to stop, and SLURM what is asked of it
@@ -86,6 +87,8 @@ class Trainer:
             be_deterministic()
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
         self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
+        answers = targets(plan.galaxies.answers, self.rows, plan.config.labels.spread)
+        self.taught = plan.galaxies._replace(answers=answers)
         self.passes = Passes(plan.split, plan.galaxies.ids, self.run)
         self.sizes = [len(step.rows) for step in self.passes.steps(0)]  # of the batches of any epoch
         self.steps_per_epoch, self.images_per_epoch = len(self.sizes), sum(self.sizes)
@@ -164,7 +167,7 @@ class Trainer:
         shares = [len(part) / len(step.rows) for part, step in zip(parts, order[first:], strict=True)]
         self.pace.begin(first)
         code, done = 0, self._trained_on()
-        with closing(batches(self.plan.galaxies, parts, shares, waiting)) as feed:
+        with closing(batches(self.taught, parts, shares, waiting)) as feed:
             for step, batch in enumerate(feed, first):
                 self.losses[step] = self.learner.step(batch, numbers[order[step].number], epoch * len(order) + step)
                 self.after_step()

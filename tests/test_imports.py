@@ -32,6 +32,7 @@ LAYERS: tuple[set[str], ...] = (
         "volunteers",
         "ladder",
         "fresh",
+        "targets",
     },
     {"store"},
     {"spread", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
