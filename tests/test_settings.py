@@ -121,7 +121,7 @@ def test_override_explains(fields: dict[str, Any], message: str) -> None:
         ("recipe = 'worst'", "Expected recipe one of demo, seed, best, got 'worst'"),
         ("recipe = ['best']", "Expected recipe one of demo, seed, best, got ['best']"),
         ("run = 3", "Expected run a section of fields, got 3"),
-        ("[wings]", "Expected section one of preprocess, augmentation, network, optimiser, run, got 'wings'"),
+        ("[wings]", "Expected section one of preprocess, augmentation, labels, network, optimiser, run, got 'wings'"),
         ("[run.deep]\nepochs = 3", "Expected a configuration field, got 'run.deep'"),
         ("[run]\nepochs = 0", "Expected run.epochs at least 1, got 0"),
         ("[run\n", "Expected a TOML file, got"),
