@@ -18,7 +18,7 @@ from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.feed import Batch, batches
 from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
-from galaxy_triton.views import ViewMaker, fixed_affines
+from galaxy_triton.views import AS_STORED, Pose, ViewMaker, fixed_affines
 
 Answers = NDArray[np.float32]  # [n, 37]
 
@@ -44,7 +44,13 @@ class Answerer:
     config: Config
 
     def answer(
-        self, galaxies: Galaxies, rows: Tensor, views: int, batch_size: int, progress: Callable[[int], None]
+        self,
+        galaxies: Galaxies,
+        rows: Tensor,
+        views: int,
+        batch_size: int,
+        progress: Callable[[int], None],
+        pose: Pose = AS_STORED,
     ) -> Answers:
         """The mean answers over `views` fixed rotations and flips.
 
@@ -54,12 +60,14 @@ class Answerer:
             views: how many.
             batch_size: galaxies at a time.
             progress: takes the galaxies done so far.
+            pose: how the galaxies are turned and mirrored first.
 
         Returns:
             float32 [n, 37] in [0, 1].
         """
         self.network.eval()
-        affines = fixed_affines(views, galaxies.pixels.shape[1], self.maker.augmentation.size, rows.device)
+        side, size = galaxies.pixels.shape[1], self.maker.augmentation.size
+        affines = fixed_affines(views, side, size, rows.device, pose)
         buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
         parts = list(slices(len(rows), batch_size))
         done = [torch.empty(0, 37, device=rows.device)]

@@ -8,7 +8,7 @@ import torch
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import run_folder
-from galaxy_triton.answer import Answers, Asking
+from galaxy_triton.answer import Answers
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, answers_by_row, count_batches, load, names_of
@@ -21,7 +21,7 @@ from galaxy_triton.memory import free_for_one, largest_batch, residence, step_by
 from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
 from galaxy_triton.ranks import Ranks, from_environment, joined
-from galaxy_triton.report import Subject, report_of
+from galaxy_triton.report import Asked, Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
 from galaxy_triton.stop import stop_between_steps
 from galaxy_triton.store import Store
@@ -227,13 +227,13 @@ def _fit(trainer: Trainer, store: Store, display: Display) -> None:
 
 def _report(trainer: Trainer, store: Store, truth: Answers | None, display: Display) -> None:
     """Draw the report, and say what it found."""
-    plan, asking = trainer.plan, Asking()  # as `report` and `evaluate` ask
+    plan, asked = trainer.plan, Asked()  # as `report` and `evaluate` ask
     subject = Subject(plan.folder, trainer.learner.answerer(), plan.galaxies, plan.split, names_of(store), truth)
-    found = report_of(subject, asking.views, asking.batch_size, display)
+    found = report_of(subject, asked, display)
     display.note()
     if found.score is not None:
         low, high = found.score.interval
-        held_out = f"galaxies held out: {found.score.galaxies}, views: {asking.views}"
+        held_out = f"galaxies held out: {found.score.galaxies}, views: {asked.views}"
         display.say(f"RMSE         {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
         display.say(f"mean answer  {found.mean_answer:.4f}  what answering the training mean scores")
     if found.noise_floor is not None:

@@ -93,6 +93,20 @@ USE: tuple[Case, ...] = (
     ),
     _use("resume: a TOML", "got the TOML file", lambda w: (*_resume(w, w.run), "--config", file(w, "c.toml", ""))),
     _use("evaluate: no view", "--views", lambda w: ("evaluate", w.run, w.store, "--views", 0)),
+    _use(
+        "evaluate: --labels with a run",
+        "Expected --labels with a table of predictions",
+        lambda w: ("evaluate", w.run, "--labels", w.labels),
+    ),
+    _use("evaluate: a table without labels", "got neither", lambda w: ("evaluate", w.labels)),
+    _use(
+        "evaluate: a table's labels twice", "got both", lambda w: ("evaluate", w.labels, w.store, "--labels", w.labels)
+    ),
+    _use(
+        "evaluate: no galaxies to turn",
+        "--consistency",
+        lambda w: ("evaluate", w.run, w.store, "--consistency", -1),
+    ),
     _use("predict: no view", "--views", lambda w: (*_predict(w, w.run), "--views", 0)),
     _use(
         "predict: over its images",
@@ -181,6 +195,17 @@ RUNS: tuple[Case, ...] = (
         "evaluate: ids of others", "Expected ids of labelled", lambda w: ("evaluate", w.run, w.store, "--ids", _ids(w))
     ),
     _data("evaluate: no table", "the 37 answers", lambda w: ("evaluate", w.run, w.store, "--against", _ids(w))),
+    _data("evaluate: no such answers", "the 37 answers", lambda w: ("evaluate", _ids(w), w.store)),
+    _data(
+        "evaluate: no run beside it",
+        "Expected a run's config.toml, got none",
+        lambda w: ("evaluate", w.run, w.store, "--against", w.store),
+    ),
+    _data(
+        "report: no run beside it",
+        "Expected a run's config.toml, got none",
+        lambda w: ("report", w.run, "--against", w.store),
+    ),
     _data("evaluate: store of another size", OTHER_SIZE, lambda w: ("evaluate", w.run, store_of_size(w, 16))),
     _data("predict: store of another size", OTHER_SIZE, lambda w: _predict(w, w.run, store_of_size(w, 16))),
     _data("predict: a bad image", "do not decode (7.png)", lambda w: _predict(w, w.run, images(w, _7=b""))),
@@ -237,6 +262,8 @@ PLACES: tuple[Case, ...] = (
     _data(
         "info: montage over a folder", f"{UNWRITTEN} Is a directory", lambda w: ("info", w.store, "--montage", w.store)
     ),
+    _data("evaluate: JSON over a folder", UNWRITTEN, lambda w: ("evaluate", w.run, "--json", w.store)),
+    _data("evaluate: errors below a file", UNWRITTEN, lambda w: ("evaluate", w.run, "--errors", w.labels / "e.csv")),
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
 )
 

@@ -12,8 +12,8 @@ from galaxy_triton import cache, demo
 from galaxy_triton.config import RECIPES
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.run_folder import read_split
+from galaxy_triton.scores import rmse
 from galaxy_triton.settings import override
 from galaxy_triton.store import open_store
 from galaxy_triton.table import read_answers
