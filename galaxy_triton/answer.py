@@ -18,9 +18,10 @@ from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.feed import Batch, batches
 from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
+from galaxy_triton.spread import mean
 from galaxy_triton.views import AS_STORED, Pose, ViewMaker, fixed_affines
 
-Answers = NDArray[np.float32]  # [n, 37]
+Answers = NDArray[np.float32]  # [n, 37], unless something else than the mean over views is asked for
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class Answerer:
         views: int,
         batch_size: int,
         progress: Callable[[int], None],
+        of_views: Callable[[Tensor], Tensor] = mean,
         pose: Pose = AS_STORED,
     ) -> Answers:
-        """The mean answers over `views` fixed rotations and flips.
+        """The mean answers over `views` fixed rotations and flips, or what else is made of them.
 
         Args:
             galaxies: their ids on the network's device, their pixels there or in the host's memory.
@@ -60,31 +62,29 @@ class Answerer:
             views: how many.
             batch_size: galaxies at a time.
             progress: takes the galaxies done so far.
+            of_views: the answers to all views of some galaxies, fp32 [V, B, 37] -> what to return of them, [B, m].
             pose: how the galaxies are turned and mirrored first.
 
         Returns:
-            float32 [n, 37] in [0, 1].
+            float32 [n, m]; of the mean [n, 37], in [0, 1].
         """
         self.network.eval()
         side, size = galaxies.pixels.shape[1], self.maker.augmentation.size
         affines = fixed_affines(views, side, size, rows.device, pose)
         buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
         parts = list(slices(len(rows), batch_size))
-        done = [torch.empty(0, 37, device=rows.device)]
+        done = [of_views(torch.empty(views, 0, 37, device=rows.device))]
         with torch.inference_mode():
             for part, batch in zip(parts, batches(galaxies, [rows[part] for part in parts]), strict=True):
-                done.append(self._answer_batch(batch, affines, buffer))
+                done.append(of_views(torch.stack([self._ask(batch, affine, buffer) for affine in affines])))
                 progress(part.stop)
         return torch.cat(done).cpu().numpy()
 
-    def _answer_batch(self, batch: Batch, affines: Tensor, buffer: Tensor) -> Tensor:
-        total = torch.zeros(len(batch.places), 37, device=buffer.device)
-        for affine in affines:
-            views = self.maker.fixed(batch, affine, buffer)
-            with self.machine.autocast():
-                logits = self.network(views)
-            total += self.head.probabilities(logits)
-        return total / len(affines)
+    def _ask(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
+        views = self.maker.fixed(batch, affine, buffer)
+        with self.machine.autocast():
+            logits = self.network(views)
+        return self.head.probabilities(logits)
 
 
 def open_run(run: Path, which: str, device: str) -> Answerer:

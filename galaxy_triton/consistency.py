@@ -49,7 +49,7 @@ def consistency(
     asked = [(count, pose) for count in counts for pose in (AS_STORED, *POSES)]
     answers = []
     for count, pose in asked:
-        answers.append(answerer.answer(galaxies, rows, count, batch_size, lambda done: None, pose))
+        answers.append(answerer.answer(galaxies, rows, count, batch_size, lambda done: None, pose=pose))
         progress(len(answers) * len(rows), len(asked) * len(rows))
     # [views, as stored and in each pose, n, 37]
     by_count = np.stack(answers).astype(np.float64).reshape(len(counts), 1 + len(POSES), len(rows), -1)

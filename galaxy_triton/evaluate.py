@@ -89,7 +89,7 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
 def _of_table(table: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
     truth = _truth(table, store_path, asked.labels)
     answered, _ = read_answers(table)
-    ids = answered[np.isin(answered, truth.ids)] if asked.ids is None else read_ids(asked.ids)
+    ids = np.sort(answered[np.isin(answered, truth.ids)] if asked.ids is None else read_ids(asked.ids))
     if len(ids) == 0:
         raise DataFault(expected(f"galaxies of {table}", "none of them", truth.where, "give the labels of these"))
     rows = rows_of(truth.ids, ids)

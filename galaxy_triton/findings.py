@@ -18,7 +18,7 @@ from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.scores import Constants, Difference, Estimate, Score, by_galaxy, compare, constants, rmse, score
-from galaxy_triton.store import tree_gaps
+from galaxy_triton.tree import gaps
 
 EXAMPLES = 4  # galaxies of each kind
 
@@ -90,8 +90,8 @@ class Findings:
     def by_question(self) -> list[QuestionFindings]:
         """A row for each question."""
         calibrations = calibration.by_question(calibration.calibration_of, self.predicted, self.people)
-        gaps = tree_gaps(self.predicted)
-        means, largest = gaps.mean(axis=0), gaps.max(axis=0)
+        off = gaps(self.predicted)
+        means, largest = off.mean(axis=0), off.max(axis=0)
         return [
             QuestionFindings(
                 name,

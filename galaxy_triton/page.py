@@ -14,7 +14,7 @@ from galaxy_triton.consistency import DEGREES
 from galaxy_triton.figures import FEW, Picture
 from galaxy_triton.findings import Findings
 from galaxy_triton.scores import LEVEL
-from galaxy_triton.store import tree_gaps
+from galaxy_triton.tree import gaps
 
 TEMPLATE = "report.html.jinja"
 WORST = 20  # galaxies in the table
@@ -80,8 +80,8 @@ def _percent(share: float) -> str:
 
 def _by_question(found: Findings) -> Table:
     """A row for all questions, then one each."""
-    everything, gaps = calibration_of(found.predicted, found.people), tree_gaps(found.predicted)
-    tree = (float(gaps.mean()), float(np.max(gaps)))
+    everything, off = calibration_of(found.predicted, found.people), gaps(found.predicted)
+    tree = (float(off.mean()), float(np.max(off)))
     rows = [("all", found.score.rmse, found.constants.mean.rmse, *everything, *tree)]
     for row in found.by_question():
         tree = (row.tree_mean, row.tree_largest)

@@ -33,7 +33,8 @@ from galaxy_triton.config import Preprocess, require
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.files import partial, read_json, reason
 from galaxy_triton.ids import check_name, galaxy_id
-from galaxy_triton.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
+from galaxy_triton.questions import COLUMNS, QUESTIONS
+from galaxy_triton.tree import gaps
 
 VERSION = 1  # of store.json and the arrays
 BLOCK_BYTES = 64 * 2**20  # a block is the whole images that fit
@@ -157,16 +158,8 @@ def describe(store: Store) -> Description:
 
 def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
     """For each question, the largest |sum of its answers - its parent's answer (or 1)| over labels [N >= 1, 37]."""
-    largest = tree_gaps(labels).max(axis=0)
+    largest = gaps(labels).max(axis=0)
     return {question.name: float(gap) for question, gap in zip(QUESTIONS, largest, strict=True)}
-
-
-def tree_gaps(answers: NDArray[np.floating]) -> NDArray[np.float64]:
-    """|sum of a question's answers - its parent's answer (or 1)| of each galaxy: answers [n, 37] -> [n, 11]."""
-    exact = answers.astype(np.float64)
-    parents = [1.0 if parent is None else exact[:, parent] for parent in PARENTS]
-    sums = [exact[:, span].sum(axis=1) for span in SPANS]
-    return np.abs(np.stack([total - parent for total, parent in zip(sums, parents, strict=True)], axis=1))
 
 
 def montage(store: Store, count: int, columns: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """The command line: each command's way to success, the stop by Ctrl-C, and the help."""
 
-import os
 import json
+import os
 import re
 import shutil
 import subprocess

@@ -63,7 +63,8 @@ def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> N
     assert (found.galaxies, list(found.by_views)) == (5, [4, 1])
     for views, (value, low, high) in found.by_views.items():
         still, *turned = (
-            answerer.answer(galaxies, ROWS, views, 8, lambda done: None, pose).tolist() for pose in (Pose(), *POSES)
+            answerer.answer(galaxies, ROWS, views, 8, lambda done: None, pose=pose).tolist()
+            for pose in (Pose(), *POSES)
         )
         squares = [
             (answers[row][column] - still[row][column]) ** 2
@@ -112,7 +113,7 @@ def test_poses_of_a_permutation_would_move_nothing(
     """Why the angles are odd: turned by a quarter, or mirrored, a galaxy has the same sixteen views."""
     answerer = answering(torch.linspace(-1, 1, 16).expand(16, 16))
     answers = [
-        answerer.answer(sky_of_noise, ROWS, 16, 8, lambda done: None, pose)
+        answerer.answer(sky_of_noise, ROWS, 16, 8, lambda done: None, pose=pose)
         for pose in (Pose(), Pose(0.25), Pose(0, mirrored=True), Pose(0.125, mirrored=True))
     ]
     for other in answers[1:]:
