@@ -69,6 +69,13 @@ class Answerer:
                 progress(part.stop)
         return torch.cat(done).cpu().numpy()
 
+    def answer_pixels(self, pixels: NDArray[np.uint8], views: int, batch_size: int) -> Answers:
+        """As `answer`, of images that are in no store: uint8 [n, S, S, 4] -> float32 [n, 37]."""
+        rows = torch.arange(len(pixels), device=self.machine.device)
+        none = torch.full((len(pixels), 37), torch.nan, device=self.machine.device)
+        galaxies = Galaxies(torch.from_numpy(pixels).to(self.machine.device), rows, none)
+        return self.answer(galaxies, rows, views, batch_size, lambda done: None)
+
     def _answer_batch(self, batch: Batch, affines: Tensor, buffer: Tensor) -> Tensor:
         total = torch.zeros(len(batch.places), 37, device=buffer.device)
         for affine in affines:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from galaxy_triton.answer import Answerer, Answers, Asking, check_preprocess, open_run
-from galaxy_triton.data import Galaxies, slices
+from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.ids import is_integer
@@ -178,19 +177,11 @@ def _outcome(
     try:
         for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
             names += some
-            answers.append(_answered(answerer, pixels, asked))
+            answers.append(answerer.answer_pixels(pixels, asked.views, asked.batch_size))
             update(len(names))
     except DataFault as fault:
         return fault
     return Part(names, np.concatenate(answers), list(map(str, skipped)))
-
-
-def _answered(answerer: Answerer, pixels: NDArray[np.uint8], asked: Asked) -> Answers:
-    device = answerer.machine.device
-    rows = torch.arange(len(pixels), device=device)
-    none = torch.full((len(pixels), 37), torch.nan, device=device)
-    galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
-    return answerer.answer(galaxies, rows, asked.views, asked.batch_size, lambda done: None)
 
 
 @contextmanager
