@@ -18,9 +18,10 @@ from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.feed import Batch, batches
 from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
+from galaxy_triton.spread import mean
 from galaxy_triton.views import ViewMaker, fixed_affines
 
-Answers = NDArray[np.float32]  # [n, 37]
+Answers = NDArray[np.float32]  # [n, 37], unless something else than the mean over views is asked for
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Answerer:
     config: Config
 
     def answer(
-        self, galaxies: Galaxies, rows: Tensor, views: int, batch_size: int, progress: Callable[[int], None]
+        self,
+        galaxies: Galaxies,
+        rows: Tensor,
+        views: int,
+        batch_size: int,
+        progress: Callable[[int], None],
+        of_views: Callable[[Tensor], Tensor] = mean,
     ) -> Answers:
-        """The mean answers over `views` fixed rotations and flips.
+        """The mean answers over `views` fixed rotations and flips, or what else is made of them.
 
         Args:
             galaxies: their ids on the network's device, their pixels there or in the host's memory.
@@ -54,36 +61,41 @@ class Answerer:
             views: how many.
             batch_size: galaxies at a time.
             progress: takes the galaxies done so far.
+            of_views: the answers to all views of some galaxies, fp32 [V, B, 37] -> what to return of them, [B, m].
 
         Returns:
-            float32 [n, 37] in [0, 1].
+            float32 [n, m]; of the mean [n, 37], in [0, 1].
         """
         self.network.eval()
         affines = fixed_affines(views, galaxies.pixels.shape[1], self.maker.augmentation.size, rows.device)
         buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
         parts = list(slices(len(rows), batch_size))
-        done = [torch.empty(0, 37, device=rows.device)]
+        done = [of_views(torch.empty(views, 0, 37, device=rows.device))]
         with torch.inference_mode():
             for part, batch in zip(parts, batches(galaxies, [rows[part] for part in parts]), strict=True):
-                done.append(self._answer_batch(batch, affines, buffer))
+                done.append(of_views(torch.stack([self._ask(batch, affine, buffer) for affine in affines])))
                 progress(part.stop)
         return torch.cat(done).cpu().numpy()
 
-    def answer_pixels(self, pixels: NDArray[np.uint8], views: int, batch_size: int) -> Answers:
-        """As `answer`, of images that are in no store: uint8 [n, S, S, 4] -> float32 [n, 37]."""
-        rows = torch.arange(len(pixels), device=self.machine.device)
-        none = torch.full((len(pixels), 37), torch.nan, device=self.machine.device)
-        galaxies = Galaxies(torch.from_numpy(pixels).to(self.machine.device), rows, none)
-        return self.answer(galaxies, rows, views, batch_size, lambda done: None)
+    def answer_pixels(
+        self,
+        pixels: NDArray[np.uint8],
+        views: int,
+        batch_size: int,
+        of_views: Callable[[Tensor], Tensor] = mean,
+    ) -> Answers:
+        """As `answer`, of images that are in no store: uint8 [n, S, S, 4]."""
+        device = self.machine.device
+        rows = torch.arange(len(pixels), device=device)
+        none = torch.full((len(pixels), 37), torch.nan, device=device)
+        galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
+        return self.answer(galaxies, rows, views, batch_size, lambda done: None, of_views)
 
-    def _answer_batch(self, batch: Batch, affines: Tensor, buffer: Tensor) -> Tensor:
-        total = torch.zeros(len(batch.places), 37, device=buffer.device)
-        for affine in affines:
-            views = self.maker.fixed(batch, affine, buffer)
-            with self.machine.autocast():
-                logits = self.network(views)
-            total += self.head.probabilities(logits)
-        return total / len(affines)
+    def _ask(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
+        views = self.maker.fixed(batch, affine, buffer)
+        with self.machine.autocast():
+            logits = self.network(views)
+        return self.head.probabilities(logits)
 
 
 def open_run(run: Path, which: str, device: str) -> Answerer:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from galaxy_triton import options
+from galaxy_triton.config import LAYOUTS
 from galaxy_triton.options import CSV, EXISTING, NEW, example
 
 
@@ -58,6 +59,13 @@ def evaluate(run: Path, store: Path | None, quiet: bool, **asked: Any) -> None:
 @click.argument("run", type=EXISTING)
 @click.argument("source", type=EXISTING)
 @click.option("--out", type=NEW, required=True, help="The CSV to write.")
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default=LAYOUTS[0],
+    show_default=True,
+    help="Fractions of all people; of those asked the question, with spreads; or both.",
+)
 @options.workers
 @options.skip_bad
 @options.asking
@@ -65,7 +73,11 @@ def evaluate(run: Path, store: Path | None, quiet: bool, **asked: Any) -> None:
 @options.quiet
 @example("galaxy-triton predict runs/first images_test_rev1.zip --out submission.csv")
 def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **asked: Any) -> None:
-    """Answer every image of SOURCE (a store, a folder or a zip) with a RUN's network, in Kaggle's format.
+    """Answer every image of SOURCE (a store, a folder or a zip) with a RUN's network.
+
+    The table has Kaggle's 37 columns: fractions of all people. --layout conditional has the fractions of those who were
+    asked the question, each with its spread, the standard deviation over the views; both are empty where fewer than
+    one in forty were asked. --layout wide has it all.
 
     Under torchrun the processes share the images, and the rows are those of one process.
     """

@@ -13,15 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.answer import Answerer, Answers, Asking, check_preprocess, open_run
+from galaxy_triton.answer import Answerer, Asking, check_preprocess, open_run
 from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.ids import is_integer
 from galaxy_triton.images import Entry, ImageSource, decoded, open_images
+from galaxy_triton.layouts import LAYOUTS, Cells, Found, Layout
+from galaxy_triton.questions import COLUMNS
 from galaxy_triton.ranks import Ranks, joined, speaks
 from galaxy_triton.store import MANIFEST, Store, open_store, verified_block
-from galaxy_triton.table import write_answers
+from galaxy_triton.table import check_answers, write_cells
 
 CHUNK = 512  # images decoded before they are answered
 
@@ -34,11 +36,12 @@ class Asked(Asking):
     """What a prediction is asked for.
 
     workers: threads of each process that decode images. skip_bad: leave unreadable images out instead of stopping at
-    the first.
+    the first. layout: of the table, a key of `layouts.LAYOUTS`.
     """
 
     workers: int = 2
     skip_bad: bool = False
+    layout: str = "kaggle"
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class Predicted:
 
 
 class Part(NamedTuple):
-    """What came of a part of the images: names and answers, and the messages of the images left out."""
+    """What came of a part of the images: names and what the layout keeps of their answers, float32 [n, m], and the
+    messages of the images left out."""
 
     names: list[str]
-    answers: Answers
+    found: Found
     skipped: list[str]
 
 
@@ -71,7 +75,7 @@ class Parts:
 
 
 def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> Predicted | None:
-    """Answer every image of `source` (a store, a folder or a zip) into `out`, a CSV in Kaggle's submission format.
+    """Answer every image of `source` (a store, a folder or a zip) into `out`, a CSV of the layout that is asked for.
 
     The processes that were started together share the images, and the first writes what a single one would.
 
@@ -89,7 +93,7 @@ def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) 
         shown = display if ranks.first else display.muted()
         with _opened(answerer, source, asked) as parts, shown.progress("answering", "images") as show:
             _check_alike(parts, source, ranks)
-            return _written(out, _shared(answerer, parts, asked, ranks, show), ranks)
+            return _written(out, _shared(answerer, parts, asked, ranks, show), LAYOUTS[asked.layout], ranks)
 
 
 def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> None:
@@ -125,7 +129,7 @@ def _check_alike(parts: Parts, source: Path, ranks: Ranks) -> None:
         raise DataFault(expected("the same images in all processes", f"{counts} of them", source, do))
 
 
-def _written(out: Path, parts: Iterator[Part], ranks: Ranks) -> Predicted | None:
+def _written(out: Path, parts: Iterator[Part], layout: Layout, ranks: Ranks) -> Predicted | None:
     """Take every part, and write them in the first process."""
     if not ranks.first:
         for _ in parts:
@@ -133,12 +137,13 @@ def _written(out: Path, parts: Iterator[Part], ranks: Ranks) -> Predicted | None
         return None
     skipped: list[str] = []
 
-    def answered() -> Iterator[tuple[list[str], Answers]]:
+    def answered() -> Iterator[tuple[list[str], Cells]]:
         for part in parts:
             skipped.extend(part.skipped)
-            yield part.names, part.answers
+            check_answers(part.names, part.found[:, : len(COLUMNS)], out)
+            yield part.names, layout.cells(part.found)
 
-    return Predicted(write_answers(out, answered()), tuple(skipped))
+    return Predicted(write_cells(out, layout.columns, answered()), tuple(skipped))
 
 
 def _shared(
@@ -172,16 +177,17 @@ def _outcome(
 ) -> Part | DataFault:
     """A part answered, or the fault that all processes are to end with."""
     names: list[str] = []
-    answers = [np.empty((0, 37), np.float32)]
+    of_views = LAYOUTS[asked.layout].of_views
+    found: list[Found] = []
     skipped: list[DataFault] = []
     try:
         for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
             names += some
-            answers.append(answerer.answer_pixels(pixels, asked.views, asked.batch_size))
+            found.append(answerer.answer_pixels(pixels, asked.views, asked.batch_size, of_views))
             update(len(names))
     except DataFault as fault:
         return fault
-    return Part(names, np.concatenate(answers), list(map(str, skipped)))
+    return Part(names, np.concatenate(found), list(map(str, skipped)))
 
 
 @contextmanager

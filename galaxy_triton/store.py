@@ -33,7 +33,8 @@ from galaxy_triton.config import Preprocess, require
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.files import partial, read_json, reason
 from galaxy_triton.ids import check_name, galaxy_id
-from galaxy_triton.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
+from galaxy_triton.questions import COLUMNS, QUESTIONS
+from galaxy_triton.tree import asked, sums
 
 VERSION = 1  # of store.json and the arrays
 BLOCK_BYTES = 64 * 2**20  # a block is the whole images that fit
@@ -157,13 +158,8 @@ def describe(store: Store) -> Description:
 
 def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
     """For each question, the largest |sum of its answers - its parent's answer (or 1)| over labels [N >= 1, 37]."""
-    exact = labels.astype(np.float64)
-    parents = [1.0 if parent is None else exact[:, parent] for parent in PARENTS]
-    sums = [exact[:, span].sum(axis=1) for span in SPANS]
-    return {
-        question.name: float(np.abs(total - parent).max())
-        for question, total, parent in zip(QUESTIONS, sums, parents, strict=True)
-    }
+    worst = np.abs(sums(labels) - asked(labels)).max(axis=0)
+    return {question.name: float(by) for question, by in zip(QUESTIONS, worst, strict=True)}
 
 
 def montage(store: Store, count: int, columns: int) -> Image.Image:

@@ -5,6 +5,7 @@ import io
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
+from math import isnan
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import open_zip, read_entry, read_file, reason, visible_names, whole_file
 from galaxy_triton.ids import check_name, check_unique, galaxy_id
-from galaxy_triton.questions import COLUMNS, ID_COLUMN
+from galaxy_triton.questions import COLUMNS, ID_COLUMN, READABLE, SPREADS
 
 NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values are clipped
 # what a spreadsheet or pandas makes of an integer id in a column that was once numeric
@@ -26,19 +27,21 @@ def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """A table of labels or predictions -> ids int64 [N], answers float32 [N, 37] in [0, 1], in the file's order.
 
     A CSV, or a zip that holds one (or, among several, one of the zip's own name). Columns are found by name, in any
-    order. An id that is not an integer is hashed as an image's stem is.
+    order; those that `predict --layout wide` adds are passed over. An id that is not an integer is hashed as an image's
+    stem is.
 
     Raises:
         DataFault: no such file or table; a column missing, unknown or doubled; a row too short or too long; an id
             doubled or no whole number; a value that is no fraction. The line and column are named.
     """
     rows = _rows(path)
-    places = _places(_header(rows, path), path)
+    header = _header(rows, path)
+    places = _places(header, path)
     names, answers = [], []
     for line, row in rows:
         where = f"{path}, line {line}"
-        if len(row) != len(places):
-            raise DataFault(expected(f"{len(places)} cells", len(row), where, "mend that line"))
+        if len(row) != len(header):
+            raise DataFault(expected(f"{len(header)} cells", len(row), where, "mend that line"))
         names.append(_name(row[places[ID_COLUMN]], where))
         values = [_fraction(row[places[column]], column, where) for column in COLUMNS]
         answers.append(np.array(values, dtype=np.float32))
@@ -74,18 +77,52 @@ def write_answers(
     Raises:
         DataFault: an answer that is no fraction, another shape, an id twice, no row, or a disk that is full.
     """
+
+    def checked() -> Iterator[tuple[list[str], NDArray[np.floating]]]:
+        for names, answers in chunks:
+            texts = [str(name) for name in names]
+            check_answers(texts, answers, path)
+            yield texts, np.clip(answers, 0, 1)
+
+    return write_cells(path, COLUMNS, checked())
+
+
+def write_cells(
+    path: Path, columns: Sequence[str], chunks: Iterable[tuple[Sequence[str], NDArray[np.floating]]]
+) -> int:
+    """As `write_answers`, under any columns: chunks are (names, float [n, columns]), and NaN becomes an empty cell.
+
+    Raises:
+        DataFault: an id twice, no row, or a disk that is full.
+    """
     seen: set[int] = set()
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow((ID_COLUMN, *COLUMNS))
-        for names, answers in chunks:
-            texts = [str(name) for name in names]
-            _check_answers(texts, answers, seen, path)
-            for text, row in zip(texts, np.clip(answers, 0, 1).tolist(), strict=True):
-                writer.writerow((text, *(f"{value:.7g}" for value in row)))
+        writer.writerow((ID_COLUMN, *columns))
+        for names, cells in chunks:
+            _check_new(names, seen, path)
+            for name, row in zip(names, cells.tolist(), strict=True):
+                writer.writerow((name, *("" if isnan(value) else f"{value:.7g}" for value in row)))
         if not seen:
             raise DataFault(expected("answers to write", "none", path, "give at least one image"))
     return len(seen)
+
+
+def check_answers(names: Sequence[str], answers: NDArray[np.floating], path: Path) -> None:
+    """Raise unless there is a row of 37 fractions for each name.
+
+    Raises:
+        DataFault: another shape, or a value that is no fraction; its name and column are given, and `path`, the table
+            that they were to stand in.
+    """
+    if answers.shape != (len(names), len(COLUMNS)):
+        want = f"answers of shape {(len(names), len(COLUMNS))}"
+        raise DataFault(expected(want, answers.shape, path, "give a row for each name"))
+    wrong = np.argwhere(~((answers >= -NOISE) & (answers <= 1 + NOISE)))
+    if len(wrong):
+        row, column = wrong[0]
+        where = f"{path}, {names[row]}, {COLUMNS[column]}"
+        raise DataFault(expected("a fraction from 0 to 1", answers[row, column], where, "look into the model"))
 
 
 def _rows(path: Path) -> Rows:
@@ -130,10 +167,16 @@ def _table_entry(names: list[str], path: Path) -> str:
 def _places(header: list[str], path: Path) -> dict[str, int]:
     wanted = (ID_COLUMN, *COLUMNS)
     missing = [name for name in wanted if name not in header]
-    extra = [name for place, name in enumerate(header) if name not in wanted or name in header[:place]]
+    known = {*wanted, *READABLE, *SPREADS}
+    extra = [name for place, name in enumerate(header) if name not in known or name in header[:place]]
     if missing or extra:
         got = f"{_listed('without', missing)}{' and ' * bool(missing and extra)}{_listed('also', extra)}"
-        do = "name the columns as Kaggle's training_solutions_rev1.csv does"
+        conditional = set(READABLE) <= set(header)
+        do = (
+            "predict with --layout wide"
+            if conditional
+            else "name the columns as Kaggle's training_solutions_rev1.csv does"
+        )
         raise DataFault(expected(f"{ID_COLUMN} and the {len(COLUMNS)} answers as columns", got, f"{path}, line 1", do))
     return {name: header.index(name) for name in wanted}
 
@@ -170,15 +213,7 @@ def _unique_ids(names: list[str], path: Path) -> NDArray[np.int64]:
     return np.array(ids, dtype=np.int64)
 
 
-def _check_answers(names: list[str], answers: NDArray[np.floating], seen: set[int], path: Path) -> None:
-    if answers.shape != (len(names), len(COLUMNS)):
-        want = f"answers of shape {(len(names), len(COLUMNS))}"
-        raise DataFault(expected(want, answers.shape, path, "give a row for each name"))
-    wrong = np.argwhere(~((answers >= -NOISE) & (answers <= 1 + NOISE)))
-    if len(wrong):
-        row, column = wrong[0]
-        where = f"{path}, {names[row]}, {COLUMNS[column]}"
-        raise DataFault(expected("a fraction from 0 to 1", answers[row, column], where, "look into the model"))
+def _check_new(names: Sequence[str], seen: set[int], path: Path) -> None:
     for name in names:
         number = galaxy_id(name)
         if number in seen:

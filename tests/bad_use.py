@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import spoilt
 import torch
-from spoilt import Case, World, edited, file, image, images, rehashed, store_of_size, written
+from spoilt import Case, World, edited, file, images, rehashed, store_of_size, written
 
 from galaxy_triton.kernels import availability
 
@@ -105,9 +105,6 @@ USE: tuple[Case, ...] = (
         "Expected a file to write, got",
         lambda w: _predict(w, w.run, out=spoilt.pipe(w, "pipe")),
     ),
-    _use("export: no .pt2", "Expected a file named .pt2, got out (--out)", lambda w: _export(w, w.run, w.out)),
-    _use("export: out is a folder", "Expected a file to write, got", lambda w: _export(w, w.run, _folder(w, "a.pt2"))),
-    _use("export: no view", "--views", lambda w: (*_export(w, w.run), "--views", 0)),
     _use("predict: no batch", "--batch-size", lambda w: (*_predict(w, w.run), "--batch-size", 0)),
 )
 
@@ -187,14 +184,6 @@ RUNS: tuple[Case, ...] = (
     _data("evaluate: store of another size", OTHER_SIZE, lambda w: ("evaluate", w.run, store_of_size(w, 16))),
     _data("predict: store of another size", OTHER_SIZE, lambda w: _predict(w, w.run, store_of_size(w, 16))),
     _data("predict: a bad image", "do not decode (7.png)", lambda w: _predict(w, w.run, images(w, _7=b""))),
-    _data("export: no run", "Expected a run's config.toml, got none", lambda w: _export(w, w.store)),
-    _data("export: half the weights", WHOLE, lambda w: _export(w, spoilt.run(w, WEIGHTS, spoilt.cut))),
-    _data("export: a bad image", "do not decode (7.png)", lambda w: _compared(w, images(w, _7=b""))),
-    _data(
-        "export: images of another size",
-        "got 41 x 41",
-        lambda w: _compared(w, images(w, _7=image(width=41, height=41))),
-    ),
     _data("predict: no image", "TIFF images, got none", lambda w: _predict(w, w.run, w.new)),
     _data("predict: damaged store", "bytes that were packed", lambda w: _predict(w, w.run, _damaged(w))),
     Case(
@@ -248,7 +237,6 @@ PLACES: tuple[Case, ...] = (
     _data(
         "info: montage over a folder", f"{UNWRITTEN} Is a directory", lambda w: ("info", w.store, "--montage", w.store)
     ),
-    _data("export: out below a file", UNWRITTEN, lambda w: _export(w, w.run, w.labels / "a.pt2")),
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
 )
 
@@ -259,19 +247,6 @@ def _resume(world: World, run: Path, store: Path | None = None) -> tuple[object,
 
 def _predict(world: World, run: Path, source: Path | None = None, out: Path | None = None) -> tuple[object, ...]:
     return ("predict", run, source or world.store, "--out", out or world.out)
-
-
-def _export(world: World, run: Path, out: Path | None = None) -> tuple[object, ...]:
-    return ("export", run, "--out", out or world.new / "a.pt2", "--views", 1)
-
-
-def _compared(world: World, images: Path) -> tuple[object, ...]:
-    return (*_export(world, world.run), "--compare", images)
-
-
-def _folder(world: World, name: str) -> Path:
-    (world.new / name).mkdir()
-    return world.new / name
 
 
 def _no_triton(world: World) -> tuple[object, ...]:

@@ -27,7 +27,8 @@ from galaxy_triton.table import read_answers
 
 VIEWS = 3  # odd: none is mirrored
 
-# Another way for all that a program holds: the tree, views that reach a mirrored border, a shift of half a pixel, averaged weights.
+# Another way for all that a program holds: the tree, views that reach a mirrored border and are shifted by half a pixel,
+# averaged weights.
 OTHER = {
     "preprocess.crop": 33,
     "preprocess.size": 25,

@@ -20,6 +20,7 @@ LAYERS: tuple[set[str], ...] = (
     {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology", "ranks", "breakdown"},
     {
         "arrays",
+        "tree",
         "options",
         "endings",
         "cache",
@@ -34,8 +35,8 @@ LAYERS: tuple[set[str], ...] = (
         "pillow_resize",
     },
     {"store"},
-    {"pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
-    {"feed", "head", "simulate"},
+    {"spread", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
+    {"feed", "head", "simulate", "layouts"},
     {"views", "demo", "ceilings"},
     {"machine", "profiling"},
     {"run_folder", "doctor"},

@@ -1,5 +1,6 @@
 """Predictions: the same by every way in, in Kaggle's form, whole or not at all."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -8,19 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from galaxy_triton import predict as predict_module
-from galaxy_triton.checkpoint import load, save
+from galaxy_triton.answer import open_run
+from galaxy_triton.checkpoint import load as load_checkpoint
+from galaxy_triton.checkpoint import save
+from galaxy_triton.config import LAYOUTS
+from galaxy_triton.data import load
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.launch import launch
 from galaxy_triton.pack import pack
 from galaxy_triton.predict import Asked, predict
-from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.questions import COLUMNS, PARENTS, READABLE, SPANS
 from galaxy_triton.request import Request
 from galaxy_triton.settings import override
+from galaxy_triton.store import open_store
 from galaxy_triton.table import read_answers
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)
@@ -110,6 +119,64 @@ def test_predict_writes_kaggles_form(ask: Predict, sky: Any) -> None:
     assert len(np.unique(answers.round(6), axis=0)) == 48
 
 
+def test_predict_conditional(run: Path, ask: Predict, sky: Any) -> None:
+    """Against every view's answers, in float64."""
+    answerer, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    galaxies = load(store, answerer.machine.device, lambda done: None)
+
+    def all_views(views: Tensor) -> Tensor:
+        return views.transpose(0, 1).flatten(1)
+
+    flat = answerer.answer(galaxies, torch.arange(48), 6, 16, lambda done: None, all_views)
+    views = flat.astype(np.float64).reshape(48, 6, 37)
+    table = pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=6)))
+    assert table["GalaxyID"].tolist() == sky.ids.tolist()
+    for span, parent in zip(SPANS, PARENTS, strict=True):
+        asked = np.ones(48) if parent is None else views[:, :, parent].mean(axis=1)
+        share = views[:, :, span].sum(axis=2, keepdims=True)
+        fractions = views[:, :, span].sum(axis=1) / share.sum(axis=1)
+        squares = (share * (views[:, :, span] / share - fractions[:, None]) ** 2).sum(axis=1) / share.sum(axis=1)
+        wanted = {"": fractions, "_spread": np.sqrt(squares)}
+        for ending, values in wanted.items():
+            got = table[[f"{name}{ending}" for name in READABLE[span]]].to_numpy()
+            want = np.where(asked[:, None] < 0.025, np.nan, values)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-7)
+    assert (table["bar_yes_spread"] > 1e-5).all()
+
+
+def test_predict_wide(ask: Predict, sky: Any) -> None:
+    """The other two tables side by side, to the byte."""
+    lines = {layout: ask(sky.images, layout=layout).splitlines() for layout in LAYOUTS}
+    assert len(lines["wide"]) == 49
+    for kaggle, conditional, wide in zip(*lines.values(), strict=True):
+        assert wide == ",".join((kaggle, conditional.split(",", 1)[1]))
+
+
+def test_predict_of_one_view(ask: Predict, sky: Any) -> None:
+    """Nothing to compare it with: spreads are empty, fractions are not."""
+    table = pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=1)))
+    assert table.filter(like="_spread").isna().all(axis=None)
+    assert table["smooth_smooth"].notna().all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_predict_refuses_what_is_no_fraction(
+    layout: str, ask: Predict, sky: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every layout: an empty cell means that nobody was asked, not that the network failed."""
+    answer = predict_module.Answerer.answer
+
+    def failing(*arguments: Any) -> Any:
+        found = answer(*arguments)
+        found[3, 5] = np.nan
+        return found
+
+    monkeypatch.setattr(predict_module.Answerer, "answer", failing)
+    with pytest.raises(DataFault, match=rf"from 0 to 1, got nan \(.*out.csv, {sky.ids[3]}, Class3.1\)"):
+        ask(sky.images, layout=layout)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_predict_with_the_tree_head(sky: Any, tmp_path: Path, display: Display, make_run: Any) -> None:
     folder = make_run(tmp_path / "tree", **{"network.head": "tree", "run.epochs": 1})
     predict(folder, sky.store, tmp_path / "out.csv", ASKED, display)
@@ -138,7 +205,7 @@ def test_predict_alone_what_several_trained(
 ) -> None:
     """Batch norm over all processes' galaxies is a matter of training."""
     whole = ask(sky.store)
-    checkpoint, folder = load(run / "last"), tmp_path / "run"
+    checkpoint, folder = load_checkpoint(run / "last"), tmp_path / "run"
     together = replace(checkpoint, config=override(checkpoint.config, {"run.sync_norm": True}))
     shutil.copytree(run, folder)
     save(folder / "last", together)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton.errors import DataFault
 from galaxy_triton.ids import galaxy_id
+from galaxy_triton.layouts import CONDITIONAL
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.table import read_answers, read_ids, write_answers
 
@@ -52,6 +53,16 @@ def test_read_answers_finds_columns_by_name(write: Callable[[str], Path]) -> Non
     order = np.random.default_rng(0).permutation(38)
     rows = [[[number, *row.tolist()][place] for place in order] for number, row in zip((5, 6), want, strict=True)]
     ids, answers = read_answers(write(text([HEADER[place] for place in order], rows)))
+    assert ids.tolist() == [5, 6]
+    assert np.array_equal(answers, want)
+
+
+def test_read_answers_of_a_wide_table(write: Callable[[str], Path]) -> None:
+    """What was predicted with --layout wide is compared like any other table; its empty cells are no fault."""
+    want = fractions(2)
+    cells = [["", *[0.5] * 73], [0.5] * 74]
+    rows = [[number, *row, *more] for number, row, more in zip((5, 6), want.tolist(), cells, strict=True)]
+    ids, answers = read_answers(write(text([*HEADER, *CONDITIONAL], rows)))
     assert ids.tolist() == [5, 6]
     assert np.array_equal(answers, want)
 
@@ -113,6 +124,11 @@ GOOD = plain([10, 20, 30], fractions(3))
         pytest.param(changed(1, 0, "id"), "without 'GalaxyID' and also 'id'", id="id renamed"),
         pytest.param(text(["GalaxyID"], [[1]]), "without 'Class1.1', 'Class1.2', 'Class1.3', …", id="ids alone"),
         pytest.param(text([*HEADER, "x"], [[1] * 39]), "got also 'x'", id="extra column"),
+        pytest.param(text([*HEADER, "bar_yes", "bar_yes"], [[1] * 40]), "got also 'bar_yes'", id="wide column twice"),
+        pytest.param(text([*HEADER, "bar_yes"], [[1] * 38]), r"39 cells, got 38 \(.*line 2\)", id="short wide row"),
+        pytest.param(
+            text(["GalaxyID", *CONDITIONAL], []), r"'Class1.3', … .*predict with --layout wide", id="conditional"
+        ),
         pytest.param(text([*HEADER, "Class1.1"], [[1] * 39]), "got also 'Class1.1'", id="column twice"),
         pytest.param(changed(3, 0, 10), "each id once, got 10 and 10", id="id twice"),
         pytest.param(changed(3, 0, "0010"), "each id once, got 10 and 0010", id="id twice, written otherwise"),

@@ -1,0 +1,175 @@
+"""What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
+difference from the start with its interval, paired by galaxy and seed -> one JSON.
+
+    python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--rows NAME ...] [--seeds 1 2]
+
+DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
+from before is not trained again, so the table grows over many calls; each training has one thread.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from axes_rows import BASE, ROWS, START, Row
+from made_with import made_with
+from numpy.typing import NDArray
+from peers.winner_colour import tinted
+
+from galaxy_triton.answer import Answers
+from galaxy_triton.config import RECIPES, Config
+from galaxy_triton.data import load, split_by_ids
+from galaxy_triton.display import Display
+from galaxy_triton.files import whole_file
+from galaxy_triton.machine import choose
+from galaxy_triton.pack import pack
+from galaxy_triton.settings import override
+from galaxy_triton.stop import Stop
+from galaxy_triton.store import open_store
+from galaxy_triton.surroundings import surroundings
+from galaxy_triton.table import read_ids
+from galaxy_triton.train import Plan, Trainer
+
+RESAMPLES, LEVEL = 4000, 0.95
+
+Squares = NDArray[np.float64]  # [seeds, galaxies]: mean squared error of a galaxy's 37 answers
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training. store: packed as its row asks. file: what comes of it."""
+
+    row: Row
+    config: Config
+    store: Path
+    held_out: Path
+    file: Path
+
+
+def main() -> None:
+    options = _options()
+    options.work.mkdir(parents=True, exist_ok=True)
+    names = options.rows or [name for name in ROWS if name != BASE]
+    jobs = {(name, seed): _job(options, name, seed) for seed in options.seeds for name in [BASE, *names]}
+    # rows that differ in the views at the end share a training
+    wanted = {job.file: job for job in jobs.values() if not job.file.exists()}
+    _train(list(wanted.values()), options.jobs)
+    rows = table({name: [jobs[name, seed].file for seed in options.seeds] for name in [BASE, *names]})
+    result = {
+        "command": "python bench/axes.py DATA --work FOLDER --out FILE",
+        "made_with": made_with(torch.device("cpu")),
+        "start": START,
+        "rows": rows,
+    }
+    with whole_file(options.out) as file:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    for name, found in rows.items():
+        print(f"{name:<26} {found['rmse']:.4f}  lower by {found['lower_by']}")
+
+
+def table(files: dict[str, list[Path]]) -> dict[str, dict[str, object]]:
+    """Each row's RMSE, and by how much it is lower than the start's with the same seeds."""
+    kept = {name: [np.load(file) for file in found] for name, found in files.items()}
+    squares = {name: np.stack([each[f"views_{ROWS[name].views}"] for each in found]) for name, found in kept.items()}
+    return {
+        name: {
+            "axis": ROWS[name].axis,
+            "changes": ROWS[name].settings | {"views": ROWS[name].views},
+            "seeds": len(own),
+            "rmse": float(np.sqrt(own.mean())),
+            "by_seed": np.sqrt(own.mean(axis=1)).tolist(),
+            "lower_by": lower_by(own, squares[BASE]) if name != BASE else None,
+            "cpu_seconds": float(np.mean([each["cpu_seconds"] for each in kept[name]])),
+            "made_by": sorted({str(each["made_by"]) for each in kept[name]}),
+        }
+        for name, own in squares.items()
+    }
+
+
+def lower_by(own: Squares, start: Squares, seed: int = 1) -> list[float]:
+    """The difference of the RMSE, and its percentile bootstrap interval: seeds and galaxies are drawn, the same ones
+    for both."""
+    rng, (seeds, galaxies) = np.random.default_rng(seed), own.shape
+
+    def difference(some: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+        mean = [each[np.ix_(some, others)].mean() for each in (start, own)]
+        return float(np.sqrt(mean[0]) - np.sqrt(mean[1]))
+
+    drawn = [
+        difference(rng.integers(seeds, size=seeds), rng.integers(galaxies, size=galaxies)) for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return [difference(np.arange(seeds), np.arange(galaxies)), float(low), float(high)]
+
+
+def train(job: Job) -> None:
+    """Train, ask about the galaxies held out, and keep their squared errors by the number of views."""
+    torch.set_num_threads(1)
+    store, display = open_store(job.store), Display(quiet=True)
+    machine, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
+    galaxies = load(store, machine.device, lambda done: None)
+    with TemporaryDirectory() as scratch:
+        trainer = Trainer(Plan(job.config, machine, galaxies, split, store.hash, Path(scratch)))
+        if job.row.tint:
+            trainer.learner.maker = tinted(trainer.learner.maker)
+        before = os.times()
+        trainer.fit(display, Stop())
+        after = os.times()
+    rows = torch.from_numpy(split.validation)
+    answerer, people = trainer.learner.answerer(), galaxies.answers[rows].numpy()
+    squares = {
+        f"views_{views}": np.square(answerer.answer(galaxies, rows, views, 256, lambda done: None) - people).mean(
+            axis=1
+        )
+        for views in sorted({row.views for row in ROWS.values()})
+    }
+    with whole_file(job.file) as file, file.open("wb") as handle:
+        spent = after.user + after.system - before.user - before.system
+        np.savez(handle, **squares, cpu_seconds=spent, made_by=surroundings()["release"])
+
+
+def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:
+    return np.square(answers.astype(np.float64) - people).mean(axis=1)
+
+
+def _job(options: argparse.Namespace, name: str, seed: int) -> Job:
+    row = ROWS[name]
+    config = override(RECIPES["best"], START | row.settings | {"run.seed": seed, "run.device": "cpu"})
+    prepared = config.preprocess
+    store = options.work / f"crop-{prepared.crop}-size-{prepared.size}.store"
+    if not store.exists():
+        images, labels = options.data / "images_training_rev1.zip", options.data / "training_solutions_rev1.csv"
+        pack(images, labels, store, size=prepared.size, crop=prepared.crop, workers=2)
+    trained_as = name if row.settings or row.tint else BASE
+    file = options.work / f"{trained_as.replace(' ', '-')}-seed-{seed}.npz"
+    return Job(row, config, store, options.data / options.held_out, file)
+
+
+def _train(jobs: list[Job], processes: int) -> None:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for number, _ in enumerate(pool.map(train, jobs), 1):
+            print(f"{number} of {len(jobs)} trained", file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--held-out", default="training_solutions_exact.csv")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
