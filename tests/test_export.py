@@ -27,8 +27,8 @@ from galaxy_triton.table import read_answers
 
 VIEWS = 3  # odd: none is mirrored
 
-# Another way for all that a program holds: the tree, views that reach a mirrored border and are shifted by half a pixel,
-# averaged weights.
+# Another way for all that a program holds: the tree, averaged weights, views shifted by half a pixel that reach a
+# mirrored border.
 OTHER = {
     "preprocess.crop": 33,
     "preprocess.size": 25,
