@@ -12,6 +12,7 @@ from galaxy_triton.options import EXISTING, NEW, example
 @click.command()
 @click.argument("store", type=EXISTING, required=False)
 @options.describing
+@options.folding
 @click.option("--run", type=NEW, help="The run's folder.  [default: runs/RECIPE-TIME]")
 @click.option("--resume/--from-start", default=False, show_default=True, help="Go on with --run where it stopped.")
 @click.option("--profile", type=NEW, help="Record a few steps into this .json(.gz) trace.  [default: none]")
@@ -23,16 +24,21 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
 
     Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. An option not
     given keeps the recipe's value. Ctrl-C saves and says how to go on (exit code 130); so do SIGTERM and SIGUSR1, with
-    exit code 75: start again with --resume. Under torchrun each process takes its part of every batch.
+    exit code 75: start again with --resume. Under torchrun each process takes its part of every batch. With --folds a
+    run for each fold is trained in --run, and every galaxy is answered by the one that has not seen it.
     """
+    from galaxy_triton import cross_validation, launch
     from galaxy_triton.display import Display
-    from galaxy_triton.launch import describe, launch
     from galaxy_triton.request import Request
 
     settings, held_out = options.settings_of(asked, fields, validation)
     fit_batch = options.take_auto_batch(settings)
     request = Request(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
-    (describe if dry_run else launch)(request, Display(quiet=quiet))
+    if cross_validation.is_asked(request):
+        act = cross_validation.describe if dry_run else cross_validation.cross_validate
+    else:
+        act = launch.describe if dry_run else launch.launch
+    act(request, Display(quiet=quiet))
 
 
 @click.command()

@@ -124,6 +124,7 @@ class Run:
     seed: int = 1
     validation: float = 0.1  # fraction held out, when no list of ids is given
     views: int = 1  # fixed views averaged when validating after an epoch
+    repeat: int = 1  # passes of an epoch: galaxies listed to be repeated come in each, the others in one
     accumulate: int = 1  # parts that a process cuts its batch into, one in memory at a time; their gradients are added
     device: str = "auto"
     precision: str = "auto"
@@ -141,8 +142,9 @@ class Run:
         require(0 <= self.seed < 2**63, "run.seed", "from 0 to 2^63 - 1", self.seed)
         require(0 <= self.validation < 1, "run.validation", "from 0 to below 1", self.validation)
         require(self.views >= 1, "run.views", "at least 1", self.views)
-        require(self.accumulate >= 1, "run.accumulate", "at least 1", self.accumulate)
-        for name in ("epochs", "batch_size", "views", "accumulate"):
+        for name in ("repeat", "accumulate"):
+            require(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
+        for name in ("epochs", "batch_size", "views", "repeat", "accumulate"):
             require(getattr(self, name) <= MAX_COUNT, f"run.{name}", f"at most {MAX_COUNT}", getattr(self, name))
         require_choice("run.device", self.device, DEVICES)
         require_choice("run.precision", self.precision, PRECISIONS)

@@ -27,10 +27,11 @@ class Galaxies(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Rows of the store, int64, ascending: to train on, and held out."""
+    """Rows of the store, int64, ascending: to train on, held out, and those trained on several times an epoch."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    repeated: NDArray[np.int64] = np.empty(0, np.int64)  # all in `train` too
 
 
 def load(
@@ -105,10 +106,31 @@ def split_by_fraction(store: Store, fraction: float, seed: int) -> Split:
         raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
     if fraction == 0:
         return Split(labelled, labelled[:0])
-    order = _philox_order(torch.from_numpy(np.array(store.ids[labelled])), seed, 0, "split").numpy()
     count = max(1, round(fraction * len(labelled)))
-    held_out = np.sort(order[:count])
+    held_out = np.sort(split_order(store.ids[labelled], seed)[:count])
     return _checked(Split(np.delete(labelled, held_out), labelled[held_out]), store)
+
+
+def split_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The places of `ids` (int64 [M]) by their draws of (seed, id): the order that held-out galaxies are taken from."""
+    order: NDArray[np.int64] = _philox_order(torch.from_numpy(np.array(ids)), seed, 0, "split").numpy()
+    return order
+
+
+def with_repeated(split: Split, store: Store, ids: NDArray[np.int64]) -> Split:
+    """The split whose galaxies of this list are repeated, as far as they are trained on.
+
+    Raises:
+        DataFault: none of them is.
+    """
+    repeated = split.train[np.isin(store.ids[split.train], ids)]
+    if len(repeated) == 0:
+        want, do = (
+            "galaxies to be repeated among those trained on",
+            "check --fold-ids against the store and --validation",
+        )
+        raise DataFault(expected(want, "none", store.path, do))
+    return split._replace(repeated=repeated)
 
 
 def labelled_rows(store: Store) -> NDArray[np.int64]:
@@ -132,6 +154,15 @@ def epoch_batches(rows: Tensor, ids: Tensor, seed: int, epoch: int, batch_size: 
     return torch.tensor_split(shuffled, count_batches(len(rows), batch_size))
 
 
+def deal(rows: Tensor, ids: Tensor, seed: int, epoch: int, parts: int) -> tuple[Tensor, ...]:
+    """Each of `rows` (int64 [M], of the galaxies `ids`) in one of the parts, which (seed, epoch) and its id decide;
+    sizes differ by one at most."""
+    if parts == 1:
+        return (rows,)
+    order = _philox_order(ids, seed, epoch, "shuffle", first_word=2)
+    return torch.tensor_split(rows[order.to(rows.device)], parts)
+
+
 def count_batches(rows: int, batch_size: int) -> int:
     """Steps of an epoch."""
     return -(-rows // batch_size)
@@ -142,16 +173,16 @@ def slices(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _philox_order(ids: Tensor, seed: int, epoch: int, stream: str) -> Tensor:
+def _philox_order(ids: Tensor, seed: int, epoch: int, stream: str, first_word: int = 0) -> Tensor:
     # MPS has no 64-bit products. On CUDA a million galaxies are in order before the host could draw ten thousand.
     here = ids.cpu() if ids.device.type == "mps" else ids
     key, counter = (torch.tensor(number, device=here.device) for number in (seed, epoch))
-    words = draw_bits(key, counter, here, stream)
-    return torch.argsort((words[:, 0] >> 1 << 32) + words[:, 1], stable=True)  # 63 random bits
+    high, low = draw_bits(key, counter, here, stream)[:, first_word : first_word + 2].unbind(dim=1)
+    return torch.argsort((high >> 1 << 32) + low, stable=True)  # 63 random bits
 
 
 def _checked(split: Split, store: Store) -> Split:
-    for part, rows in zip(("trained on", "held out"), split, strict=True):
+    for part, rows in (("trained on", split.train), ("held out", split.validation)):
         if len(rows) == 0:
             want, do = f"labelled galaxies to be {part}", "check --validation against the store's ids"
             raise DataFault(expected(want, "none", store.path, do))

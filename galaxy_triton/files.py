@@ -104,6 +104,16 @@ def _move_aside(target: Path) -> None:
         os.replace(target, _old(target))
 
 
+def write_text(target: Path, text: str) -> None:
+    """Write a file of text in UTF-8, whole or not at all.
+
+    Raises:
+        DataFault: as `whole_file`.
+    """
+    with whole_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
 def append(file: Path, text: str) -> None:
     """Add text to the end of a file, which need not exist.
 

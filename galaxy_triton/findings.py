@@ -83,7 +83,8 @@ def find(
         views: fixed views to average. batch_size: galaxies at a time.
         progress: takes the galaxies done so far.
     """
-    train, held_out = (torch.from_numpy(rows).to(galaxies.answers.device) for rows in split)
+    parts = (split.train, split.validation)
+    train, held_out = (torch.from_numpy(rows).to(galaxies.answers.device) for rows in parts)
     predicted = answerer.answer(galaxies, held_out, views, batch_size, progress)
     people = galaxies.answers[held_out].cpu().numpy()
     mean = galaxies.answers[train].cpu().numpy().mean(axis=0, dtype=np.float64)

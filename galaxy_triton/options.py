@@ -81,6 +81,7 @@ TRAIN_FIELDS = {
     "body": "run.body",
     "norm": "run.norm",
     "resident": "run.resident",
+    "repeat_ids": "run.repeat",
     "accumulate": "run.accumulate",
     "sync_norm": "run.sync_norm",
     "deterministic": "run.deterministic",
@@ -141,6 +142,15 @@ describing = together(
         show_default=RECIPES_OWN,
     ),
     click.option("--deterministic/--fastest", default=None, help="Same bits every time.", show_default=RECIPES_OWN),
+)
+
+# What `train` may hold out and repeat beside that.
+folding = together(
+    click.option("--folds", type=click.IntRange(1), help="Cross-validate: so many runs.  [default: one run]"),
+    click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]"),
+    click.option(
+        "--repeat-ids", type=click.IntRange(1), help="Times an epoch that those not held out come.  [default: 1]"
+    ),
 )
 
 # What `ablate` trains, in the same words; how is what its rows differ in.

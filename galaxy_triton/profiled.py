@@ -58,7 +58,7 @@ def _advance(trainer: Trainer, profiler: Profiler, ceilings: Ceilings, display: 
 
 def _say(trainer: Trainer, breakdown: Breakdown, ceilings: Ceilings, display: Display) -> None:
     config, side = trainer.plan.config, trainer.plan.config.augmentation.size
-    batch = -(-len(trainer.rows) // (trainer.steps_per_epoch * trainer.ranks.count))
+    batch = -(-max(trainer.sizes) // trainer.ranks.count)
     flops = step_flops(config.network, batch, side)
     moved = least_bytes(config.network, batch, side, trainer.plan.machine.dtype.itemsize)
     if trainer.plan.machine.norm.name != LAYERS:

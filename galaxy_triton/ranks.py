@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -58,17 +58,18 @@ class Ranks:
             return None
         return ", ".join(f"{each} in process {rank}" for rank, each in enumerate(values))
 
-    def by_first(self, act: Callable[[], None]) -> None:
-        """Do what only the first process does; all wait for it, and a fault of it ends all."""
-        fault: Exception | None = None
+    def by_first(self, act: Callable[[], Value]) -> Value:
+        """Do what only the first process does; all wait for it and have its value, and a fault of it ends all."""
+        done: Value | Exception | None = None
         if self.first:
             try:
-                act()
+                done = act()
             except (DataFault, UsageFault, OSError) as error:
-                fault = error
-        fault = self.agree(fault)
-        if fault is not None:
-            raise fault
+                done = error
+        done = self.agree(done)
+        if isinstance(done, Exception):
+            raise done
+        return cast(Value, done)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite these tensors by those of the first process."""

@@ -60,13 +60,15 @@ class Report:
     """What was drawn and scored.
 
     score: of the galaxies held out; None when none were. mean_answer: RMSE of the training galaxies' mean answer on
-    them; nan when none were. noise_floor: RMSE of the true probabilities on them, of simulated skies only.
+    them; nan when none were. noise_floor: RMSE of the true probabilities on them, of simulated skies only. answers:
+    float32 [n, 37], the network's on them.
     """
 
     page: Path
     score: Score | None
     mean_answer: float
     noise_floor: float | None
+    answers: Answers | None
 
 
 def write_report(run: Path, asked: Asked, display: Display) -> Report:
@@ -108,8 +110,9 @@ def report_of(subject: Subject, views: int, batch_size: int, display: Display) -
         # A file name may hold what UTF-8 cannot.
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     if findings is None:
-        return Report(subject.folder / PAGE, None, math.nan, None)
-    return Report(subject.folder / PAGE, findings.score, findings.mean_answer.rmse, findings.noise_floor)
+        return Report(subject.folder / PAGE, None, math.nan, None, None)
+    scores = (findings.score, findings.mean_answer.rmse, findings.noise_floor)
+    return Report(subject.folder / PAGE, *scores, findings.predicted)
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
@@ -131,7 +134,7 @@ def read_metrics(file: Path) -> pd.DataFrame:
 
 def _split(run: Path, store: Store) -> Split:
     parts = run_folder.read_split(run)
-    split = Split(*(np.sort(rows_of(store.ids, parts[part])) for part in ("train", "validation")))
+    split = Split(*(np.sort(rows_of(store.ids, parts[part])) for part in Split._fields))
     if not len(split.train) or not np.isin(np.concatenate(split), labelled_rows(store)).all():
         got, do = "others, or none trained on", "use a whole run"
         raise DataFault(expected("labelled galaxies of the store", got, run / run_folder.SPLIT, do))
@@ -195,13 +198,17 @@ def _chosen(subject: Subject, findings: Findings, places: NDArray[np.int64]) -> 
 
 def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
     """Galaxies trained on, from the first to the last: as stored, then the views of the run's first epochs."""
-    train, maker = subject.split.train, subject.answerer.maker
+    # With repeated galaxies an epoch has several passes, of which only they are sure to be in the first.
+    train, maker = subject.split.repeated, subject.answerer.maker
+    if not len(train):
+        train = subject.split.train
     places = np.linspace(0, len(train) - 1, min(AUGMENTED, len(train))).round().astype(np.int64)
     rows = torch.from_numpy(train[places]).to(subject.galaxies.ids.device)
     seed = torch.tensor(subject.answerer.config.run.seed, device=rows.device)
     columns = [_stored(subject, rows)]
+    repeat = subject.answerer.config.run.repeat
     for epoch in range(min(figures.EPOCHS, epochs)):
-        drawn, buffer = torch.tensor(epoch, device=rows.device), maker.empty(len(rows), rows.device)
+        drawn, buffer = torch.tensor(epoch * repeat, device=rows.device), maker.empty(len(rows), rows.device)
         columns.append(maker.random(batch_of(subject.galaxies, rows), seed, drawn, buffer))
     return _image(torch.stack(columns, dim=1))
 

@@ -7,7 +7,7 @@ from typing import Any
 from galaxy_triton import run_folder, settings
 from galaxy_triton.answer import check_preprocess
 from galaxy_triton.config import RECIPES, Config
-from galaxy_triton.data import Split, split_by_fraction, split_by_ids
+from galaxy_triton.data import Split, split_by_fraction, split_by_ids, with_repeated
 from galaxy_triton.demo import DemoSky, demo_sky
 from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.machine import Machine, choose
@@ -26,7 +26,8 @@ class Request:
     without a store. config_file: a TOML file over the recipe. settings: dotted fields over both. run: the folder, None
     for a new one named after the recipe and the time. held_out: a CSV of ids to hold out, None for the configured
     fraction. fit_batch: find the largest batch that fits, in place of the configured one. profile: record some
-    steps into this trace.
+    steps into this trace. folds: of a cross-validation, None for one run. fold_ids: a CSV of the ids that are held out
+    in its folds, None for all that are labelled; those of them that are trained on are repeated `run.repeat` times.
     """
 
     store: Path | None = None
@@ -38,6 +39,8 @@ class Request:
     resume: bool = False
     fit_batch: bool = False
     profile: Path | None = None
+    folds: int | None = None
+    fold_ids: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def propose(request: Request, processes: int = 1) -> Proposal:
     """
     config = configured(request)
     machine = choose(config, processes)
-    folder = request.run or run_folder.new_folder(config.recipe)
+    folder = request.run or run_folder.new_folder(config.recipe + "-folds" * (request.folds is not None))
     if not request.resume:
         run_folder.check_new(folder)
     store, truth = _galaxies(request, config)
@@ -85,20 +88,42 @@ def configured(request: Request) -> Config:
     config = RECIPES[request.recipe or ("seed" if request.store else "demo")]
     if request.config_file is not None:
         config = settings.read_toml(request.config_file, config)
-    return settings.override(config, given)
+    config = settings.override(config, given)
+    _check_fold_ids(request, config)
+    return config
 
 
-def open_galaxies(request: Request, proposal: Proposal) -> tuple[Store, Split]:
-    """The store of a proposal, and which of its galaxies are trained on and held out.
+def open_galaxies(request: Request, proposal: Proposal) -> Store:
+    """The store of a proposal.
 
     Raises:
-        DataFault: no store there, one packed otherwise, or a split that leaves a part empty.
+        DataFault: no store there, one packed otherwise, or another than that of the run to resume.
     """
     store = open_store(proposal.store)
     if request.resume:
         run_folder.check_source(proposal.folder, store)
     check_preprocess(proposal.config.preprocess, store.preprocess, store.path)
-    return store, _split(request, proposal.config, store)
+    return store
+
+
+def split_of(request: Request, config: Config, store: Store) -> Split:
+    """Which galaxies of the store one run trains on, holds out and repeats.
+
+    Raises:
+        DataFault: a part that is empty.
+    """
+    if request.resume and request.run is not None:
+        parts = run_folder.read_split(request.run)
+        held_out, repeated = parts["validation"], parts["repeated"]
+        split = split_by_ids(store, held_out) if len(held_out) else split_by_fraction(store, 0, 0)
+        return with_repeated(split, store, repeated) if len(repeated) else split
+    if request.held_out is not None:
+        split = split_by_ids(store, read_ids(request.held_out))
+    else:
+        split = split_by_fraction(store, config.run.validation, config.run.seed)
+    if request.fold_ids is None or config.run.repeat == 1:
+        return split
+    return with_repeated(split, store, read_ids(request.fold_ids))
 
 
 def _resumed(request: Request) -> Path:
@@ -114,10 +139,23 @@ def _resumed(request: Request) -> Path:
     if request.fit_batch:
         do = "leave it out: the run keeps its batches"
         raise UsageFault(expected("the batch size of the run that is resumed", "auto", "--batch-size", do))
-    if request.held_out is not None:
-        do = "leave it out: the run keeps its split"
-        raise UsageFault(expected("the split of the run that is resumed", request.held_out, "--validation", do))
+    splits = {"--validation": request.held_out, "--folds": request.folds, "--fold-ids": request.fold_ids}
+    for name, value in splits.items():
+        if value is not None:
+            do = "leave it out: the run keeps its split"
+            raise UsageFault(expected("the split of the run that is resumed", value, name, do))
     return request.run
+
+
+def _check_fold_ids(request: Request, config: Config) -> None:
+    """Raise unless what is said of repeated galaxies goes together."""
+    repeats = config.run.repeat > 1 or "run.repeat" in (request.settings or {})
+    if request.fold_ids is None and repeats:
+        do = "list with --fold-ids the galaxies to be repeated"
+        raise UsageFault(expected("a list of ids", "none", "--repeat-ids", do))
+    if request.fold_ids is not None and not repeats and request.folds is None:
+        do = "say with --folds or --repeat-ids what they are listed for"
+        raise UsageFault(expected("a use of these ids", "none", "--fold-ids", do))
 
 
 def _galaxies(request: Request, config: Config) -> tuple[Path, Path | None]:
@@ -129,12 +167,3 @@ def _galaxies(request: Request, config: Config) -> tuple[Path, Path | None]:
         return request.store, None
     sky = demo_sky(config.preprocess)
     return sky.store, sky.truth
-
-
-def _split(request: Request, config: Config, store: Store) -> Split:
-    if request.resume and request.run is not None:
-        held_out = run_folder.read_split(request.run)["validation"]
-        return split_by_ids(store, held_out) if len(held_out) else split_by_fraction(store, 0, 0)
-    if request.held_out is not None:
-        return split_by_ids(store, read_ids(request.held_out))
-    return split_by_fraction(store, config.run.validation, config.run.seed)

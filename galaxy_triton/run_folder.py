@@ -6,7 +6,8 @@ import io
 import itertools
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -87,13 +88,25 @@ def start(folder: Path, config: Config, machine: Machine, store: Store, split: S
     Raises:
         DataFault: it cannot be written, or another run has begun there since.
     """
+    with laid_out(folder, config, machine, store, truth) as new:
+        files.write_text(new / SPLIT, _split_csv(store, split))
+
+
+@contextmanager
+def laid_out(folder: Path, config: Config, machine: Machine, store: Store, truth: Path | None) -> Iterator[Path]:
+    """Yield a new folder that says what is trained, on which galaxies and on what machine; it is in its place, whole,
+    when the block succeeds.
+
+    Raises:
+        DataFault: it cannot be written, or is in use.
+    """
     with suppress(OSError):
         folder.rmdir()  # only an empty one goes
     with files.whole_folder(folder) as new:
-        _write(new / CONFIG, to_toml(config, machine.chosen()))
-        _write(new / SPLIT, _split_csv(store, split))
+        files.write_text(new / CONFIG, to_toml(config, machine.chosen()))
         _write_source(new / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
         log(new, machine, store)
+        yield new
 
 
 def read_config(folder: Path) -> Config:
@@ -112,16 +125,17 @@ def read_config(folder: Path) -> Config:
 
 
 def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
-    """The ids of each part ("train", "validation") of an earlier run.
+    """The ids of each part ("train", "validation", "repeated") of an earlier run; those repeated are in "train" too.
 
     Raises:
         DataFault: split.csv is missing or not as written.
     """
     file = folder / SPLIT
-    parts: dict[str, list[int]] = {"train": [], "validation": []}
+    parts: dict[str, list[int]] = {"train": [], "validation": [], "repeated": []}
     try:
         for row in csv.DictReader(io.StringIO(files.read_file(file).decode(), newline="")):
             parts[row["part"]].append(int(row[ID_COLUMN]))
+        parts["train"] += parts["repeated"]
         return {part: np.array(ids, np.int64) for part, ids in parts.items()}
     # OverflowError: an id beyond 64 bits; TypeError: a row too short
     except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
@@ -220,7 +234,8 @@ def add_metrics(folder: Path, row: EpochRow) -> None:
 
 
 def _split_csv(store: Store, split: Split) -> str:
-    parts = (("train", split.train), ("validation", split.validation))
+    once = np.setdiff1d(split.train, split.repeated)
+    parts = (("train", once), ("validation", split.validation), ("repeated", split.repeated))
     rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
     return f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows)
 
@@ -228,9 +243,4 @@ def _split_csv(store: Store, split: Split) -> str:
 def _write_source(file: Path, source: Source) -> None:
     truth = None if source.truth is None else str(source.truth)
     values = {"version": SOURCE_VERSION, "store": str(source.store), "hash": source.hash, "truth": truth}
-    _write(file, json.dumps(values, indent=1) + "\n")
-
-
-def _write(file: Path, text: str) -> None:
-    with files.whole_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    files.write_text(file, json.dumps(values, indent=1) + "\n")

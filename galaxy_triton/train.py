@@ -17,13 +17,14 @@ from galaxy_triton import run_folder
 from galaxy_triton.answer import Answers
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.config import Config
-from galaxy_triton.data import Galaxies, Split, count_batches, epoch_batches
+from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
 from galaxy_triton.evaluate import rmse
 from galaxy_triton.feed import Waiting, batches
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
+from galaxy_triton.passes import Passes, Step
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
 from galaxy_triton.stop import CODES, Stop
@@ -85,7 +86,9 @@ class Trainer:
             be_deterministic()
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
         self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
-        self.steps_per_epoch = count_batches(len(self.rows), self.run.batch_size)
+        self.passes = Passes(plan.split, plan.galaxies.ids, self.run)
+        self.sizes = [len(step.rows) for step in self.passes.steps(0)]  # of the batches of any epoch
+        self.steps_per_epoch, self.images_per_epoch = len(self.sizes), sum(self.sizes)
         self.learner = self._learner()
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.after_step: Callable[[], None] = lambda: None
@@ -102,14 +105,14 @@ class Trainer:
             DataFault: a loss that is not finite, or a folder that cannot be written; the last checkpoint is whole.
         """
         for epoch in range(self.progress.epoch, self.run.epochs):
-            started, waiting, before = time.perf_counter(), Waiting(), self._trained_on(epoch)
+            started, waiting, before = time.perf_counter(), Waiting(), self._trained_on()
             with display.progress(f"epoch {epoch + 1}/{self.run.epochs}", "images") as show:
                 code, whole = self._train_epoch(epoch, stop, show, waiting)
             trained = time.perf_counter() - started
             if not whole:
                 self.save(run_folder.LAST)
                 raise Stopped(code)
-            speed = Speed((len(self.rows) - before) / trained, waiting.seconds / trained)
+            speed = Speed((self.images_per_epoch - before) / trained, waiting.seconds / trained)
             row = self._finish_epoch(epoch, started, speed)
             display.note(epoch_line(row, self.run.epochs))
             if code and self.progress.epoch < self.run.epochs:
@@ -138,7 +141,7 @@ class Trainer:
         self.progress = checkpoint.progress
 
     def _learner(self) -> Learner:
-        smallest, largest = len(self.rows) // self.steps_per_epoch, -(-len(self.rows) // self.steps_per_epoch)
+        smallest, largest = min(self.sizes), max(self.sizes)
         if smallest < self.ranks.count:
             want, got = f"a galaxy for each of {self.ranks.count} processes", f"batches of {smallest}"
             raise UsageFault(expected(want, got, "--batch-size", "raise it, or start fewer processes"))
@@ -155,39 +158,34 @@ class Trainer:
     ) -> tuple[int, bool]:
         """The steps that are left of an epoch: the exit code of a stop, or 0, and whether all steps were made."""
         self.learner.network.train()
-        first, epoch_tensor = self.progress.step, torch.tensor(epoch, device=self.device)
-        order = self._order(epoch)
-        parts = [self.ranks.part(rows) for rows in order[first:]]
-        shares = [len(part) / len(rows) for part, rows in zip(parts, order[first:], strict=True)]
+        first, order = self.progress.step, self.passes.steps(epoch)
+        numbers = {number: torch.tensor(number, device=self.device) for number in {step.number for step in order}}
+        parts = [self.ranks.part(step.rows) for step in order[first:]]
+        shares = [len(part) / len(step.rows) for part, step in zip(parts, order[first:], strict=True)]
         self.pace.begin(first)
-        code, done = 0, self._trained_on(epoch)
+        code, done = 0, self._trained_on()
         with closing(batches(self.plan.galaxies, parts, shares, waiting)) as feed:
             for step, batch in enumerate(feed, first):
-                self.losses[step] = self.learner.step(batch, epoch_tensor, epoch * len(order) + step)
+                self.losses[step] = self.learner.step(batch, numbers[order[step].number], epoch * len(order) + step)
                 self.after_step()
-                done += len(order[step])
+                done += len(order[step].rows)
                 if self._is_time_to_look(step, stop):
                     code = self._look(order, step, stop)
-                show(done, len(self.rows))
+                show(done, self.images_per_epoch)
                 if code and step + 1 < len(order):
                     return code, False
         return code, True
 
-    def _trained_on(self, epoch: int) -> int:
-        """Galaxies of the epoch's steps that are made already."""
-        return sum(map(len, self._order(epoch)[: self.progress.step])) if self.progress.step else 0
-
-    def _order(self, epoch: int) -> tuple[Tensor, ...]:
-        """The rows of each of the epoch's batches, whatever the number of processes."""
-        ids = self.plan.galaxies.ids[self.rows]
-        return epoch_batches(self.rows, ids, self.run.seed, epoch, self.run.batch_size)
+    def _trained_on(self) -> int:
+        """Images of the epoch's steps that are made already."""
+        return sum(self.sizes[: self.progress.step])
 
     def _is_time_to_look(self, step: int, stop: Stop) -> bool:
         """Alone, a stop is seen after any step; several processes must look after the same one."""
         regular = self.pace.is_due(step) or step + 1 == self.steps_per_epoch or self.device.type == "cpu"
         return regular or (stop.requested and self.ranks.count == 1)
 
-    def _look(self, order: tuple[Tensor, ...], step: int, stop: Stop) -> int:
+    def _look(self, order: list[Step], step: int, stop: Stop) -> int:
         """Read the losses since the last look and whether any process is to stop: what the host waits for the GPU for.
 
         Returns:
@@ -199,8 +197,8 @@ class Trainer:
         losses, asked_for = seen[: -len(codes)], seen[-len(codes) :]
         total = self.progress.loss_sum
         for number, loss in enumerate(losses, self.progress.step):
-            self._check_finite(loss, order[number])
-            total += loss * len(order[number])
+            self._check_finite(loss, order[number].rows)
+            total += loss * len(order[number].rows)
         self.progress = replace(self.progress, step=step + 1, loss_sum=total)
         if self.device.type != "cpu":
             self.pace.looked(step, self.ranks)
@@ -214,7 +212,7 @@ class Trainer:
         raise DataFault(expected("a finite loss", f"{loss} on the galaxies {ids}", self.plan.folder, do))
 
     def _finish_epoch(self, epoch: int, started: float, speed: "Speed") -> EpochRow:
-        train_loss = self.progress.loss_sum / len(self.rows)
+        train_loss = self.progress.loss_sum / self.images_per_epoch
         error = self._validate()
         self.last_rmse = error
         better = error < self.progress.best_rmse

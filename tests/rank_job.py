@@ -34,15 +34,22 @@ from galaxy_triton.store import open_store
 from galaxy_triton.train import Plan, Trainer
 
 # Batch norm takes the statistics of a process's part; without it and dropout nothing depends on the parts.
-SETTINGS: dict[str, Any] = {"network.dropout": 0, "optimiser.average": 0.5, "run.accumulate": 2, "run.norm": "layers"}
+SETTINGS: dict[str, Any] = {
+    "network.dropout": 0,
+    "optimiser.average": 0.5,
+    "run.accumulate": 2,
+    "run.norm": "layers",
+    "run.repeat": 2,
+}
 
 
 def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
-    """A run of two epochs of three steps, of a network without batch norm."""
+    """A run of two epochs of two passes of two steps, of a network without batch norm."""
     config = override(SEED, {**TINY, **SETTINGS})
     opened = open_store(store)
     galaxies = load(opened, torch.device("cpu"), lambda done: None)
     split = split_by_fraction(opened, config.run.validation, config.run.seed)
+    split = split._replace(repeated=split.train[::3])
     folder.mkdir(parents=True, exist_ok=True)
     plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
     made = heads.make_network

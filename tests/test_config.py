@@ -66,6 +66,8 @@ BAD: list[tuple[type, dict[str, Any], str]] = [
     (Run, {"seed": 2**63}, "run.seed from 0 to 2^63 - 1, got 9223372036854775808"),
     (Run, {"seed": -1}, "run.seed from 0 to 2^63 - 1, got -1"),
     (Run, {"validation": 1.0}, "run.validation from 0 to below 1, got 1.0"),
+    (Run, {"repeat": 0}, "run.repeat at least 1, got 0"),
+    (Run, {"accumulate": 0}, "run.accumulate at least 1, got 0"),
     (Run, {"views": 0}, "run.views at least 1, got 0"),
     (Run, {"device": "tpu"}, "run.device one of auto, cuda, mps, cpu, got 'tpu'"),
     (Run, {"precision": "fp8"}, "run.precision one of auto, fp32, fp16, bf16, got 'fp8'"),

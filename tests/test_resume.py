@@ -166,6 +166,23 @@ def test_resume_after_a_kill_between_row_and_checkpoint(
     finish(plan)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 7])
+def test_resume_with_repeated_galaxies(
+    steps: int, make_run: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display, read_metrics: ReadMetrics
+) -> None:
+    """Two epochs of two passes of two batches: inside a pass, between two, and after an epoch."""
+    plans = [make_run(tmp_path / name, **{"run.repeat": 2, "run.epochs": 2}) for name in ("whole", "stopped")]
+    whole, stopped = (replace(plan, split=plan.split._replace(repeated=plan.split.train[::3])) for plan in plans)
+    Trainer(whole).fit(display, Stop())
+    trainer = Trainer(stopped)
+    assert trainer.sizes == [11] * 4
+    with pytest.raises(Stopped):
+        trainer.fit(display, stop_after(trainer, steps))
+    resumed(stopped).fit(display, Stop())
+    assert read_metrics(stopped.folder) == read_metrics(whole.folder)
+    check_same_checkpoints(stopped.folder, whole.folder)
+
+
 def test_resume_with_two_threads(make_run: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
     settings = {"run.batch_size": 17, "network.widths": (32, 64), "run.epochs": 2}
     whole, stopped = make_run(tmp_path / "whole", **settings), make_run(tmp_path / "stopped", **settings)

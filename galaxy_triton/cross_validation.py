@@ -1,0 +1,273 @@
+"""Cross-validation: a run for each fold, and the answers that each gives to the galaxies it did not train on."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from galaxy_triton import files, run_folder
+from galaxy_triton.answer import Answers, Asking
+from galaxy_triton.config import Config
+from galaxy_triton.data import Split, answers_by_row, names_of
+from galaxy_triton.demo import advising
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
+from galaxy_triton.evaluate import Score, rmse, score
+from galaxy_triton.folds import (
+    FOLDS,
+    Folds,
+    draw_folds,
+    ids_to_hold_out,
+    read_folds,
+    split_of_fold,
+    write_folds,
+)
+from galaxy_triton.ground import (
+    Ground,
+    agreed,
+    draw_sky,
+    lay,
+    say_choices,
+    say_processes,
+    say_sky_to_draw,
+    settled_residence,
+    sky_to_draw,
+    warn_of_unknown,
+    with_largest_batch,
+)
+from galaxy_triton.launch import begin, fit, report
+from galaxy_triton.ranks import Ranks, from_environment, joined
+from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
+from galaxy_triton.stop import Stop, stop_between_steps
+from galaxy_triton.store import Store
+from galaxy_triton.table import write_answers
+from galaxy_triton.train import Trainer
+
+ANSWERS, SUMMARY = "out_of_fold.csv", "cross_validation.json"
+VERSION = 1  # of cross_validation.json
+HELD_OUT = "held_out.csv"  # a fold's answers, in the folder of its run: there once it is done
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a run answers to the galaxies it holds out.
+
+    rows: of the store, int64 [n], ascending. answers: float32 [n, 37]. mean_answer: the RMSE of answering the training
+    galaxies' mean.
+    """
+
+    rows: NDArray[np.int64]
+    answers: Answers
+    rmse: float
+    mean_answer: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the folds come to. deviation: the sample standard deviation of their RMSEs. score: of all answers."""
+
+    folds: list[FoldResult]
+    mean: float
+    deviation: float
+    score: Score
+
+
+def is_asked(request: Request) -> bool:
+    """Whether a request is for a cross-validation: a new one, or one to go on with."""
+    kept = request.run is not None and (request.run / FOLDS).is_file()
+    return request.folds is not None or (request.resume and kept)
+
+
+def cross_validate(request: Request, display: Display) -> None:
+    """Train every fold that is not done, with all processes that were started together, and put their answers together.
+
+    Raises:
+        UsageFault, DataFault, Stopped: as `launch`; and choices that no cross-validation can have.
+    """
+    with joined(configured(request).run.device) as ranks:
+        _cross_validate(request, ranks, display if ranks.first else display.muted())
+
+
+def describe(request: Request, display: Display) -> None:
+    """Say what `cross_validate` would do, and write nothing.
+
+    Raises:
+        UsageFault, DataFault: as `cross_validate` would before the first step.
+    """
+    here = from_environment(os.environ)
+    display = display if here.first else display.muted()
+    proposal = _checked(request, here)
+    if (sky := sky_to_draw(proposal)) is not None:
+        say_sky_to_draw(sky, display)
+        say_choices(proposal, display)
+    else:
+        store = open_galaxies(request, proposal)
+        _announce(request, proposal, store, _folds(request, proposal.config, store), here, display)
+        settled_residence(proposal, store, here, display)
+    count = request.folds or read_folds(proposal.folder / FOLDS).count
+    done = [number for number in range(1, count + 1) if (_fold(proposal.folder, number) / HELD_OUT).is_file()]
+    left = f"{count - len(done)} of {count} folds" if done else f"{count} folds"
+    display.say(f"Would train {left}, {proposal.config.run.epochs} epochs each, in {proposal.folder}")
+    display.say("Nothing was written")
+
+
+def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> FoldResult:
+    """Train a run on one part of a split and ask it about the other; in all processes alike.
+
+    Args:
+        folder: of the run. One that was begun there is gone on with; of one that is done the answers are read.
+        go_on: the command that goes on after a stop.
+
+    Raises:
+        Stopped: someone asked to stop first; what was done is saved.
+        DataFault: a loss that is not finite, or a folder that cannot be read or written.
+    """
+    ranks = ground.ranks
+    if not ranks.agree((folder / HELD_OUT).is_file()):
+        # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
+        torch.compiler.reset()
+        trainer = Trainer(ground.plan(split, folder))
+        begin(trainer, ground, ranks.agree((folder / run_folder.CONFIG).is_file()), display)
+        fit(trainer, stop, go_on, display)
+        ranks.by_first(lambda: _keep_answers(trainer, ground, display))
+    return ranks.by_first(lambda: _result(ground, split, folder / HELD_OUT))
+
+
+def summarise(results: list[FoldResult], labels: Answers) -> Summary:
+    """What at least two folds come to. labels: of all rows of the store, float32 [N, 37]."""
+    errors = np.array([result.rmse for result in results])
+    rows = np.concatenate([result.rows for result in results])
+    whole = score(np.concatenate([result.answers for result in results]), labels[rows])
+    return Summary(results, float(errors.mean()), float(errors.std(ddof=1)), whole)
+
+
+def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
+    proposal = agreed(_checked(request, ranks), ranks)
+    draw_sky(proposal, display)
+    with advising(proposal.demo):
+        store = open_galaxies(request, proposal)
+        folds = _folds(request, proposal.config, store)
+        _announce(request, proposal, store, folds, ranks, display)
+        ground = lay(proposal, store, ranks, display)
+        if request.fit_batch:
+            ground = with_largest_batch(ground, split_of_fold(store, folds, 1, proposal.config.run.repeat), display)
+    start = run_folder.tidy if request.resume else lambda folder: _start(folder, ground, folds)
+    ranks.by_first(lambda: start(proposal.folder))
+    results = _train_folds(ground, folds, proposal.folder, display)
+    if ranks.first:
+        summary = summarise(results, ground.galaxies.answers.cpu().numpy())
+        _write(proposal.folder, summary, ground)
+        _say(summary, proposal.folder, display)
+
+
+def _checked(request: Request, here: Ranks) -> Proposal:
+    """What a request comes to, once it is clear that folds can have it."""
+    if request.held_out is not None or "run.validation" in (request.settings or {}):
+        do = "leave one of the two out"
+        raise UsageFault(expected("folds alone to hold galaxies out", "--validation too", "--folds", do))
+    if request.profile is not None:
+        do = "leave one of the two out"
+        raise UsageFault(expected("one run to record", "several", "--profile and --folds", do))
+    return propose(request, here.count)
+
+
+def _folds(request: Request, config: Config, store: Store) -> Folds:
+    if request.folds is None and request.run is not None:
+        return read_folds(request.run / FOLDS)
+    return draw_folds(ids_to_hold_out(store, request.fold_ids), request.folds or 0, config.run.seed)
+
+
+def _announce(request: Request, proposal: Proposal, store: Store, folds: Folds, here: Ranks, display: Display) -> None:
+    say_choices(proposal, display)
+    say_processes(here, display)
+    display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
+    if request.fold_ids is not None:
+        warn_of_unknown(request.fold_ids, store, display)
+
+
+def _start(folder: Path, ground: Ground, folds: Folds) -> None:
+    with run_folder.laid_out(folder, ground.config, ground.machine, ground.store, ground.truth_table) as new:
+        write_folds(new / FOLDS, folds)
+
+
+def _train_folds(ground: Ground, folds: Folds, folder: Path, display: Display) -> list[FoldResult]:
+    go_on, results = f"galaxy-triton train {ground.store.path} --run {folder} --resume", []
+    with stop_between_steps() as stop:
+        for number in range(1, folds.count + 1):
+            split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
+            _say_fold(number, folds.count, split, ground.config.run.repeat, display)
+            results.append(train_fold(ground, split, _fold(folder, number), stop, go_on, display))
+            code = max(ground.ranks.gather(stop.code))
+            if code and number < folds.count:
+                display.say(f"\nStopped after fold {number} and saved. Go on with: {go_on}")
+                raise Stopped(code)
+    return results
+
+
+def _fold(folder: Path, number: int) -> Path:
+    """Where the run of a fold lies."""
+    return folder / f"fold-{number}"
+
+
+def _keep_answers(trainer: Trainer, ground: Ground, display: Display) -> None:
+    """Draw the report of a fold, and write what it answers."""
+    plan, found = trainer.plan, report(trainer, ground, display)
+    if found.answers is not None:
+        write_answers(plan.folder / HELD_OUT, [(names_of(ground.store)[plan.split.validation].tolist(), found.answers)])
+
+
+def _result(ground: Ground, split: Split, table: Path) -> FoldResult:
+    labels, rows = ground.galaxies.answers.cpu().numpy(), split.validation
+    answers = answers_by_row(table, ground.store)[rows]
+    if np.isnan(answers).any():
+        do = "remove it and resume"
+        raise DataFault(expected("answers for every galaxy of the fold", "fewer", table, do))
+    mean = np.broadcast_to(labels[split.train].mean(axis=0, dtype=np.float64), answers.shape)
+    return FoldResult(rows, answers, rmse(answers, labels[rows]), rmse(mean, labels[rows]))
+
+
+def _write(folder: Path, summary: Summary, ground: Ground) -> None:
+    rows = np.concatenate([result.rows for result in summary.folds])
+    answers, order = np.concatenate([result.answers for result in summary.folds]), np.argsort(rows)
+    write_answers(folder / ANSWERS, [(names_of(ground.store)[rows[order]].tolist(), answers[order])])
+    files.write_text(folder / SUMMARY, json.dumps(_to_dict(summary, ground.config), indent=1) + "\n")
+
+
+def _to_dict(summary: Summary, config: Config) -> dict[str, object]:
+    folds = [
+        {"fold": number, "galaxies": len(each.rows), "rmse": each.rmse, "mean_answer": each.mean_answer}
+        for number, each in enumerate(summary.folds, 1)
+    ]
+    return {
+        "version": VERSION,
+        "seed": config.run.seed,
+        "repeat": config.run.repeat,
+        "views": Asking().views,
+        "folds": folds,
+        "mean": summary.mean,
+        "standard_deviation": summary.deviation,
+        "out_of_fold": asdict(summary.score),
+    }
+
+
+def _say_fold(number: int, count: int, split: Split, repeat: int, display: Display) -> None:
+    repeated = f", {len(split.repeated)} of them {repeat} times" * bool(len(split.repeated))
+    numbers = f"{len(split.train)} to train on{repeated}, {len(split.validation)} held out"
+    display.note(f"\n{'fold':<10} {number} of {count}: {numbers}")
+
+
+def _say(summary: Summary, folder: Path, display: Display) -> None:
+    display.note()
+    for number, each in enumerate(summary.folds, 1):
+        numbers = f"mean answer {each.mean_answer:.4f}  galaxies held out: {len(each.rows)}"
+        display.say(f"{f'fold {number}':<12} {each.rmse:.4f}  {numbers}")
+    display.say(f"folds        {summary.mean:.4f}  ± {summary.deviation:.4f}, mean and standard deviation")
+    low, high = summary.score.interval
+    held_out = f"galaxies held out: {summary.score.galaxies}, views: {Asking().views}"
+    display.say(f"RMSE         {summary.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
+    display.say(f"answers      {folder / ANSWERS}")
+    display.say(f"figures      {folder / SUMMARY}")
