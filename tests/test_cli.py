@@ -33,6 +33,7 @@ COMMANDS = (
     "report",
     "evaluate",
     "predict",
+    "export",
     "cache",
     "doctor",
     "completion",
