@@ -41,7 +41,7 @@ LAYERS: tuple[set[str], ...] = (
     {"run_folder", "doctor"},
     {"answer"},
     {"evaluate", "predict", "learner"},
-    {"findings", "memory", "steps"},
+    {"out_of_fold", "findings", "memory", "steps"},
     {"figures", "rung"},
     {"page", "ablation_plot"},
     {"report", "train", "request"},
