@@ -77,6 +77,20 @@ class Answerer:
                 progress(part.stop)
         return torch.cat(done).cpu().numpy()
 
+    def answer_pixels(
+        self,
+        pixels: NDArray[np.uint8],
+        views: int,
+        batch_size: int,
+        of_views: Callable[[Tensor], Tensor] = mean,
+    ) -> Answers:
+        """As `answer`, of images that are in no store: uint8 [n, S, S, 4]."""
+        device = self.machine.device
+        rows = torch.arange(len(pixels), device=device)
+        none = torch.full((len(pixels), 37), torch.nan, device=device)
+        galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
+        return self.answer(galaxies, rows, views, batch_size, lambda done: None, of_views)
+
     def _ask(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
         views = self.maker.fixed(batch, affine, buffer)
         with self.machine.autocast():

@@ -68,6 +68,7 @@ COMMANDS = (
     cli_run.report,
     cli_run.evaluate,
     cli_run.predict,
+    cli_run.export,
     cache,
     doctor,
     completion,

@@ -92,3 +92,28 @@ def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **as
     if written is not None:
         display.say(f"{written.rows} rows in {out}")
         display.warn_of_left_out(written.skipped)
+
+
+@click.command()
+@click.argument("run", type=EXISTING)
+@click.option("--out", type=NEW, required=True, help="The .pt2 file to write.")
+@click.option("--compare", type=EXISTING, help="Images to compare on, 64 at most.  [default: simulated ones]")
+@options.views
+@options.checkpoint
+@options.quiet
+@example("galaxy-triton export runs/first --out galaxies.pt2 --compare images_test_rev1.zip")
+def export(run: Path, out: Path, quiet: bool, **asked: Any) -> None:
+    """Write a RUN's network as a program that needs nothing but torch: torch.export.load(FILE).module().
+
+    It takes decoded images, uint8 [B, 3, frame, frame], and answers as `predict` does, with the crop, the resize and
+    the views inside. It is compared with `predict` first: if an answer differs by more than 1e-5, nothing is written.
+    """
+    from galaxy_triton.display import Display
+    from galaxy_triton.export import Asked
+    from galaxy_triton.export import export as write
+
+    display = Display(quiet=quiet)
+    found = write(run, out, Asked(**asked), display)
+    display.say(f"pixels   {found.pixels} bytes other than Pillow's, on {found.images} images")
+    display.say(f"answers  at most {found.largest:.1e} from predict's, RMS {found.rms:.1e}")
+    display.say(f"program  {out}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -97,18 +97,23 @@ def measure_frame(source: ImageSource) -> int:
 def decode(data: bytes, preprocess: Preprocess, name: str) -> Decoded:
     """One image file -> uint8 [S, S, 3], S = preprocess.size, and the Pillow mode it had ("RGB" or one of CONVERTED).
 
-    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing:
-    Pillow's `resize(box=...)` lets pixels outside the box bleed in. Then Pillow's BILINEAR, which antialiases
-    (a triangle as wide as the scale), with no reducing gap and no JPEG draft.
-
     Raises:
         DataFault: not readable, 16 bits a channel, another mode, above 64 million pixels, or not frame x frame.
     """
     with _opened(data, name) as image:
         _check(image, preprocess.frame, name)
-        centre = _centre(_rgb(image), preprocess)
-        resized = centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR)
-        return np.asarray(resized), image.mode
+        return preprocessed(_rgb(image), preprocess), image.mode
+
+
+def preprocessed(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """An RGB image of frame x frame pixels -> uint8 [S, S, 3].
+
+    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing:
+    Pillow's `resize(box=...)` lets pixels outside the box bleed in. Then Pillow's BILINEAR, which antialiases
+    (a triangle as wide as the scale), with no reducing gap and no JPEG draft.
+    """
+    centre = _centre(image, preprocess)
+    return np.asarray(centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR))
 
 
 def decoded(

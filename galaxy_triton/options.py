@@ -51,15 +51,15 @@ skip_bad = click.option(
 )
 
 # Of every command that asks a trained network.
+views = click.option(
+    "--views", default=16, show_default=True, type=click.IntRange(1), help="Fixed rotations and flips to average over."
+)
+checkpoint = click.option(
+    "--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True
+)
 asking = together(
-    click.option(
-        "--views",
-        default=16,
-        show_default=True,
-        type=click.IntRange(1),
-        help="Fixed rotations and flips to average over.",
-    ),
-    click.option("--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True),
+    views,
+    checkpoint,
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1)),
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 from galaxy_triton import kernels
 from galaxy_triton.config import Augmentation
 from galaxy_triton.feed import Batch
+from galaxy_triton.kernels.augmentation.reference import warp
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,19 @@ def fixed_affines(count: int, side: int, size: int, device: torch.device) -> Ten
     corner = torch.full((count, 2), (side - size) / 2)
     affine = kernels.view_affine(turns, flips, torch.ones(count), torch.zeros(count, 2), corner, side=side)
     return affine.to(device)
+
+
+def warped(images: Tensor, affines: Tensor, augmentation: Augmentation) -> Tensor:
+    """Views without jitter in operations of torch alone, for a program that runs without this package.
+
+    Args:
+        images: fp32 [B, 3, S, S] in [0, 1].
+        affines: fp32 [B, 2, 3].
+
+    Returns:
+        fp32 [B, 3, size, size].
+    """
+    return warp(images, affines, (augmentation.size, augmentation.size), augmentation.border)
 
 
 def unavailable(impl: str, device: torch.device) -> str | None:

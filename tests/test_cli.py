@@ -32,6 +32,7 @@ COMMANDS = (
     "report",
     "evaluate",
     "predict",
+    "export",
     "cache",
     "doctor",
     "completion",
