@@ -63,6 +63,10 @@ class Store:
             return np.zeros(len(self.ids), dtype=np.bool_)
         return ~np.isnan(self.labels[:, 0])
 
+    def called(self, rows: slice = slice(None)) -> list[str]:
+        """What images are called in a table: their file's stem, or its number."""
+        return [str(name) for name in (self.ids if self.names is None else self.names)[rows]]
+
 
 @dataclass(frozen=True)
 class Description:

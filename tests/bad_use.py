@@ -41,6 +41,14 @@ USE: tuple[Case, ...] = (
     _use(
         "info: empty montage", "images at least 1, got 0", lambda w: ("info", w.store, "--montage", w.out, "--count", 0)
     ),
+    _use(
+        "check: a negative tolerance",
+        "Expected the tolerance at least 0, got -1.0",
+        lambda w: ("check", w.labels, "--tolerance", -1),
+    ),
+    _use("check: a folder", "is a directory", lambda w: ("check", w.images)),
+    _use("check: no such kind", "'guesses' is not one of", lambda w: ("check", w.labels, "--kind", "guesses")),
+    _use("predict: no such layout", "'tall' is not one of", lambda w: (*_predict(w, w.run), "--layout", "tall")),
     _use("baseline: one fold", "Expected folds at least 2, got 1", lambda w: ("baseline", w.store, "--folds", 1)),
     _train("no pair", "Expected KEY=VALUE, got 'run.epochs'", "--set", "run.epochs"),
     _train("no such field", "Expected a configuration field, got 'optimizer.lr'", "--set", "optimizer.lr=1"),
@@ -192,6 +200,11 @@ RUNS: tuple[Case, ...] = (
         "evaluate: ids of others", "Expected ids of labelled", lambda w: ("evaluate", w.run, w.store, "--ids", _ids(w))
     ),
     _data("evaluate: no table", "the 37 answers", lambda w: ("evaluate", w.run, w.store, "--against", _ids(w))),
+    _data(
+        "evaluate: a conditional table",
+        "predict with --layout wide",
+        lambda w: ("evaluate", w.run, w.store, "--against", spoilt.conditional(w)),
+    ),
     _data("evaluate: store of another size", OTHER_SIZE, lambda w: ("evaluate", w.run, store_of_size(w, 16))),
     _data("predict: store of another size", OTHER_SIZE, lambda w: _predict(w, w.run, store_of_size(w, 16))),
     _data("predict: a bad image", "do not decode (7.png)", lambda w: _predict(w, w.run, images(w, _7=b""))),

@@ -26,6 +26,7 @@ COMMANDS = (
     "pack",
     "simulate",
     "info",
+    "check",
     "baseline",
     "train",
     "ablate",
