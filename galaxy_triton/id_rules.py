@@ -39,20 +39,21 @@ def like(table: RawTable, other: Path) -> Iterator[Finding]:
     Raises:
         DataFault: `other` is none of these.
     """
-    wanted, rows = names_in(other), _first_rows(_numbers(table))
-    yield finding(f"ids: all of {other}", (f"without {shown(name)}" for id, name in wanted.items() if id not in rows))
-    extra = (table.where(row) for id, row in rows.items() if id not in wanted)
+    wanted, rows = _names_in(other), _first_rows(_numbers(table))
+    missing = (f"without {shown(name)}" for number, name in wanted.items() if number not in rows)
+    yield finding(f"ids: all of {other}", missing)
+    extra = (table.where(row) for number, row in rows.items() if number not in wanted)
     yield finding(f"ids: none but those of {other}", extra)
-    have, want = [id for id in rows if id in wanted], [id for id in wanted if id in rows]
+    have, want = [number for number in rows if number in wanted], [number for number in wanted if number in rows]
     moved = (
-        f"{table.where(rows[id])}: for {shown(wanted[there])}"
-        for id, there in zip(have, want, strict=True)
-        if id != there
+        f"{table.where(rows[number])}: for {shown(wanted[there])}"
+        for number, there in zip(have, want, strict=True)
+        if number != there
     )
     yield finding(f"ids: in the order of {other}", moved, fault=False)
 
 
-def names_in(path: Path) -> Names:
+def _names_in(path: Path) -> Names:
     """The ids of a store, of a folder or zip of images, or of the first column of a table.
 
     Raises:
