@@ -44,7 +44,7 @@ LAYERS: tuple[set[str], ...] = (
     {"run_folder", "doctor"},
     {"answer"},
     {"against", "consistency", "predict", "export", "learner"},
-    {"findings", "memory", "steps"},
+    {"out_of_fold", "findings", "memory", "steps"},
     {"evaluate", "figures", "rung"},
     {"evaluation_table"},
     {"page", "ablation_plot"},
