@@ -16,6 +16,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
 RESIDENCES = ("auto", "gpu", "host")
+TABLES = ("auto", "labels", "predictions", "submission")
 LAYOUTS = ("kaggle", "conditional", "wide")
 NORMS = ("auto", "layers", "torch", "compile", "triton")
 # Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
@@ -77,13 +78,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Labels:
-    """What is learned of the labels. spread: how many times as far from the mean answer those are moved that many
+    """What is learned of the labels. stretch: how many times as far from the mean answer those are moved that many
     galaxies share, which are means of a class."""
 
-    spread: float = 1.0
+    stretch: float = 1.0
 
     def __post_init__(self) -> None:
-        require(1 <= self.spread <= 2, "labels.spread", "from 1 to 2", self.spread)
+        require(1 <= self.stretch <= 2, "labels.stretch", "from 1 to 2", self.stretch)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.store import Store
 from galaxy_triton.table import read_ids
 
-FOLDS = "folds.csv"
+FOLDS, ANSWERS = "folds.csv", "out_of_fold.csv"  # of a cross-validation's folder
 
 
 @dataclass(frozen=True)

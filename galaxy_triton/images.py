@@ -72,6 +72,11 @@ def open_images(path: Path) -> Iterator[ImageSource]:
                 yield ImageSource(path, _entries(visible_names(archive), path), read)
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
 def measure_frame(source: ImageSource) -> int:
     """The side in pixels of a source's images: the commonest among the first 32 that have a readable header.
 
@@ -97,18 +102,23 @@ def measure_frame(source: ImageSource) -> int:
 def decode(data: bytes, preprocess: Preprocess, name: str) -> Decoded:
     """One image file -> uint8 [S, S, 3], S = preprocess.size, and the Pillow mode it had ("RGB" or one of CONVERTED).
 
-    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing:
-    Pillow's `resize(box=...)` lets pixels outside the box bleed in. Then Pillow's BILINEAR, which antialiases
-    (a triangle as wide as the scale), with no reducing gap and no JPEG draft.
-
     Raises:
         DataFault: not readable, 16 bits a channel, another mode, above 64 million pixels, or not frame x frame.
     """
     with _opened(data, name) as image:
         _check(image, preprocess.frame, name)
-        centre = _centre(_rgb(image), preprocess)
-        resized = centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR)
-        return np.asarray(resized), image.mode
+        return preprocessed(_rgb(image), preprocess), image.mode
+
+
+def preprocessed(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """An RGB image of frame x frame pixels -> uint8 [S, S, 3].
+
+    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing:
+    Pillow's `resize(box=...)` lets pixels outside the box bleed in. Then Pillow's BILINEAR, which antialiases
+    (a triangle as wide as the scale), with no reducing gap and no JPEG draft.
+    """
+    centre = _centre(image, preprocess)
+    return np.asarray(centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR))
 
 
 def decoded(
@@ -202,7 +212,7 @@ def _bad(want: str, got: str, name: str) -> DataFault:
 
 
 def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
-    images = sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    images = sorted(filter(is_image, names))
     if not images:
         raise DataFault(expected("JPEG, PNG or TIFF images", "none", path, "give the folder or zip that holds them"))
     folders = sorted({str(PurePosixPath(name).parent) for name in images})
@@ -220,7 +230,7 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
 def _image_folder(path: Path) -> Path:
     children = [child for child in path.iterdir() if not is_hidden(child.name)]
     folders = [child for child in children if child.is_dir()]
-    holds_images = any(child.suffix.lower() in SUFFIXES for child in children if child not in folders)
+    holds_images = any(is_image(child.name) for child in children if child not in folders)
     return folders[0] if len(folders) == 1 and not holds_images else path
 
 

@@ -51,17 +51,31 @@ skip_bad = click.option(
 )
 
 # Of every command that asks a trained network.
+views = click.option(
+    "--views", default=16, show_default=True, type=click.IntRange(1), help="Fixed rotations and flips to average over."
+)
+checkpoint = click.option(
+    "--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True
+)
 asking = together(
-    click.option(
-        "--views",
-        default=16,
-        show_default=True,
-        type=click.IntRange(1),
-        help="Fixed rotations and flips to average over.",
-    ),
-    click.option("--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True),
+    views,
+    checkpoint,
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1)),
+)
+
+# Of every command that judges the answers.
+inquiring = together(
+    click.option(
+        "--against", type=EXISTING, help="Another run, or a table of answers, to compare with.  [default: none]"
+    ),
+    click.option(
+        "--consistency",
+        default=64,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Galaxies to turn, to see how far answers move; at most.",
+    ),
 )
 
 # An option of `train` -> the configuration field it sets.

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from galaxy_triton.answer import Answerer, Asking, check_preprocess, open_run
-from galaxy_triton.data import Galaxies, slices
+from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.ids import is_integer
@@ -178,25 +177,17 @@ def _outcome(
 ) -> Part | DataFault:
     """A part answered, or the fault that all processes are to end with."""
     names: list[str] = []
+    of_views = LAYOUTS[asked.layout].of_views
     found: list[Found] = []
     skipped: list[DataFault] = []
     try:
         for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
             names += some
-            found.append(_answered(answerer, pixels, asked))
+            found.append(answerer.answer_pixels(pixels, asked.views, asked.batch_size, of_views))
             update(len(names))
     except DataFault as fault:
         return fault
     return Part(names, np.concatenate(found), list(map(str, skipped)))
-
-
-def _answered(answerer: Answerer, pixels: NDArray[np.uint8], asked: Asked) -> Found:
-    device = answerer.machine.device
-    rows = torch.arange(len(pixels), device=device)
-    none = torch.full((len(pixels), len(COLUMNS)), torch.nan, device=device)
-    galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
-    of_views = LAYOUTS[asked.layout].of_views
-    return answerer.answer(galaxies, rows, asked.views, asked.batch_size, lambda done: None, of_views)
 
 
 @contextmanager
@@ -219,7 +210,7 @@ def _opened(answerer: Answerer, path: Path, asked: Asked) -> Iterator[Parts]:
 def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
     start, pixels = verified_block(store, number)
     for chunk in slices(len(pixels), CHUNK):
-        yield _names(store, slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
+        yield store.called(slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
 
 
 def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
@@ -230,10 +221,6 @@ def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad:
         pixels[len(names), :, :, :3] = image
         names.append(_name(entry))
     return names, pixels[: len(names)]
-
-
-def _names(store: Store, rows: slice) -> list[str]:
-    return [str(name) for name in (store.ids if store.names is None else store.names)[rows]]
 
 
 def _name(entry: Entry) -> str:

@@ -14,11 +14,11 @@ import torch
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, load
 from galaxy_triton.errors import DataFault, UsageFault, expected
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.ladder import Way
 from galaxy_triton.learner import Learner, unlabelled
 from galaxy_triton.machine import choose, peak_memory
 from galaxy_triton.profiling import Profiler, label, unavailable
+from galaxy_triton.scores import rmse
 from galaxy_triton.seed_pipeline import Labelled
 from galaxy_triton.steps import FileSteps, ResidentSteps, Steps, idle, make_learner
 from galaxy_triton.store import open_store
@@ -117,7 +117,7 @@ class _Bench:
 
     def _resident(self, learner: Learner) -> Steps:
         rows = torch.from_numpy(self.job.split.train).to(self.device)
-        answers = targets(self.galaxies.answers, rows, self.config.labels.spread)
+        answers = targets(self.galaxies.answers, rows, self.config.labels.stretch)
         return ResidentSteps(learner, self.galaxies._replace(answers=answers), rows)
 
     def _from_files(self, learner: Learner) -> Steps:
@@ -130,7 +130,7 @@ class _Bench:
         if self.store.labels is None:
             raise DataFault(expected("a store with labels", "one without", self.store.path, "pack it with --labels"))
         answers = torch.from_numpy(np.array(self.store.labels[rows]))
-        taught = targets(answers, torch.arange(len(rows)), self.config.labels.spread)
+        taught = targets(answers, torch.arange(len(rows)), self.config.labels.stretch)
         return Labelled(np.array(self.store.ids[rows]), taught.numpy())
 
 

@@ -13,17 +13,17 @@ from torch import Tensor
 SHARED = 10  # galaxies with the very same 37 answers: by chance they are a few at most
 
 
-def targets(answers: Tensor, rows: Tensor, spread: float) -> Tensor:
-    """The answers to learn, fp32 [N, 37]: labels that more than SHARED of the galaxies trained on share lie `spread`
+def targets(answers: Tensor, rows: Tensor, stretch: float) -> Tensor:
+    """The answers to learn, fp32 [N, 37]: labels that more than SHARED of the galaxies trained on share lie `stretch`
     times as far from the mean of these galaxies, all others stay.
 
     A target may then lie outside [0, 1]; the sums of the decision tree hold as they did.
 
     Args:
         answers: fp32 [N, 37] in [0, 1]. rows: int64 [M], of the galaxies trained on, on the same device.
-        spread: the factor; 1 changes nothing.
+        stretch: the factor; 1 changes nothing.
     """
-    if spread == 1:
+    if stretch == 1:
         return answers
     learned = answers[rows]
     # on the CPU, as MPS cannot sort rows
@@ -31,5 +31,5 @@ def targets(answers: Tensor, rows: Tensor, spread: float) -> Tensor:
     shared = (counts[place] > SHARED).to(answers.device)
     mean = learned.mean(dim=0)
     moved = answers.clone()
-    moved[rows[shared]] = mean + spread * (learned[shared] - mean)
+    moved[rows[shared]] = mean + stretch * (learned[shared] - mean)
     return moved

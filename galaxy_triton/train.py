@@ -20,13 +20,13 @@ from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.feed import Waiting, batches
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.passes import Passes, Step
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
+from galaxy_triton.scores import rmse
 from galaxy_triton.stop import CODES, Stop
 from galaxy_triton.surroundings import surroundings
 from galaxy_triton.targets import targets
@@ -87,7 +87,7 @@ class Trainer:
             be_deterministic()
         self.rows = torch.from_numpy(plan.split.train).to(self.device)
         self.held_out = torch.from_numpy(plan.split.validation).to(self.device)
-        answers = targets(plan.galaxies.answers, self.rows, plan.config.labels.spread)
+        answers = targets(plan.galaxies.answers, self.rows, plan.config.labels.stretch)
         self.taught = plan.galaxies._replace(answers=answers)
         self.passes = Passes(plan.split, plan.galaxies.ids, self.run)
         self.sizes = [len(step.rows) for step in self.passes.steps(0)]  # of the batches of any epoch

@@ -34,7 +34,7 @@ def test_only_galaxies_trained_on_count() -> None:
     assert torch.equal(targets(answers, torch.arange(SHARED), 1.5), answers)
 
 
-def test_a_spread_of_one_changes_nothing() -> None:
+def test_a_stretch_of_one_changes_nothing() -> None:
     answers = CLASSES.repeat(SHARED + 1, 1)
     assert targets(answers, torch.arange(len(answers)), 1.0) is answers
 
@@ -54,9 +54,9 @@ def test_it_undoes_what_classes_take_away() -> None:
     image = answer + rng.normal(0, 0.1, 20_000)
     upper = answer > 0.5
     label = np.where(upper, answer[upper].mean(), answer[~upper].mean())
-    spread = answer.var() / label.var()
+    stretch = answer.var() / label.var()
     columns = torch.tensor(label, dtype=torch.float32)[:, None].expand(-1, 37).contiguous()
-    taught = targets(columns, torch.arange(len(columns)), spread)[:, 0].numpy()
+    taught = targets(columns, torch.arange(len(columns)), stretch)[:, 0].numpy()
     slopes = [np.polyfit(image, target, 1)[0] for target in (answer, label, taught)]
     assert slopes[1] < 0.75 * slopes[0]
     assert slopes[2] == pytest.approx(slopes[0], rel=0.03)

@@ -20,7 +20,9 @@ def tree_mse(logits: Tensor, targets: Tensor, tree: Tree, weight: Tensor | None)
 
 def tree_probabilities(logits: Tensor, tree: Tree) -> Tensor:
     """p = exp(A @ log_softmax_by_question(z)): [B, K] -> fp32 [B, K], or float64 for float64."""
-    parts = torch.split(logits.to(torch.promote_types(logits.dtype, torch.float32)), list(tree.sizes), dim=1)
+    # not torch.promote_types: torch 2.6's export makes an operation of it that it cannot load
+    wide = logits.double() if logits.dtype == torch.float64 else logits.float()
+    parts = torch.split(wide, list(tree.sizes), dim=1)
     place = [(number, answer) for number, size in enumerate(tree.sizes) for answer in range(size)]
     totals: list[Tensor] = []  # [B, answers] of each question: its part of A @ logs, which adds few terms
     for part, parent in zip(parts, tree.parents, strict=True):
