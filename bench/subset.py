@@ -12,11 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-from galaxy_triton.display import Display
-from galaxy_triton.evaluate import Asked, evaluate
+from galaxy_triton.config import RECIPES
 from galaxy_triton.surroundings import surroundings
 
 
@@ -26,15 +24,19 @@ def main() -> None:
     data = options.data
     held_out, against = data / options.held_out, data / options.against
     with tempfile.TemporaryDirectory() as scratch:
-        store, run, submission = (Path(scratch) / name for name in ("store", "run", "submission.csv"))
+        store, run, submission, figures = (
+            Path(scratch) / name for name in ("store", "run", "submission.csv", "figures.json")
+        )
+        prepared = RECIPES["best"].preprocess
+        size, compared = ("--crop", prepared.crop, "--size", prepared.size), ("--against", against, "--json", figures)
         images, labels = data / "images_training_rev1.zip", data / "training_solutions_rev1.csv"
         seconds = {
-            "pack": _timed("pack", images, "--labels", labels, "--out", store, "--crop", 256, "--size", 80),
+            "pack": _timed("pack", images, "--labels", labels, "--out", store, *size),
             "train": _timed("train", store, "--recipe", "best", "--validation", held_out, "--run", run),
-            "evaluate": _timed("evaluate", run, store, "--ids", held_out, "--against", against),
+            "evaluate": _timed("evaluate", run, store, "--ids", held_out, *compared),
             "predict": _timed("predict", run, data / "images_test_rev1.zip", "--out", submission),
         }
-        found = evaluate(run, store, Asked(ids=held_out, against=against, consistency=0), Display()).findings
+        evaluation = json.loads(figures.read_text())
         rows = len(submission.read_text().splitlines()) - 1
         epochs = (run / "metrics.csv").read_text().splitlines()
     result = {
@@ -42,10 +44,7 @@ def main() -> None:
         "commit": _commit(),
         "surroundings": surroundings(),
         "seconds": {**seconds, "all": sum(seconds.values())},
-        "evaluation": {
-            "score": asdict(found.score),
-            "difference": found.comparison and found.comparison.lower.overall,
-        },
+        "evaluation": evaluation,
         "submission_rows": rows,
         "metrics": epochs,
     }

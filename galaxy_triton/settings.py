@@ -12,7 +12,9 @@ from galaxy_triton.config import RECIPES, SEED, Config, require, require_choice
 from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.files import MAX_JSON, read_file, reason
 
-VERSION = 1  # of config.toml
+VERSION = 2  # of config.toml
+# What files of an earlier version leave out because there was nothing else; their recipe may have it otherwise now.
+BEFORE: dict[int, dict[str, Any]] = {1: {"labels.stretch": 1.0}, VERSION: {}}
 CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 
@@ -42,13 +44,14 @@ def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Con
     Raises:
         UsageFault: another format version, an unknown recipe, field or value.
     """
-    if values.get("version", VERSION) != VERSION:
-        message = expected(f"format version {VERSION}", values["version"], where, "use the release that wrote it")
+    version = values.get("version", VERSION)
+    if version not in tuple(BEFORE):
+        message = expected(f"format version 1 to {VERSION}", version, where, "use the release that wrote it")
         raise UsageFault(message)
     if "recipe" in values:
         require_choice("recipe", values["recipe"], tuple(RECIPES))
         base = RECIPES[values["recipe"]]
-    flat: dict[str, Any] = {}
+    flat = dict(BEFORE[version])
     for section, content in values.items():
         if section not in ("version", "recipe", CHOSEN):
             require_choice("section", section, tuple(_sections()))

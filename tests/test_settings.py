@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_triton.config import RECIPES, SEED, Augmentation, Config, Network, Optimiser, Preprocess, Run
+from galaxy_triton.config import RECIPES, SEED, Augmentation, Config, Labels, Network, Optimiser, Preprocess, Run
 from galaxy_triton.errors import UsageFault
 from galaxy_triton.settings import from_dict, from_toml, override, read_toml, to_dict, to_toml
 
@@ -20,6 +20,7 @@ ODD = Config(
     augmentation=Augmentation(
         size=33, rotation=1 / 3, horizontal_flip=0.1, vertical_flip=0.7, zoom=1.1, shift=1e-7, crop="random"
     ),
+    labels=Labels(stretch=1.25),
     network=Network(name="galaxy-vgg", widths=(7,), convs=2, hidden=3, dropout=0.3, head="tree"),
     optimiser=Optimiser(lr=1e-5, weight_decay=0.0, warmup=0.0, clip=2.5, average=0.999),
     run=Run(epochs=1, batch_size=3, seed=2**63 - 1, validation=0.0, views=5, device="cpu", deterministic=True),
@@ -39,7 +40,7 @@ def test_to_toml_says_everything() -> None:
     values = tomllib.loads(to_toml(ODD, {"device": "cpu"}))
     fields = dataclasses.asdict(ODD)
     fields["network"]["widths"] = [7]
-    assert values == {"version": 1, **fields, "chosen": {"device": "cpu"}}
+    assert values == {"version": 2, **fields, "chosen": {"device": "cpu"}}
 
 
 @pytest.mark.parametrize(
@@ -114,10 +115,19 @@ def test_override_explains(fields: dict[str, Any], message: str) -> None:
         override(SEED, fields)
 
 
+def test_from_toml_reads_the_version_before() -> None:
+    """Which had no stretched labels, whatever its recipe has now."""
+    base = replace(RECIPES["seed"], labels=Labels(1.3))
+    assert from_toml("version = 1", "here", base).labels.stretch == 1
+    assert from_toml("version = 2", "here", base).labels.stretch == 1.3
+    assert from_toml("version = 1\n[labels]\nstretch = 1.2", "here", base).labels.stretch == 1.2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("version = 2", "Expected format version 1, got 2 (c.toml): use the release that wrote it"),
+        ("version = 3", "Expected format version 1 to 2, got 3 (c.toml): use the release that wrote it"),
+        ("version = [1]", "Expected format version 1 to 2, got [1]"),
         ("recipe = 'worst'", "Expected recipe one of demo, seed, best, got 'worst'"),
         ("recipe = ['best']", "Expected recipe one of demo, seed, best, got ['best']"),
         ("run = 3", "Expected run a section of fields, got 3"),
