@@ -29,6 +29,7 @@ COMMANDS = (
     "baseline",
     "train",
     "ablate",
+    "sweep",
     "report",
     "evaluate",
     "predict",

@@ -34,8 +34,8 @@ LAYERS: tuple[set[str], ...] = (
         "fresh",
         "pillow_resize",
     },
-    {"store"},
-    {"spread", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
+    {"store", "space"},
+    {"spread", "study", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
     {"feed", "head", "simulate", "layouts", "passes", "folds"},
     {"views", "demo", "ceilings"},
     {"machine", "profiling"},
@@ -49,6 +49,8 @@ LAYERS: tuple[set[str], ...] = (
     {"profiled", "ablation_table", "ground"},
     {"launch", "ablate"},
     {"cross_validation"},
+    {"sweep_folder"},
+    {"sweep"},
     {"cli_store", "cli_train", "cli_run"},
     {"cli"},
     {"__main__"},
@@ -129,7 +131,8 @@ def test_torchvision_is_imported_when_asked_for_alone() -> None:
 
 def test_imports_are_declared() -> None:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    names = {entry.split(">")[0] for entry in project["dependencies"] + project["optional-dependencies"]["models"]}
+    extras = project["optional-dependencies"]
+    names = {entry.split(">")[0] for entry in project["dependencies"] + extras["models"] + extras["sweep"]}
     known = sys.stdlib_module_names | {"galaxy_triton"} | {IMPORT_NAMES.get(name, name) for name in names}
     for module in MODULES:
         assert {name.split(".")[0] for name in imported(source(module))} <= known, module
