@@ -30,18 +30,10 @@ def join(out: Path, config: Config, space: Space, store: Store, folds: Folds) ->
         UsageFault: the sweep there is another, or the folder has other files.
         DataFault: sweep.json is not as written, or the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    begun, ours = out / SWEEP, {SWEEP, FOLDS, LOCK}
-    if not begun.is_file() and any(file.name.removesuffix(files.PARTIAL) not in ours for file in out.iterdir()):
-        do = "choose another --out"
-        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
     identity = _identity(config, space, store, folds)
-    with held(out):
-        if begun.is_file():
-            _check_same(identity, begun)
-            return
-        write_folds(out / FOLDS, folds)
-        files.write_text(begun, json.dumps(identity, indent=1) + "\n")
+    if not (out / SWEEP).is_file():
+        _begin(out, identity, folds)
+    _check_same(identity, out / SWEEP)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
@@ -60,6 +52,18 @@ def write(out: Path, trials: Sequence[Trial], config: Config, space: Space, fold
     if (best := best_of(trials)) is not None:
         title = f"# Trial {best.number}: mean RMSE {best.mean():.4f} over {folds} folds, the lowest of them all.\n"
         files.write_text(out / BEST, title + to_toml(override(config, best.settings)))
+
+
+def _begin(out: Path, identity: dict[str, Any], folds: Folds) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if any(file.name.removesuffix(files.PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir()):
+        do = "choose another --out"
+        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
+    with held(out):
+        # another worker may have begun it meanwhile
+        if not (out / SWEEP).is_file():
+            write_folds(out / FOLDS, folds)
+            files.write_text(out / SWEEP, json.dumps(identity, indent=1) + "\n")
 
 
 def _identity(config: Config, space: Space, store: Store, folds: Folds) -> dict[str, Any]:

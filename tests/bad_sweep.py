@@ -27,14 +27,11 @@ SWEEPS: tuple[Case, ...] = (
     _sweep("one fold", 2, "--folds", "--folds", 1),
     _sweep("more folds than galaxies", 2, "Expected a galaxy for each of 45 folds, got 44", "--folds", 45),
     _sweep("galaxies held out twice", 2, "Expected folds alone to hold galaxies out", "--validation", 0.1),
-    _sweep(
-        "the largest batch",
+    Case(
+        "sweep: the largest batch",
+        lambda w: ("sweep", w.store, "--trials", 1, "--batch-size", "auto"),
         2,
         "Expected the same batches in all trials, got auto",
-        "--set",
-        "run.views=1",
-        "--batch-size",
-        "auto",
     ),
     _sweep(
         "a folder of something else", 2, "or that of a sweep, got one with other files", make=lambda w: ("--out", w.run)
