@@ -19,7 +19,7 @@ from galaxy_triton.feed import Batch, batches
 from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
 from galaxy_triton.spread import mean
-from galaxy_triton.views import ViewMaker, fixed_affines
+from galaxy_triton.views import AS_STORED, Pose, ViewMaker, fixed_affines
 
 Answers = NDArray[np.float32]  # [n, 37], unless something else than the mean over views is asked for
 
@@ -52,6 +52,7 @@ class Answerer:
         batch_size: int,
         progress: Callable[[int], None],
         of_views: Callable[[Tensor], Tensor] = mean,
+        pose: Pose = AS_STORED,
     ) -> Answers:
         """The mean answers over `views` fixed rotations and flips, or what else is made of them.
 
@@ -62,12 +63,14 @@ class Answerer:
             batch_size: galaxies at a time.
             progress: takes the galaxies done so far.
             of_views: the answers to all views of some galaxies, fp32 [V, B, 37] -> what to return of them, [B, m].
+            pose: how the galaxies are turned and mirrored first.
 
         Returns:
             float32 [n, m]; of the mean [n, 37], in [0, 1].
         """
         self.network.eval()
-        affines = fixed_affines(views, galaxies.pixels.shape[1], self.maker.augmentation.size, rows.device)
+        side, size = galaxies.pixels.shape[1], self.maker.augmentation.size
+        affines = fixed_affines(views, side, size, rows.device, pose)
         buffer = self.maker.empty(min(batch_size, len(rows)), rows.device)
         parts = list(slices(len(rows), batch_size))
         done = [of_views(torch.empty(views, 0, 37, device=rows.device))]

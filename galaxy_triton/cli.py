@@ -62,6 +62,7 @@ COMMANDS = (
     cli_store.pack,
     cli_store.simulate,
     cli_store.info,
+    cli_store.check,
     cli_store.baseline,
     cli_train.train,
     cli_train.ablate,

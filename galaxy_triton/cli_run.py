@@ -13,6 +13,7 @@ from galaxy_triton.options import CSV, EXISTING, NEW, example
 @click.command()
 @click.argument("run", type=EXISTING)
 @click.option("--store", type=EXISTING, help="What the run was trained on.  [default: where it lay then]")
+@options.inquiring
 @options.asking
 @options.quiet
 @example("galaxy-triton report runs/first")
@@ -29,30 +30,42 @@ def report(run: Path, quiet: bool, **asked: Any) -> None:
 @click.argument("run", type=EXISTING)
 @click.argument("store", type=EXISTING, required=False)
 @click.option("--ids", type=CSV, help="Score these ids.  [default: what the run held out]")
-@click.option("--against", type=CSV, help="Other answers, compared galaxy by galaxy.  [default: none]")
+@click.option("--labels", type=CSV, help="The labels of a table of predictions.  [default: STORE's]")
+@options.inquiring
+@click.option("--json", "json_file", type=NEW, help="Write all figures here too.  [default: none]")
+@click.option("--errors", type=NEW, help="Write a CSV of every galaxy's RMSE, the worst first.  [default: none]")
 @options.asking
 @options.quiet
-@example("galaxy-triton evaluate runs/first gz.store --ids held_out.csv --views 16")
-def evaluate(run: Path, store: Path | None, quiet: bool, **asked: Any) -> None:
-    """RMSE of a RUN's network on STORE (or on what it was trained on): overall and by question, with 95 % intervals."""
+@example("galaxy-triton evaluate runs/first gz.store --ids held_out.csv --against runs/second")
+def evaluate(
+    run: Path, store: Path | None, json_file: Path | None, errors: Path | None, quiet: bool, **asked: Any
+) -> None:
+    """How good a RUN's network is on STORE (or on what it was trained on): RMSE with 95 % intervals, and its trust.
+
+    RUN may be a table of predictions too, whose labels are STORE's or those of --labels; or a cross-validation's
+    folder, whose galaxies are each scored by the answer of the network that did not train on it.
+
+    \b
+    mean          RMSE of the mean answer, the same for every galaxy
+    ECE           expected calibration error, in ten bins of predicted fraction
+    slope         of people's fractions on predicted ones; below 1: too extreme
+    off the tree  a question's answers less the answer that leads to it
+    """
+    from galaxy_triton import evaluation_table as table
     from galaxy_triton.display import Display
     from galaxy_triton.evaluate import Asked
     from galaxy_triton.evaluate import evaluate as score
 
     display = Display(quiet=quiet)
     found = score(run, store, Asked(**asked), display)
-    low, high = found.score.interval
-    display.say(f"RMSE {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {found.score.galaxies} galaxies, 37 columns")
-    for name, (value, low, high) in found.score.questions.items():
-        display.say(f"  {name:<14} {value:.4f}  [{low:.4f}, {high:.4f}]")
-    if found.difference:
-        value, low, high = found.difference
-        interval = f"[{low:.4f}, {high:.4f}]"
-        display.say(f"lower than {asked['against']} by {value:.4f}  {interval}  paired; below 0 is higher")
-    if found.trained_on:
-        display.warn(f"the run trained on {found.trained_on} of these galaxies")
-    if found.chosen_on:
-        display.warn("`best` was chosen on some of these galaxies, so the figure flatters it")
+    if json_file:
+        table.write_json(json_file, found)
+    if errors:
+        table.write_errors(errors, found.findings.by_galaxy())
+    for line in table.lines(found):
+        display.say(line)
+    for line in table.warnings(found):
+        display.warn(line)
 
 
 @click.command()

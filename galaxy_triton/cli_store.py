@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from galaxy_triton import options
+from galaxy_triton.config import TABLES
 from galaxy_triton.options import CSV, EXISTING, NEW, example
 
 
@@ -89,6 +90,40 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
         with files.whole_file(montage) as temporary:
             temporary.write_bytes(content.getvalue())
         display.say(f"montage     {montage}")
+
+
+@click.command()
+@click.argument("table", type=CSV)
+@click.option("--like", type=EXISTING, help="Store, images or table whose ids it should have.  [default: none]")
+@click.option(
+    "--kind",
+    type=click.Choice(TABLES),
+    default=TABLES[0],
+    show_default=True,
+    help="What it is; auto: labels if the tree holds in half of the rows, else predictions.",
+)
+@click.option("--tolerance", default=1e-5, show_default=True, help="Of the tree's sums; labels have six digits.")
+@click.option("--strict", help="Take every note for a fault.", **options.FLAG)
+@options.quiet
+@example("galaxy-triton check submission.csv --like images_test_rev1.zip --kind submission")
+@click.pass_context
+def check(ctx: click.Context, /, table: Path, quiet: bool, **asked: Any) -> None:
+    """Check a TABLE, a CSV or a zip that holds one: columns, ids, values, and the decision tree's sums.
+
+    All that is wrong is said, not only the first. The tree's sums must hold in labels, Kaggle's order of columns and
+    whole numbers as ids in a submission; elsewhere they are noted. Exit code 1 on a fault.
+    """
+    from galaxy_triton.check import Asked
+    from galaxy_triton.check import check as run
+    from galaxy_triton.display import Display
+
+    display, found = Display(quiet=quiet), run(table, Asked(**asked))
+    for finding in found.findings:
+        show = display.say if finding.broken else display.note
+        show(str(finding))
+    verdict = f"{found.faults} of {len(found.findings)} rules broken" if found.faults else "sound"
+    display.say(f"{table}: {verdict}; {found.rows:,} rows, checked as {found.kind}")
+    ctx.exit(1 if found.faults else 0)
 
 
 @click.command()

@@ -16,6 +16,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
 RESIDENCES = ("auto", "gpu", "host")
+TABLES = ("auto", "labels", "predictions", "submission")
 LAYOUTS = ("kaggle", "conditional", "wide")
 NORMS = ("auto", "layers", "torch", "compile", "triton")
 # Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.

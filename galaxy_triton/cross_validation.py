@@ -1,22 +1,16 @@
 """Cross-validation: a run for each fold, and the answers that each gives to the galaxies it did not train on."""
 
-import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from galaxy_triton import files, run_folder
-from galaxy_triton.answer import Answers, Asking
+from galaxy_triton import run_folder
 from galaxy_triton.config import Config
-from galaxy_triton.data import Split, answers_by_row, names_of
+from galaxy_triton.data import Split, names_of
 from galaxy_triton.demo import advising
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
-from galaxy_triton.evaluate import Score, rmse, score
+from galaxy_triton.errors import Stopped, UsageFault, expected
 from galaxy_triton.folds import (
     FOLDS,
     Folds,
@@ -40,6 +34,7 @@ from galaxy_triton.ground import (
     with_largest_batch,
 )
 from galaxy_triton.launch import begin, fit, report
+from galaxy_triton.out_of_fold import FoldResult, lines, result_of, summarise, write_summary
 from galaxy_triton.ranks import Ranks, from_environment, joined
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
 from galaxy_triton.stop import Stop, stop_between_steps
@@ -47,33 +42,7 @@ from galaxy_triton.store import Store
 from galaxy_triton.table import write_answers
 from galaxy_triton.train import Trainer
 
-ANSWERS, SUMMARY = "out_of_fold.csv", "cross_validation.json"
-VERSION = 1  # of cross_validation.json
 HELD_OUT = "held_out.csv"  # a fold's answers, in the folder of its run: there once it is done
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What a run answers to the galaxies it holds out.
-
-    rows: of the store, int64 [n], ascending. answers: float32 [n, 37]. mean_answer: the RMSE of answering the training
-    galaxies' mean.
-    """
-
-    rows: NDArray[np.int64]
-    answers: Answers
-    rmse: float
-    mean_answer: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the folds come to. deviation: the sample standard deviation of their RMSEs. score: of all answers."""
-
-    folds: list[FoldResult]
-    mean: float
-    deviation: float
-    score: Score
 
 
 def is_asked(request: Request) -> bool:
@@ -145,7 +114,7 @@ def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: st
     if not ranks.agree((folder / HELD_OUT).is_file()):
         trainer = fitted(ground, split, folder, stop, go_on, display)
         ranks.by_first(lambda: _keep_answers(trainer, ground, display))
-    return ranks.by_first(lambda: _result(ground, split, folder / HELD_OUT))
+    return ranks.by_first(lambda: result_of(folder / HELD_OUT, ground.store, split))
 
 
 def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> Trainer:
@@ -162,14 +131,6 @@ def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, d
     return trainer
 
 
-def summarise(results: list[FoldResult], labels: Answers) -> Summary:
-    """What at least two folds come to. labels: of all rows of the store, float32 [N, 37]."""
-    errors = np.array([result.rmse for result in results])
-    rows = np.concatenate([result.rows for result in results])
-    whole = score(np.concatenate([result.answers for result in results]), labels[rows])
-    return Summary(results, float(errors.mean()), float(errors.std(ddof=1)), whole)
-
-
 def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
     proposal = agreed(checked(request, ranks), ranks)
     draw_sky(proposal, display)
@@ -184,9 +145,11 @@ def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
     ranks.by_first(lambda: start(proposal.folder))
     results = _train_folds(ground, folds, proposal.folder, display)
     if ranks.first:
-        summary = summarise(results, ground.galaxies.answers.cpu().numpy())
-        _write(proposal.folder, summary, ground)
-        _say(summary, proposal.folder, display)
+        summary = summarise(results, store)
+        write_summary(proposal.folder, summary, store, ground.config.run)
+        display.note()
+        for line in lines(summary, proposal.folder):
+            display.say(line)
 
 
 def _folds(request: Request, config: Config, store: Store) -> Folds:
@@ -234,54 +197,7 @@ def _keep_answers(trainer: Trainer, ground: Ground, display: Display) -> None:
         write_answers(plan.folder / HELD_OUT, [(names_of(ground.store)[plan.split.validation].tolist(), found.answers)])
 
 
-def _result(ground: Ground, split: Split, table: Path) -> FoldResult:
-    labels, rows = ground.galaxies.answers.cpu().numpy(), split.validation
-    answers = answers_by_row(table, ground.store)[rows]
-    if np.isnan(answers).any():
-        do = "remove it and resume"
-        raise DataFault(expected("answers for every galaxy of the fold", "fewer", table, do))
-    mean = np.broadcast_to(labels[split.train].mean(axis=0, dtype=np.float64), answers.shape)
-    return FoldResult(rows, answers, rmse(answers, labels[rows]), rmse(mean, labels[rows]))
-
-
-def _write(folder: Path, summary: Summary, ground: Ground) -> None:
-    rows = np.concatenate([result.rows for result in summary.folds])
-    answers, order = np.concatenate([result.answers for result in summary.folds]), np.argsort(rows)
-    write_answers(folder / ANSWERS, [(names_of(ground.store)[rows[order]].tolist(), answers[order])])
-    files.write_text(folder / SUMMARY, json.dumps(_to_dict(summary, ground.config), indent=1) + "\n")
-
-
-def _to_dict(summary: Summary, config: Config) -> dict[str, object]:
-    folds = [
-        {"fold": number, "galaxies": len(each.rows), "rmse": each.rmse, "mean_answer": each.mean_answer}
-        for number, each in enumerate(summary.folds, 1)
-    ]
-    return {
-        "version": VERSION,
-        "seed": config.run.seed,
-        "repeat": config.run.repeat,
-        "views": Asking().views,
-        "folds": folds,
-        "mean": summary.mean,
-        "standard_deviation": summary.deviation,
-        "out_of_fold": asdict(summary.score),
-    }
-
-
 def _say_fold(number: int, count: int, split: Split, repeat: int, display: Display) -> None:
     repeated = f", {len(split.repeated)} of them {repeat} times" * bool(len(split.repeated))
     numbers = f"{len(split.train)} to train on{repeated}, {len(split.validation)} held out"
     display.note(f"\n{'fold':<10} {number} of {count}: {numbers}")
-
-
-def _say(summary: Summary, folder: Path, display: Display) -> None:
-    display.note()
-    for number, each in enumerate(summary.folds, 1):
-        numbers = f"mean answer {each.mean_answer:.4f}  galaxies held out: {len(each.rows)}"
-        display.say(f"{f'fold {number}':<12} {each.rmse:.4f}  {numbers}")
-    display.say(f"folds        {summary.mean:.4f}  ± {summary.deviation:.4f}, mean and standard deviation")
-    low, high = summary.score.interval
-    held_out = f"galaxies held out: {summary.score.galaxies}, views: {Asking().views}"
-    display.say(f"RMSE         {summary.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
-    display.say(f"answers      {folder / ANSWERS}")
-    display.say(f"figures      {folder / SUMMARY}")

@@ -1,71 +1,78 @@
-"""RMSE overall and by question, with bootstrap intervals; the evaluation of a run."""
+"""The evaluation of a run, or of a table of predictions, on labelled galaxies."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from galaxy_triton import run_folder
-from galaxy_triton.answer import Answers, Asking, check_preprocess, open_run
-from galaxy_triton.data import labelled_rows, load
+from galaxy_triton.against import table_answers
+from galaxy_triton.answer import check_preprocess, open_run
+from galaxy_triton.data import Split, labelled_rows, load, names_of
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.findings import Findings, Inquiry, compared, find
+from galaxy_triton.folds import answers_in
 from galaxy_triton.ids import rows_of
-from galaxy_triton.questions import QUESTIONS, SPANS
 from galaxy_triton.ranks import require_alone
+from galaxy_triton.scores import constants, score
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_answers, read_ids
 
-RESAMPLES, DRAWN = 2000, 50  # in all, and at a time
-LEVEL = 0.95
-
 
 @dataclass(frozen=True)
-class Score:
-    """RMSE over all columns with its bootstrap interval, and the same for each question."""
-
-    galaxies: int
-    rmse: float
-    interval: tuple[float, float]
-    questions: dict[str, tuple[float, float, float]]  # name: RMSE, low, high
-
-
-@dataclass(frozen=True)
-class Asked(Asking):
+class Asked(Inquiry):
     """What an evaluation is asked for.
 
-    ids: a CSV whose first column lists the galaxies to score; None: the run's validation part.
-    against: a CSV of other answers for the same galaxies, to compare with pairwise.
+    ids: a CSV whose first column lists the galaxies to score; None: the run's validation part, or of a table of
+    predictions every galaxy with a label. labels: a table of labels, for a table of predictions alone.
     """
 
     ids: Path | None = None
-    against: Path | None = None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score of a run, and what a reader must know of it.
+    """What was found of a run or a table, and what a reader must know of it.
 
     trained_on: how many of the scored galaxies the run trained on. chosen_on: whether they chose the checkpoint.
-    difference: by how much lower than `against` the RMSE is, with its interval.
+    unlabelled: rows of a table of predictions that were not scored, as they have no label.
     """
 
-    score: Score
-    trained_on: int
-    chosen_on: bool
-    difference: tuple[float, float, float] | None
+    subject: Path
+    asked: Asked
+    findings: Findings
+    trained_on: int = 0
+    chosen_on: bool = False
+    unlabelled: int = 0
 
 
-def evaluate(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
-    """Score a run on labelled galaxies of a store; None: of the one it was trained on.
+def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
+    """Score a run's folder, or a table of predictions, on labelled galaxies of a store; of the folder of a
+    cross-validation the table of its answers.
+
+    Args:
+        store_path: None: for a run or a cross-validation the store it was trained on, for a table `asked.labels`.
 
     Raises:
-        DataFault: no run or store there, a store packed otherwise, or galaxies without labels.
-        UsageFault: no such device here, or several processes.
+        DataFault: no run, table or store there, a store packed otherwise, or galaxies without labels.
+        UsageFault: no such device here, several processes, or no labels or two sources of them for a table.
     """
     require_alone("evaluate")
+    table = answers_in(subject)
+    if table != subject:
+        own = store_path is None and asked.labels is None
+        return _of_table(table, run_folder.open_source(subject).path if own else store_path, asked, display)
+    return (_of_run if subject.is_dir() else _of_table)(subject, store_path, asked, display)
+
+
+def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
+    if asked.labels is not None:
+        do = "leave --labels out, or pack a store with these labels"
+        raise UsageFault(expected("--labels with a table of predictions", "it with a run", run, do))
     answerer = open_run(run, asked.which, asked.device)
     store = open_store(store_path) if store_path else run_folder.open_source(run)
     check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
@@ -74,58 +81,60 @@ def evaluate(run: Path, store_path: Path | None, asked: Asked, display: Display)
     rows = _labelled(store, ids, asked.ids or run / run_folder.SPLIT)
     with display.progress("reading", "images") as show:
         galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)))
-    with display.progress("answering", "images") as show:
-        on_device = torch.from_numpy(rows).to(answerer.machine.device)
-        answers = answerer.answer(
-            galaxies, on_device, asked.views, asked.batch_size, lambda done: show(done, len(rows))
-        )
-    labels = galaxies.answers[on_device].cpu().numpy()
+    split = Split(_trained_on(store, parts["train"]), rows)
     chosen_on = asked.which == run_folder.BEST and bool(np.isin(store.ids[rows], parts["validation"]).any())
     return Evaluation(
-        score(answers, labels),
-        int(np.isin(store.ids[rows], parts["train"]).sum()),
-        chosen_on,
-        _difference(answers, labels, store.ids[rows], asked.against),
+        run,
+        asked,
+        find(answerer, galaxies, split, names_of(store), None, asked, display),
+        trained_on=int(np.isin(store.ids[rows], parts["train"]).sum()),
+        chosen_on=chosen_on,
     )
 
 
-def rmse(answers: NDArray[np.floating], labels: NDArray[np.floating]) -> float:
-    """The challenge's score: the root of the mean squared error over all galaxies and columns."""
-    return float(np.sqrt(np.mean(np.square(answers.astype(np.float64) - labels))))
-
-
-def score(answers: Answers, labels: Answers, seed: int = 1) -> Score:
-    """RMSE with percentile bootstrap intervals over galaxies (Efron & Tibshirani 1993, ch. 13)."""
-    squares = np.square(answers.astype(np.float64) - labels)
-    parts = [squares, *(squares[:, span] for span in SPANS)]
-    resampled = _resampled_rmse(np.column_stack([part.mean(axis=1) for part in parts]), seed)
-    whole, *questions = (
-        (float(np.sqrt(part.mean())), *_interval(values)) for part, values in zip(parts, resampled.T, strict=True)
+def _of_table(table: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
+    truth = _truth(table, store_path, asked.labels)
+    answered, _ = read_answers(table)
+    ids = np.sort(answered[np.isin(answered, truth.ids)] if asked.ids is None else read_ids(asked.ids))
+    if len(ids) == 0:
+        raise DataFault(expected(f"galaxies of {table}", "none of them", truth.where, "give the labels of these"))
+    rows = rows_of(truth.ids, ids)
+    if (rows < 0).any():
+        raise _unlabelled(ids[rows < 0], truth.where, asked.ids)
+    people, predicted = truth.labels[rows], table_answers(table, ids)
+    findings = Findings(
+        [str(name) for name in truth.names[rows]],
+        predicted,
+        people,
+        score(predicted, people),
+        constants(people, None),
+        comparison=compared(ids, predicted, people, asked, display),
     )
-    names = (question.name for question in QUESTIONS)
-    return Score(len(answers), whole[0], whole[1:], dict(zip(names, questions, strict=True)))
+    return Evaluation(table, asked, findings, unlabelled=len(answered) - len(ids) if asked.ids is None else 0)
 
 
-def compare(answers: Answers, others: Answers, labels: Answers, seed: int = 1) -> tuple[float, float, float]:
-    """How much lower the RMSE of `answers` is than that of `others`, with its paired bootstrap interval: the same
-    galaxies are drawn for both."""
-    errors = (np.square(each.astype(np.float64) - labels).mean(axis=1) for each in (answers, others))
-    ours, theirs = _resampled_rmse(np.column_stack(list(errors)), seed).T
-    return (rmse(others, labels) - rmse(answers, labels), *_interval(theirs - ours))
+class _Truth(NamedTuple):
+    """Labels float32 [n, 37] of the galaxies `ids` int64 [n], which users call `names` [n]; all of `where`."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.float32]
+    names: NDArray[np.str_]
+    where: Path
 
 
-def _resampled_rmse(means: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """The RMSE of each column of mean squares [n, m] in every resample: [RESAMPLES, m]."""
-    rng, count = np.random.default_rng(seed), len(means)
-    equal = np.full(count, 1 / count)
-    # some at a time: all draws of 61,578 galaxies would take a gigabyte
-    parts = [rng.multinomial(count, equal, size=DRAWN) @ means / count for _ in range(RESAMPLES // DRAWN)]
-    return np.sqrt(np.concatenate(parts))
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)
+def _truth(table: Path, store_path: Path | None, labels: Path | None) -> _Truth:
+    if labels is not None and store_path is None:
+        ids, answers = read_answers(labels)
+        return _Truth(ids, answers, ids.astype(np.str_), labels)
+    if store_path is None or labels is not None:
+        got = "neither" if store_path is None else "both"
+        do = "name the one that has the labels"
+        raise UsageFault(expected("STORE or --labels with a table of predictions", got, table, do))
+    store = open_store(store_path)
+    rows = labelled_rows(store)
+    if store.labels is None:
+        raise DataFault(expected("a store with labels", "one without", store_path, "pack it again with --labels"))
+    return _Truth(store.ids[rows], store.labels[rows], names_of(store)[rows], store_path)
 
 
 def _labelled(store: Store, ids: NDArray[np.int64], where: Path) -> NDArray[np.int64]:
@@ -134,19 +143,16 @@ def _labelled(store: Store, ids: NDArray[np.int64], where: Path) -> NDArray[np.i
     rows = rows_of(store.ids, ids)
     missing = ids[~np.isin(rows, labelled_rows(store))]
     if len(missing):
-        got = f"{len(missing)} others, {missing[0]} the first"
-        raise DataFault(expected(f"ids of labelled galaxies in {store.path}", got, where, "leave them out"))
+        raise _unlabelled(missing, store.path, where)
     return np.sort(rows)
 
 
-def _difference(
-    answers: Answers, labels: Answers, ids: NDArray[np.int64], against: Path | None
-) -> tuple[float, float, float] | None:
-    if against is None:
-        return None
-    other_ids, others = read_answers(against)
-    rows = rows_of(other_ids, ids)
-    if (rows < 0).any():
-        got = f"no row for {int((rows < 0).sum())} of them, {ids[rows < 0][0]} the first"
-        raise DataFault(expected("answers for every galaxy scored", got, against, "score with --ids those it has"))
-    return compare(answers, others[rows], labels)
+def _unlabelled(missing: NDArray[np.int64], truth: Path, where: object) -> DataFault:
+    got = f"{len(missing)} others, {missing[0]} the first"
+    return DataFault(expected(f"ids of labelled galaxies in {truth}", got, where, "leave them out"))
+
+
+def _trained_on(store: Store, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of the galaxies trained on; none where the store lacks the label of any: their mean is unknown then."""
+    rows = rows_of(store.ids, ids)
+    return np.sort(rows) if np.isin(rows, labelled_rows(store)).all() else rows[:0]

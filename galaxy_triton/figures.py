@@ -15,9 +15,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxy_triton.evaluate import Score
-from galaxy_triton.findings import BINS, Bins
+from galaxy_triton.calibration import BINS, Bins
 from galaxy_triton.questions import QUESTIONS, SPANS
+from galaxy_triton.scores import Score
 
 Floats = NDArray[np.floating]
 
@@ -145,16 +145,35 @@ def classes(predicted: Floats, people: Floats) -> Picture:
 def reliability(bins: Bins) -> Picture:
     """The mean fraction that people gave by the predicted one, above how many answers lie in each bin."""
     figure, above, below = _two_panels(4.9)
-    many = bins.counts >= FEW
-    above.plot((0, 1), (0, 1), color="0.6", linewidth=1)
-    above.plot(bins.predicted[many], bins.people[many], "o-", color=PREDICTED, markersize=6)
-    above.plot(bins.predicted[~many], bins.people[~many], "o", color=PREDICTED, markersize=6, markerfacecolor="white")
+    _plot_reliability(above, bins, 6)
     above.set(ylabel="mean fraction of people", ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
     centres = (np.arange(BINS) + 0.5) / BINS
     below.bar(centres, bins.counts, 0.9 / BINS, color="0.6")
     below.set(xlabel="predicted fraction", ylabel="answers", yscale="log", ylim=(0.8, None))
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     return _png(figure, _reliability_words(bins))
+
+
+def reliability_by_question(bins: dict[str, Bins], ece: dict[str, float]) -> Picture:
+    """As `reliability`, a panel for each question; above it, its expected calibration error."""
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    panels = figure.subplots(4, 3, sharex=True, sharey=True).ravel()
+    for axes, (name, of_question) in zip(panels, bins.items(), strict=False):
+        _plot_reliability(axes, of_question, 4)
+        axes.set_title(f"{_plain(name)}\nECE {ece[name]:.3f}")
+        axes.grid()
+    for empty in panels[len(bins) :]:
+        empty.set_axis_off()
+    # the last of each column has the numbers
+    for axes in panels[len(bins) - 3 : len(bins)]:
+        axes.tick_params(labelbottom=True)
+    panels[0].set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
+    panels[0].set_xticks((0, 0.5, 1), ("0", "½", "1"))
+    panels[0].set_yticks((0, 0.5, 1), ("0", "½", "1"))
+    figure.supxlabel("predicted fraction", fontsize="medium")
+    figure.supylabel("mean fraction of people", fontsize="medium")
+    words = "; ".join(f"{_plain(name)} {error:.3f}" for name, error in ece.items())
+    return _png(figure, f"Expected calibration error: {words}.")
 
 
 def examples(chosen: list[Example]) -> Picture:
@@ -211,6 +230,14 @@ def _plot_curve(axes: Axes, epochs: pd.Series, values: pd.Series, colour: str, n
     first, last = int(epochs.iloc[0]), int(epochs.iloc[-1])
     what = f"RMSE of {name}: {values.iloc[0]:.4f} in epoch {first}"
     return f"{what}, {values.iloc[-1]:.4f} in epoch {last}, {values.min():.4f} at its lowest."
+
+
+def _plot_reliability(axes: Axes, bins: Bins, size: float) -> None:
+    """The bins' means beside the diagonal, hollow where they say little. size: of a dot, points."""
+    many = bins.counts >= FEW
+    axes.plot((0, 1), (0, 1), color="0.6", linewidth=1)
+    axes.plot(bins.predicted[many], bins.people[many], "o-", color=PREDICTED, markersize=size)
+    axes.plot(bins.predicted[~many], bins.people[~many], "o", color=PREDICTED, markersize=size, markerfacecolor="white")
 
 
 def _sheet(views: Floats, gap: int) -> Floats:

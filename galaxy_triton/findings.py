@@ -1,64 +1,127 @@
-"""What the galaxies held out say about a network: asked once, for the score and for every figure."""
+"""What labelled galaxies say about answers: gathered once, for every table, figure and file."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from galaxy_triton.answer import Answerer, Answers
+from galaxy_triton import calibration
+from galaxy_triton.against import Loaded, other_answers
+from galaxy_triton.answer import Answerer, Answers, Asking
+from galaxy_triton.consistency import GALAXIES, Consistency, consistency
 from galaxy_triton.data import Galaxies, Split
-from galaxy_triton.evaluate import Score, rmse, score
+from galaxy_triton.display import Display
+from galaxy_triton.questions import QUESTIONS
+from galaxy_triton.scores import Constants, Difference, Estimate, Score, by_galaxy, compare, constants, rmse, score
+from galaxy_triton.tree import gaps
 
-BINS = 10
 EXAMPLES = 4  # galaxies of each kind
 
+Names = Sequence[str] | NDArray[np.str_]
 
-class Bins(NamedTuple):
-    """Answers by predicted fraction, in bins of equal width: how many, and their mean predicted and true fraction.
 
-    Each [BINS]; the means of an empty bin are nan.
+@dataclass(frozen=True)
+class Inquiry(Asking):
+    """What is asked of a network beside its score.
+
+    against: a table of other answers for the same galaxies or another run's folder, to compare with pairwise.
+    consistency: how many galaxies are turned to see how far the answers move, at most; 0: none.
     """
 
-    counts: NDArray[np.int64]
-    predicted: NDArray[np.float64]
-    people: NDArray[np.float64]
+    against: Path | None = None
+    consistency: int = GALAXIES
+
+
+class Comparison(NamedTuple):
+    """By how much lower the RMSE is than that of the answers called `name`. trained_on: how many of the galaxies they
+    come from a network that trained on them."""
+
+    name: str
+    lower: Difference
+    trained_on: int
+
+
+class QuestionFindings(NamedTuple):
+    """Of one question: RMSE with its interval, the mean answer's, calibration, how far the answers' sum is from the
+    parent's answer, and by how much lower the RMSE is than the other answers'."""
+
+    name: str
+    rmse: Estimate
+    mean_answer: float
+    ece: float
+    slope: float
+    tree_mean: float
+    tree_largest: float
+    lower: Estimate | None
+
+
+class GalaxyError(NamedTuple):
+    """The RMSE of a galaxy, the question where it is largest, and that question's."""
+
+    name: str
+    rmse: float
+    question: str
+    question_rmse: float
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The galaxies held out: their rows in the store (int64 [n]), and their answers (float32 [n, 37]).
+    """Labelled galaxies: what users call them [n], and their answers, float32 [n, 37].
 
-    score, mean_answer: of the network, and of the training galaxies' mean answer given to each. noise_floor: RMSE of
-    the true probabilities, None where they are unknown. views: fixed views averaged.
+    score, constants: of the answers, and of constant ones. noise_floor: RMSE of the true probabilities, None where
+    they are unknown. views: fixed views averaged, None of a table. consistency, comparison: None where not asked for.
     """
 
-    rows: NDArray[np.int64]
+    names: Names
     predicted: Answers
     people: Answers
     score: Score
-    mean_answer: Score
-    noise_floor: float | None
-    views: int
+    constants: Constants
+    noise_floor: float | None = None
+    views: int | None = None
+    consistency: Consistency | None = None
+    comparison: Comparison | None = None
 
-    def bins(self) -> Bins:
-        """All answers by their predicted fraction: the first bin is [0, 0.1), the last [0.9, 1]."""
-        predicted, people = (answers.ravel().astype(np.float64) for answers in (self.predicted, self.people))
-        places = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
-        counts = np.bincount(places, minlength=BINS)
-        sums = (np.bincount(places, values, minlength=BINS) for values in (predicted, people))
-        means = [np.divide(total, counts, out=np.full(BINS, np.nan), where=counts > 0) for total in sums]
-        return Bins(counts, *means)
+    def by_question(self) -> list[QuestionFindings]:
+        """A row for each question."""
+        calibrations = calibration.by_question(calibration.calibration_of, self.predicted, self.people)
+        off = gaps(self.predicted)
+        means, largest = off.mean(axis=0), off.max(axis=0)
+        return [
+            QuestionFindings(
+                name,
+                self.score.questions[name],
+                self.constants.mean.questions[name][0],
+                *calibrations[name],
+                tree_mean=float(means[number]),
+                tree_largest=float(largest[number]),
+                lower=None if self.comparison is None else self.comparison.lower.questions[name],
+            )
+            for number, name in enumerate(self.score.questions)
+        ]
+
+    def by_galaxy(self) -> list[GalaxyError]:
+        """A row for each galaxy, the highest RMSE first."""
+        errors = by_galaxy(self.predicted, self.people)
+        order = np.argsort(-errors.rmse, kind="stable")
+        rows = zip(order, errors.rmse[order], errors.worst[order], errors.worst_rmse[order], strict=True)
+        return [
+            GalaxyError(str(self.names[place]), float(value), QUESTIONS[worst].name, float(worst_value))
+            for place, value, worst, worst_value in rows
+        ]
 
     def examples(self) -> dict[str, NDArray[np.int64]]:
-        """The places among `rows` of the galaxies answered "best", in the "middle" and "worst", no galaxy twice.
+        """The places of the galaxies answered "best", in the "middle" and "worst", no galaxy twice.
 
         The lowest error comes first, but the highest among the worst. Of few galaxies, the later kinds have fewer or
         none.
         """
-        order = np.argsort(np.square(self.predicted.astype(np.float64) - self.people).mean(axis=1), kind="stable")
+        order = np.argsort(by_galaxy(self.predicted, self.people).rmse, kind="stable")
         best, rest = order[:EXAMPLES], order[EXAMPLES:]
         rest, worst = rest[:-EXAMPLES], rest[-EXAMPLES:][::-1]
         start = max(0, len(rest) - EXAMPLES) // 2
@@ -69,31 +132,88 @@ def find(
     answerer: Answerer,
     galaxies: Galaxies,
     split: Split,
+    names: Names,
     truth: Answers | None,
-    *,
-    views: int,
-    batch_size: int,
-    progress: Callable[[int], None],
+    asked: Inquiry,
+    display: Display,
 ) -> Findings:
-    """Ask the network about the galaxies held out, of which there is at least one.
+    """Ask a network about the galaxies held out, of which there is at least one.
 
     Args:
         answerer, galaxies: on one device.
+        split: rows; where none was trained on, the mean answer is that of the galaxies held out.
+        names: of the galaxies, by row.
         truth: the true probabilities by row, float32 [N, 37], or None.
-        views: fixed views to average. batch_size: galaxies at a time.
-        progress: takes the galaxies done so far.
+
+    Raises:
+        DataFault, UsageFault: what `other_answers` raises.
     """
-    parts = (split.train, split.validation)
-    train, held_out = (torch.from_numpy(rows).to(galaxies.answers.device) for rows in parts)
-    predicted = answerer.answer(galaxies, held_out, views, batch_size, progress)
-    people = galaxies.answers[held_out].cpu().numpy()
-    mean = galaxies.answers[train].cpu().numpy().mean(axis=0, dtype=np.float64)
+    held_out, train = split.validation, split.train
+    people, on_train = (galaxies.answers[_on(galaxies, rows)].cpu().numpy() for rows in (held_out, train))
+    predicted = _answers(answerer, galaxies, held_out, asked, display)
     return Findings(
-        rows=split.validation,
+        names=[str(names[row]) for row in held_out],
         predicted=predicted,
         people=people,
         score=score(predicted, people),
-        mean_answer=score(np.broadcast_to(mean, people.shape), people),
-        noise_floor=None if truth is None else rmse(truth[split.validation], people),
-        views=views,
+        constants=constants(people, on_train.mean(axis=0, dtype=np.float64) if len(train) else None),
+        noise_floor=None if truth is None else rmse(truth[held_out], people),
+        views=asked.views,
+        consistency=_consistency(answerer, galaxies, held_out, asked, display) if asked.consistency else None,
+        comparison=_comparison(answerer, galaxies, held_out, predicted, asked, display),
     )
+
+
+def compared(
+    ids: NDArray[np.int64],
+    predicted: Answers,
+    people: Answers,
+    asked: Inquiry,
+    display: Display,
+    loaded: Loaded | None = None,
+) -> Comparison | None:
+    """The answers [n, 37] of the galaxies `ids` beside those that `asked` names; None where it names none.
+
+    Raises:
+        DataFault, UsageFault: what `other_answers` raises.
+    """
+    if asked.against is None:
+        return None
+    others = other_answers(asked.against, ids, asked, display, loaded)
+    return Comparison(str(asked.against), compare(predicted, others.answers, people), others.trained_on)
+
+
+def _answers(
+    answerer: Answerer, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
+) -> Answers:
+    with display.progress("answering", "images") as show:
+        return answerer.answer(
+            galaxies, _on(galaxies, rows), asked.views, asked.batch_size, lambda done: show(done, len(rows))
+        )
+
+
+def _consistency(
+    answerer: Answerer, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
+) -> Consistency:
+    """Of some galaxies, evenly spaced from the first to the last."""
+    places = np.linspace(0, len(rows) - 1, min(asked.consistency, len(rows))).round().astype(np.int64)
+    with display.progress("turning", "images") as show:
+        return consistency(answerer, galaxies, _on(galaxies, rows[places]), asked.views, asked.batch_size, show)
+
+
+def _comparison(
+    answerer: Answerer,
+    galaxies: Galaxies,
+    rows: NDArray[np.int64],
+    predicted: Answers,
+    asked: Inquiry,
+    display: Display,
+) -> Comparison | None:
+    on_device = _on(galaxies, rows)
+    ids, people = (values[on_device].cpu().numpy() for values in (galaxies.ids, galaxies.answers))
+    loaded = Loaded(answerer.config.preprocess, galaxies, rows)
+    return compared(ids, predicted, people, asked, display, loaded)
+
+
+def _on(galaxies: Galaxies, rows: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(rows).to(galaxies.ids.device)

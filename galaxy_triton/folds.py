@@ -15,7 +15,7 @@ from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.store import Store
 from galaxy_triton.table import read_ids
 
-FOLDS = "folds.csv"
+FOLDS, ANSWERS = "folds.csv", "out_of_fold.csv"  # of a cross-validation's folder
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,20 @@ def split_of_fold(store: Store, folds: Folds, number: int, repeat: int) -> Split
     """Hold out a fold and train on all other labelled galaxies; those of other folds are repeated if `repeat` > 1."""
     split = split_by_ids(store, folds.ids[folds.numbers == number])
     return with_repeated(split, store, folds.ids) if repeat > 1 else split
+
+
+def answers_in(path: Path) -> Path:
+    """The table of answers in the folder of a cross-validation; of any other path itself.
+
+    Raises:
+        DataFault: the cross-validation is not done.
+    """
+    if not (path / FOLDS).is_file():
+        return path
+    if not (path / ANSWERS).is_file():
+        do = f"go on with galaxy-triton train --run {path} --resume"
+        raise DataFault(expected("a cross-validation that is done", f"one without {ANSWERS}", path, do))
+    return path / ANSWERS
 
 
 def write_folds(file: Path, folds: Folds) -> None:

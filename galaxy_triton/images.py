@@ -72,6 +72,11 @@ def open_images(path: Path) -> Iterator[ImageSource]:
                 yield ImageSource(path, _entries(visible_names(archive), path), read)
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
 def measure_frame(source: ImageSource) -> int:
     """The side in pixels of a source's images: the commonest among the first 32 that have a readable header.
 
@@ -207,7 +212,7 @@ def _bad(want: str, got: str, name: str) -> DataFault:
 
 
 def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
-    images = sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    images = sorted(filter(is_image, names))
     if not images:
         raise DataFault(expected("JPEG, PNG or TIFF images", "none", path, "give the folder or zip that holds them"))
     folders = sorted({str(PurePosixPath(name).parent) for name in images})
@@ -225,7 +230,7 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
 def _image_folder(path: Path) -> Path:
     children = [child for child in path.iterdir() if not is_hidden(child.name)]
     folders = [child for child in children if child.is_dir()]
-    holds_images = any(child.suffix.lower() in SUFFIXES for child in children if child not in folders)
+    holds_images = any(is_image(child.name) for child in children if child not in folders)
     return folders[0] if len(folders) == 1 and not holds_images else path
 
 

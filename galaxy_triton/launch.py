@@ -5,7 +5,6 @@ from pathlib import Path
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import run_folder
-from galaxy_triton.answer import Asking
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.data import Split, names_of
 from galaxy_triton.demo import advising
@@ -28,7 +27,7 @@ from galaxy_triton.passes import count_steps
 from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
 from galaxy_triton.ranks import Ranks, from_environment, joined
-from galaxy_triton.report import Report, Subject, report_of
+from galaxy_triton.report import Asked, Report, Subject, report_of
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose, split_of
 from galaxy_triton.stop import Stop, stop_between_steps
 from galaxy_triton.store import Store
@@ -98,10 +97,10 @@ def fit(trainer: Trainer, stop: Stop, go_on: str, display: Display) -> None:
 
 def report(trainer: Trainer, ground: Ground, display: Display) -> Report:
     """Draw the report of a run that is trained, asking as `report` and `evaluate` do."""
-    plan, asking = trainer.plan, Asking()
+    plan = trainer.plan
     names, answerer = names_of(ground.store), trainer.learner.answerer()
     subject = Subject(plan.folder, answerer, plan.galaxies, plan.split, names, ground.truth)
-    return report_of(subject, asking.views, asking.batch_size, display)
+    return report_of(subject, Asked(), display)
 
 
 def describe(request: Request, display: Display) -> None:
@@ -188,7 +187,7 @@ def _say(found: Report, trainer: Trainer, display: Display) -> None:
     display.note()
     if found.score is not None:
         low, high = found.score.interval
-        held_out = f"galaxies held out: {found.score.galaxies}, views: {Asking().views}"
+        held_out = f"galaxies held out: {found.score.galaxies}, views: {Asked().views}"
         display.say(f"RMSE         {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
         display.say(f"mean answer  {found.mean_answer:.4f}  what answering the training mean scores")
     if found.noise_floor is not None:

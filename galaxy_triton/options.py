@@ -64,6 +64,20 @@ asking = together(
     click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1)),
 )
 
+# Of every command that judges the answers.
+inquiring = together(
+    click.option(
+        "--against", type=EXISTING, help="Another run, or a table of answers, to compare with.  [default: none]"
+    ),
+    click.option(
+        "--consistency",
+        default=64,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Galaxies to turn, to see how far answers move; at most.",
+    ),
+)
+
 # An option of `train` -> the configuration field it sets.
 TRAIN_FIELDS = {
     "model": "network.name",

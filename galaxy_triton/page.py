@@ -1,15 +1,23 @@
 """The page of a report: one HTML file that asks for nothing outside itself and runs no code."""
 
 import base64
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jinja2
+import numpy as np
 
-from galaxy_triton.evaluate import LEVEL
+from galaxy_triton.calibration import BINS, calibration_of
+from galaxy_triton.consistency import DEGREES
 from galaxy_triton.figures import FEW, Picture
 from galaxy_triton.findings import Findings
+from galaxy_triton.scores import LEVEL
+from galaxy_triton.tree import gaps
 
 TEMPLATE = "report.html.jinja"
+WORST = 20  # galaxies in the table
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,13 @@ class Content:
     pictures: dict[str, Picture]
 
 
+class Table(NamedTuple):
+    """Texts in rows; the first of a row names it."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
 def page_of(content: Content) -> str:
     """The HTML of a page; all texts escaped, all pictures inside."""
     environment = jinja2.Environment(
@@ -40,8 +55,11 @@ def page_of(content: Content) -> str:
     )
     environment.filters |= {"base64": _base64, "percent": _percent}
     found = content.findings
-    sentence = None if found is None else verdict(found.score.rmse, found.mean_answer.rmse, found.noise_floor)
-    return environment.get_template(TEMPLATE).render(content=content, verdict=sentence, level=LEVEL, few=FEW)
+    known: dict[str, Any] = {"bins": BINS, "degrees": list(DEGREES), "few": FEW, "level": LEVEL}
+    if found is not None:
+        known["verdict"] = verdict(found.score.rmse, found.constants.mean.rmse, found.noise_floor)
+        known |= {"questions": _by_question(found), "differences": _differences(found), "worst": _worst(found)}
+    return environment.get_template(TEMPLATE).render(content=content, **known)
 
 
 def verdict(rmse: float, mean_answer: float, noise_floor: float | None) -> str:
@@ -58,6 +76,47 @@ def verdict(rmse: float, mean_answer: float, noise_floor: float | None) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def _by_question(found: Findings) -> Table:
+    """A row for all questions, then one each."""
+    everything, off = calibration_of(found.predicted, found.people), gaps(found.predicted)
+    tree = (float(off.mean()), float(np.max(off)))
+    rows = [("all", found.score.rmse, found.constants.mean.rmse, *everything, *tree)]
+    for row in found.by_question():
+        tree = (row.tree_mean, row.tree_largest)
+        rows.append((row.name, row.rmse[0], row.mean_answer, row.ece, row.slope, *tree))
+    head = ("question", "RMSE", "mean answer", "ECE", "slope", "off the tree", "at most")
+    return Table(head, [(_words(name), *map(_decimals, values)) for name, *values in rows])
+
+
+def _differences(found: Findings) -> Table | None:
+    """By how much lower the RMSE is than that of the answers compared with."""
+    if found.comparison is None:
+        return None
+    lower = {"all": found.comparison.lower.overall, **found.comparison.lower.questions}
+    rows = [
+        (_words(name), _signed(value), f"{_signed(low)} to {_signed(high)}")
+        for name, (value, low, high) in lower.items()
+    ]
+    return Table(("question", "lower by", f"{_percent(LEVEL)} interval"), rows)
+
+
+def _worst(found: Findings) -> Table:
+    rows = [(e.name, _decimals(e.rmse), _words(e.question), _decimals(e.question_rmse)) for e in found.by_galaxy()]
+    return Table(("galaxy", "RMSE", "worst at", "RMSE there"), rows[:WORST])
+
+
+def _decimals(value: float) -> str:
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _base64(content: bytes) -> str:

@@ -210,7 +210,7 @@ def _opened(answerer: Answerer, path: Path, asked: Asked) -> Iterator[Parts]:
 def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
     start, pixels = verified_block(store, number)
     for chunk in slices(len(pixels), CHUNK):
-        yield _names(store, slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
+        yield store.called(slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
 
 
 def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
@@ -221,10 +221,6 @@ def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad:
         pixels[len(names), :, :, :3] = image
         names.append(_name(entry))
     return names, pixels[: len(names)]
-
-
-def _names(store: Store, rows: slice) -> list[str]:
-    return [str(name) for name in (store.ids if store.names is None else store.names)[rows]]
 
 
 def _name(entry: Entry) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxy_triton import figures, files, run_folder
-from galaxy_triton.answer import Answerer, Answers, Asking, open_run
+from galaxy_triton import calibration, figures, files, run_folder
+from galaxy_triton.answer import Answerer, Answers, open_run
 from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load, names_of
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.evaluate import Score
 from galaxy_triton.feed import batch_of
 from galaxy_triton.figures import Example, Picture
-from galaxy_triton.findings import Findings, find
+from galaxy_triton.findings import Findings, Inquiry, Names, find
 from galaxy_triton.ids import rows_of
 from galaxy_triton.page import Content, page_of
 from galaxy_triton.ranks import require_alone
+from galaxy_triton.scores import Score
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.views import fixed_affines
 
@@ -32,7 +31,7 @@ AUGMENTED = 6  # galaxies whose views are shown
 
 
 @dataclass(frozen=True)
-class Asked(Asking):
+class Asked(Inquiry):
     """What a report is asked for. store: the store the run was trained on; None: where it lay then."""
 
     store: Path | None = None
@@ -50,7 +49,7 @@ class Subject:
     answerer: Answerer
     galaxies: Galaxies  # on the answerer's device
     split: Split
-    names: Sequence[str] | NDArray[np.str_]
+    names: Names
     truth: Answers | None = None
     chosen_on: bool = False
 
@@ -88,18 +87,18 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
         galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)))
     truth = None if source.truth is None else answers_by_row(source.truth, store)
     subject = Subject(run, answerer, galaxies, split, names_of(store), truth, chosen_on=asked.which == run_folder.BEST)
-    return report_of(subject, asked.views, asked.batch_size, display)
+    return report_of(subject, asked, display)
 
 
-def report_of(subject: Subject, views: int, batch_size: int, display: Display) -> Report:
+def report_of(subject: Subject, asked: Inquiry, display: Display) -> Report:
     """Score the galaxies held out and draw report.html and plots/ in the run's folder, in place of earlier ones.
 
     Raises:
-        DataFault: metrics.csv or log.txt is missing or damaged, the truth does not cover the galaxies held out, or the
-            folder cannot be written.
+        DataFault: metrics.csv or log.txt is missing or damaged, the truth or the answers to compare with do not cover
+            the galaxies held out, or the folder cannot be written.
     """
     metrics = read_metrics(subject.folder / run_folder.METRICS)
-    findings = _find(subject, views, batch_size, display) if len(subject.split.validation) else None
+    findings = _find(subject, asked, display) if len(subject.split.validation) else None
     with figures.style():
         pictures = _draw(subject, metrics, findings)
     page = page_of(_content(subject, metrics, findings, pictures))
@@ -111,7 +110,7 @@ def report_of(subject: Subject, views: int, batch_size: int, display: Display) -
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     if findings is None:
         return Report(subject.folder / PAGE, None, math.nan, None, None)
-    scores = (findings.score, findings.mean_answer.rmse, findings.noise_floor)
+    scores = (findings.score, findings.constants.mean.rmse, findings.noise_floor)
     return Report(subject.folder / PAGE, *scores, findings.predicted)
 
 
@@ -152,34 +151,28 @@ def _metrics_fault(metrics: pd.DataFrame) -> str | None:
     return None if ((known >= 0) & (known < 1e15)).all() else "one with values that no epoch has"
 
 
-def _find(subject: Subject, views: int, batch_size: int, display: Display) -> Findings:
-    count = len(subject.split.validation)
+def _find(subject: Subject, asked: Inquiry, display: Display) -> Findings:
     if subject.truth is not None and np.isnan(subject.truth[subject.split.validation]).any():
         want, where = "true probabilities of every galaxy held out", subject.folder / run_folder.SOURCE
         raise DataFault(expected(want, "none for some", where, "name the table of this sky there"))
-    with display.progress("answering", "images") as show:
-        return find(
-            subject.answerer,
-            subject.galaxies,
-            subject.split,
-            subject.truth,
-            views=views,
-            batch_size=batch_size,
-            progress=lambda done: show(done, count),
-        )
+    return find(subject.answerer, subject.galaxies, subject.split, subject.names, subject.truth, asked, display)
 
 
 def _draw(subject: Subject, metrics: pd.DataFrame, findings: Findings | None) -> dict[str, Picture]:
     """The figures by the names of their files."""
-    references = {} if findings is None else {"mean answer": findings.mean_answer.rmse}
+    references = {} if findings is None else {"mean answer": findings.constants.mean.rmse}
     if findings is not None and findings.noise_floor is not None:
         references["noise floor"] = findings.noise_floor
     pictures = {"curves": figures.curves(metrics, references)}
     pictures["augmentation"] = figures.augmentation(_augmented(subject, len(metrics)))
     if findings is not None:
-        pictures["questions"] = figures.questions(findings.score, findings.mean_answer)
-        pictures["classes"] = figures.classes(findings.predicted.mean(axis=0), findings.people.mean(axis=0))
-        pictures["reliability"] = figures.reliability(findings.bins())
+        predicted, people = findings.predicted, findings.people
+        pictures["questions"] = figures.questions(findings.score, findings.constants.mean)
+        pictures["classes"] = figures.classes(predicted.mean(axis=0), people.mean(axis=0))
+        pictures["reliability"] = figures.reliability(calibration.bins_of(predicted, people))
+        by_question = calibration.by_question(calibration.bins_of, predicted, people)
+        ece = {row.name: row.ece for row in findings.by_question()}
+        pictures["calibration"] = figures.reliability_by_question(by_question, ece)
         pictures |= {name: figures.examples(chosen) for name, chosen in _examples(subject, findings).items() if chosen}
     return pictures
 
@@ -189,9 +182,9 @@ def _examples(subject: Subject, findings: Findings) -> dict[str, list[Example]]:
 
 
 def _chosen(subject: Subject, findings: Findings, places: NDArray[np.int64]) -> list[Example]:
-    rows = findings.rows[places]
+    rows = subject.split.validation[places]
     views = _image(_stored(subject, torch.from_numpy(rows).to(subject.galaxies.ids.device)))
-    names = [str(subject.names[row]) for row in rows]
+    names = [findings.names[place] for place in places]
     answers = (findings.predicted[places], findings.people[places])
     return [Example(*each) for each in zip(names, views, *answers, strict=True)]
 

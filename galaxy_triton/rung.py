@@ -14,11 +14,11 @@ import torch
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, load
 from galaxy_triton.errors import DataFault, UsageFault, expected
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.ladder import Way
 from galaxy_triton.learner import Learner, unlabelled
 from galaxy_triton.machine import choose, peak_memory
 from galaxy_triton.profiling import Profiler, label, unavailable
+from galaxy_triton.scores import rmse
 from galaxy_triton.seed_pipeline import Labelled
 from galaxy_triton.steps import FileSteps, ResidentSteps, Steps, idle, make_learner
 from galaxy_triton.store import open_store

@@ -34,7 +34,7 @@ from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.files import partial, read_json, reason
 from galaxy_triton.ids import check_name, galaxy_id
 from galaxy_triton.questions import COLUMNS, QUESTIONS
-from galaxy_triton.tree import asked, sums
+from galaxy_triton.tree import gaps
 
 VERSION = 1  # of store.json and the arrays
 BLOCK_BYTES = 64 * 2**20  # a block is the whole images that fit
@@ -62,6 +62,10 @@ class Store:
         if self.labels is None:
             return np.zeros(len(self.ids), dtype=np.bool_)
         return ~np.isnan(self.labels[:, 0])
+
+    def called(self, rows: slice = slice(None)) -> list[str]:
+        """What images are called in a table: their file's stem, or its number."""
+        return [str(name) for name in (self.ids if self.names is None else self.names)[rows]]
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,8 @@ def describe(store: Store) -> Description:
 
 def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
     """For each question, the largest |sum of its answers - its parent's answer (or 1)| over labels [N >= 1, 37]."""
-    worst = np.abs(sums(labels) - asked(labels)).max(axis=0)
-    return {question.name: float(by) for question, by in zip(QUESTIONS, worst, strict=True)}
+    largest = gaps(labels).max(axis=0)
+    return {question.name: float(gap) for question, gap in zip(QUESTIONS, largest, strict=True)}
 
 
 def montage(store: Store, count: int, columns: int) -> Image.Image:

@@ -10,12 +10,12 @@ from galaxy_triton.answer import Asking
 from galaxy_triton.cross_validation import checked, fitted
 from galaxy_triton.display import Display
 from galaxy_triton.errors import Diverged, Stopped, UsageFault, expected
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.folds import Folds, draw_folds, ids_to_hold_out, split_of_fold
 from galaxy_triton.ground import Ground, lay, say_choices, settled_residence, warn_of_unknown
 from galaxy_triton.machine import choose
 from galaxy_triton.ranks import Ranks, require_alone
 from galaxy_triton.request import Proposal, Request, open_galaxies
+from galaxy_triton.scores import rmse
 from galaxy_triton.settings import override
 from galaxy_triton.space import SPACE, Space, check_space, line, read_space
 from galaxy_triton.stop import Stop, stop_between_steps

@@ -34,8 +34,8 @@ def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         DataFault: no such file or table; a column missing, unknown or doubled; a row too short or too long; an id
             doubled or no whole number; a value that is no fraction. The line and column are named.
     """
-    rows = _rows(path)
-    header = _header(rows, path)
+    rows = read_rows(path)
+    header = read_header(rows, path)
     places = _places(header, path)
     names, answers = [], []
     for line, row in rows:
@@ -56,10 +56,47 @@ def read_ids(path: Path) -> NDArray[np.int64]:
     Raises:
         DataFault: no such file, no header line, no id, an id doubled or no whole number.
     """
-    rows = _rows(path)
-    _header(rows, path)
+    return np.array([galaxy_id(name) for name in read_names(path)], dtype=np.int64)
+
+
+def read_names(path: Path) -> list[str]:
+    """As `read_ids`, but as they are written: whole numbers or file stems.
+
+    Raises:
+        DataFault: as `read_ids`.
+    """
+    rows = read_rows(path)
+    read_header(rows, path)
     names = [_name(row[0], f"{path}, line {line}") for line, row in rows]
-    return _unique_ids(names, path)
+    _unique_ids(names, path)
+    return names
+
+
+def read_rows(path: Path) -> Rows:
+    """The lines of a CSV (or of one in a zip) that are not empty, each with its number; the header comes first.
+
+    Raises:
+        DataFault: no such file, or no CSV in UTF-8.
+    """
+    try:
+        text = _content(path).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        yield from ((reader.line_num, row) for row in reader if row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataFault(expected("a CSV file in UTF-8", error, path, "save it as CSV, UTF-8")) from error
+
+
+def read_header(rows: Rows, path: Path) -> list[str]:
+    """The names in the first of a table's rows.
+
+    Raises:
+        DataFault: none there, or a number in place of the first.
+    """
+    _, header = next(rows, (0, []))
+    if not header or header[0].isdigit():
+        got = reprlib.repr(header[0]) if header else "an empty file"
+        raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
+    return [name.strip() for name in header]
 
 
 def write_answers(
@@ -123,24 +160,6 @@ def check_answers(names: Sequence[str], answers: NDArray[np.floating], path: Pat
         row, column = wrong[0]
         where = f"{path}, {names[row]}, {COLUMNS[column]}"
         raise DataFault(expected("a fraction from 0 to 1", answers[row, column], where, "look into the model"))
-
-
-def _rows(path: Path) -> Rows:
-    """The lines that are not empty, each with its number; the header comes first."""
-    try:
-        text = _content(path).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        yield from ((reader.line_num, row) for row in reader if row)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataFault(expected("a CSV file in UTF-8", error, path, "save it as CSV, UTF-8")) from error
-
-
-def _header(rows: Rows, path: Path) -> list[str]:
-    _, header = next(rows, (0, []))
-    if not header or header[0].isdigit():
-        got = reprlib.repr(header[0]) if header else "an empty file"
-        raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
-    return [name.strip() for name in header]
 
 
 def _content(path: Path) -> bytes:

@@ -20,13 +20,13 @@ from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Diverged, Stopped, UsageFault, expected
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.feed import Waiting, batches
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.passes import Passes, Step
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.run_folder import EpochRow
+from galaxy_triton.scores import rmse
 from galaxy_triton.stop import CODES, Stop
 from galaxy_triton.surroundings import surroundings
 

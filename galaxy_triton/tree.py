@@ -24,6 +24,11 @@ def asked(answers: NDArray[np.floating]) -> Values:
     return np.stack([everyone if parent is None else exact[:, parent] for parent in PARENTS], axis=1)
 
 
+def gaps(answers: NDArray[np.floating]) -> Values:
+    """How far the answers of each question are from summing to the fraction who were asked: float64 [n, 11]."""
+    return np.abs(sums(answers) - asked(answers))
+
+
 def conditional(answers: NDArray[np.floating]) -> Values:
     """The fraction who gave each answer among those who were asked the question, float64 [n, 37].
 

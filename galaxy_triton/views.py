@@ -1,6 +1,7 @@
 """A recipe's ranges become the views of an epoch; an evaluation has fixed views."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +10,16 @@ from galaxy_triton import kernels
 from galaxy_triton.config import Augmentation
 from galaxy_triton.feed import Batch
 from galaxy_triton.kernels.augmentation.reference import warp
+
+
+class Pose(NamedTuple):
+    """A galaxy turned counter-clockwise about its image's centre by `turn` of a full turn, then mirrored or not."""
+
+    turn: float = 0.0
+    mirrored: bool = False
+
+
+AS_STORED = Pose()
 
 
 @dataclass(frozen=True)
@@ -60,14 +71,21 @@ def training_ranges(augmentation: Augmentation, side: int) -> kernels.Ranges:
     )
 
 
-def fixed_affines(count: int, side: int, size: int, device: torch.device) -> Tensor:
-    """`count` centred views, fp32 [count, 2, 3]: evenly spaced rotations, each also mirrored when `count` is even."""
+def fixed_affines(count: int, side: int, size: int, device: torch.device, pose: Pose = AS_STORED) -> Tensor:
+    """`count` centred views, fp32 [count, 2, 3]: evenly spaced rotations, each also mirrored when `count` is even.
+
+    pose: the views are those of the galaxy in this pose, made of the stored pixels by one interpolation.
+    """
     mirrored = count % 2 == 0
     rotations = count // 2 if mirrored else count
     turns = torch.arange(rotations, dtype=torch.float32) / rotations
     turns = turns.repeat(2) if mirrored else turns
     flips = torch.ones(count, 2)
     flips[rotations:, 0] = -1
+    # a turn after mirroring is the opposite turn before it
+    way = -1 if pose.mirrored else 1
+    turns = pose.turn + way * turns
+    flips[:, 0] *= way
     corner = torch.full((count, 2), (side - size) / 2)
     affine = kernels.view_affine(turns, flips, torch.ones(count), torch.zeros(count, 2), corner, side=side)
     return affine.to(device)

@@ -23,6 +23,11 @@ def _label(name: str, make: Callable[[World], Path], said: str, code: int = 1) -
     return Case(f"labels: {name}", lambda w: ("pack", w.images, "--labels", make(w), *arguments), code, said, leaves)
 
 
+def _check(name: str, make: Callable[[World], tuple[object, ...]], said: str) -> Case:
+    """Check a table, with what options there are."""
+    return Case(f"check: {name}", lambda w: ("check", *make(w)), 1, said)
+
+
 def _lines(name: str, said: str, *lines: str) -> Case:
     return _label(name, lambda w: table(w, *lines), said)
 
@@ -214,6 +219,31 @@ STORES: tuple[Case, ...] = (
         A_MANIFEST,
     ),
 )
+
+
+ONE_ROW = (HEADER, row(7))
+
+CHECKS: tuple[Case, ...] = (
+    _check("empty", lambda w: (file(w, "l.csv", b""),), "Expected a header line"),
+    _check("an image for a table", lambda w: (file(w, "l.csv", image()),), NO_CSV),
+    _check("half a zip", lambda w: (file(w, "l.zip", w.archive.read_bytes()[:500]),), NOT_WHOLE),
+    _check("a pipe", lambda w: (spoilt.pipe(w, "l.csv"),), "got a pipe or a device"),
+    _check("a header alone", lambda w: (table(w, HEADER),), "FAULT rows: at least one"),
+    _check("above 1", lambda w: (table(w, HEADER, row(7, _3="1.5")),), "-- 1 not: line 2, GalaxyID 7, Class1.3: '1.5'"),
+    _check("10,000 letters", lambda w: (table(w, HEADER, row("a" * 10_000, _3="x" * 10_000)),), "Class1.3: 'xxx"),
+    _check(
+        "a terminal's codes", lambda w: (table(w, HEADER, row("\x1b[1m", _3="\x1b[2J")),), "[1m, Class1.3: '\\x1b[2J'"
+    ),
+    _check("of other galaxies", lambda w: (table(w, *ONE_ROW), "--like", w.images), "-- 48 not: without"),
+    _check("like half a store", lambda w: (w.labels, "--like", _half(w)), A_MANIFEST),
+    _check(
+        "like no images", lambda w: (w.labels, "--like", file(w, "empty/a.txt", "").parent), "TIFF images, got none"
+    ),
+)
+
+
+def _half(world: World) -> Path:
+    return spoilt.store(world, lambda at: spoilt.cut(at / "store.json"))
 
 
 def _reversed(*lines: str) -> list[str]:

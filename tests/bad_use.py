@@ -41,6 +41,14 @@ USE: tuple[Case, ...] = (
     _use(
         "info: empty montage", "images at least 1, got 0", lambda w: ("info", w.store, "--montage", w.out, "--count", 0)
     ),
+    _use(
+        "check: a negative tolerance",
+        "Expected the tolerance at least 0, got -1.0",
+        lambda w: ("check", w.labels, "--tolerance", -1),
+    ),
+    _use("check: a folder", "is a directory", lambda w: ("check", w.images)),
+    _use("check: no such kind", "'guesses' is not one of", lambda w: ("check", w.labels, "--kind", "guesses")),
+    _use("predict: no such layout", "'tall' is not one of", lambda w: (*_predict(w, w.run), "--layout", "tall")),
     _use("baseline: one fold", "Expected folds at least 2, got 1", lambda w: ("baseline", w.store, "--folds", 1)),
     _train("no pair", "Expected KEY=VALUE, got 'run.epochs'", "--set", "run.epochs"),
     _train("no such field", "Expected a configuration field, got 'optimizer.lr'", "--set", "optimizer.lr=1"),
@@ -67,6 +75,17 @@ USE: tuple[Case, ...] = (
     ),
     _use("train: no torchvision", "pip install torchvision", lambda w: _no_torchvision(w)),
     _train("no fraction", "Expected run.validation of type float, got 'nowhere.csv'", "--validation", "nowhere.csv"),
+    _train("one fold", "Expected folds at least 2, got 1", "--folds", 1),
+    _train("more folds than galaxies", "Expected a galaxy for each of 45 folds, got 44", "--folds", 45),
+    _train("folds and a split", "Expected folds alone to hold galaxies out", "--folds", 2, "--validation", 0.1),
+    _train("nothing to repeat", "Expected a list of ids, got none", "--repeat-ids", 2),
+    _train("nothing to repeat, by --set", "Expected a list of ids, got none", "--set", "run.repeat=2"),
+    _use(
+        "train: ids without a use",
+        "Expected a use of these ids, got none",
+        lambda w: ("train", w.store, *w.tiny, "--fold-ids", _ids(w)),
+    ),
+    _use("resume: other folds", "Expected the split of the run", lambda w: (*_resume(w, w.run), "--folds", 2)),
     _use(
         "train: run in use",
         "Expected an empty folder for a new run",
@@ -93,6 +112,20 @@ USE: tuple[Case, ...] = (
     ),
     _use("resume: a TOML", "got the TOML file", lambda w: (*_resume(w, w.run), "--config", file(w, "c.toml", ""))),
     _use("evaluate: no view", "--views", lambda w: ("evaluate", w.run, w.store, "--views", 0)),
+    _use(
+        "evaluate: --labels with a run",
+        "Expected --labels with a table of predictions",
+        lambda w: ("evaluate", w.run, "--labels", w.labels),
+    ),
+    _use("evaluate: a table without labels", "got neither", lambda w: ("evaluate", w.labels)),
+    _use(
+        "evaluate: a table's labels twice", "got both", lambda w: ("evaluate", w.labels, w.store, "--labels", w.labels)
+    ),
+    _use(
+        "evaluate: no galaxies to turn",
+        "--consistency",
+        lambda w: ("evaluate", w.run, w.store, "--consistency", -1),
+    ),
     _use("predict: no view", "--views", lambda w: (*_predict(w, w.run), "--views", 0)),
     _use(
         "predict: over its images",
@@ -181,6 +214,22 @@ RUNS: tuple[Case, ...] = (
         "evaluate: ids of others", "Expected ids of labelled", lambda w: ("evaluate", w.run, w.store, "--ids", _ids(w))
     ),
     _data("evaluate: no table", "the 37 answers", lambda w: ("evaluate", w.run, w.store, "--against", _ids(w))),
+    _data("evaluate: no such answers", "the 37 answers", lambda w: ("evaluate", _ids(w), w.store)),
+    _data(
+        "evaluate: no run beside it",
+        "Expected a run's config.toml, got none",
+        lambda w: ("evaluate", w.run, w.store, "--against", w.store),
+    ),
+    _data(
+        "report: no run beside it",
+        "Expected a run's config.toml, got none",
+        lambda w: ("report", w.run, "--against", w.store),
+    ),
+    _data(
+        "evaluate: a conditional table",
+        "predict with --layout wide",
+        lambda w: ("evaluate", w.run, w.store, "--against", spoilt.conditional(w)),
+    ),
     _data("evaluate: store of another size", OTHER_SIZE, lambda w: ("evaluate", w.run, store_of_size(w, 16))),
     _data("predict: store of another size", OTHER_SIZE, lambda w: _predict(w, w.run, store_of_size(w, 16))),
     _data("predict: a bad image", "do not decode (7.png)", lambda w: _predict(w, w.run, images(w, _7=b""))),
@@ -199,6 +248,11 @@ RUNS: tuple[Case, ...] = (
     _data("train: no labels", "Expected ", lambda w: ("train", store_of_size(w, 24, labels=False), *w.tiny)),
     _data("train: damaged store", "bytes that were packed", lambda w: ("train", _damaged(w), *w.tiny)),
     _data("train: ids of others", "to be held out", lambda w: ("train", w.store, *w.tiny, "--validation", _ids(w))),
+    _data(
+        "train: folds of others",
+        "Expected labelled galaxies to be held out, got none",
+        lambda w: ("train", w.store, *w.tiny, "--folds", 2, "--fold-ids", _ids(w)),
+    ),
     _data("train: not finite", NOT_FINITE, lambda w: ("train", w.store, *w.tiny, "--lr", 1e30, "--run", w.out), "out"),
     _data("resume: no run", "Expected a run's config.toml, got none", lambda w: _resume(w, w.new)),
     _data("resume: other store", "Expected the store of this run (hash", lambda w: _resume(w, w.run, _relabelled(w))),
@@ -237,6 +291,8 @@ PLACES: tuple[Case, ...] = (
     _data(
         "info: montage over a folder", f"{UNWRITTEN} Is a directory", lambda w: ("info", w.store, "--montage", w.store)
     ),
+    _data("evaluate: JSON over a folder", UNWRITTEN, lambda w: ("evaluate", w.run, "--json", w.store)),
+    _data("evaluate: errors below a file", UNWRITTEN, lambda w: ("evaluate", w.run, "--errors", w.labels / "e.csv")),
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
 )
 

@@ -25,9 +25,9 @@ from galaxy_triton.config import SEED
 from galaxy_triton.data import load, split_by_fraction
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Stopped
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.machine import choose
 from galaxy_triton.ranks import Ranks, joined
+from galaxy_triton.scores import rmse
 from galaxy_triton.settings import override
 from galaxy_triton.stop import REQUEUE, Stop
 from galaxy_triton.store import open_store

@@ -1,5 +1,6 @@
 """The command line: each command's way to success, the stop by Ctrl-C, and the help."""
 
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ COMMANDS = (
     "pack",
     "simulate",
     "info",
+    "check",
     "baseline",
     "train",
     "ablate",
@@ -102,10 +104,29 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     score = re.search(r"^RMSE ([\d.]+)  \[([\d.]+), ([\d.]+)\]  11 galaxies, 37 columns", said, re.MULTILINE)
     value, low, high = map(float, score.groups())
     assert low < value < high
-    assert len(re.findall(r"^  \w+ +[\d.]+  \[", said, re.MULTILINE)) == 11
+    assert len(re.findall(r"^  \w+ +[\d.]+  \[.*at most", said, re.MULTILINE)) == 11
     assert re.search(r"lower than \S+ by -?0\.0000  \[-?0\.0000, -?0\.0000\]  paired", said)
+    assert "turned or mirrored, 11 of these galaxies" in said
     assert "Warning" not in said
     assert "Warning: the run trained on 33 of these" in succeed("evaluate", folder, sky.store, "--ids", sky.labels)
+
+
+def test_evaluate_writes_what_it_says(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """The figures as JSON, each galaxy's error as CSV; a table of the same answers scores the same."""
+    found, errors, out = tmp_path / "found.json", tmp_path / "errors.csv", tmp_path / "out.csv"
+    said = succeed("evaluate", run, "--views", 2, "--json", found, "--errors", errors, "--consistency", 3)
+    values = json.loads(found.read_text())
+    assert f"RMSE {values['rmse'][0]:.4f}  " in said
+    assert (values["galaxies"], values["consistency"]["galaxies"]) == (11, 3)
+    assert len(errors.read_text().splitlines()) == 12
+    succeed("predict", run, sky.store, "--views", 2, "--out", out)
+    held_out = tmp_path / "ids.csv"
+    held_out.write_text("\n".join(line.split(",")[0] for line in errors.read_text().splitlines()) + "\n")
+    for labels in ((sky.store,), ("--labels", sky.labels)):
+        of_table = succeed("evaluate", out, *labels, "--ids", held_out)
+        assert of_table.splitlines()[0] == said.splitlines()[0]
+        assert "turned" not in of_table
+    assert "turned" not in succeed("evaluate", run, "--views", 1, "--consistency", 0)
 
 
 def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:

@@ -12,8 +12,8 @@ from galaxy_triton import cache, demo
 from galaxy_triton.config import RECIPES
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
-from galaxy_triton.evaluate import rmse
 from galaxy_triton.run_folder import read_split
+from galaxy_triton.scores import rmse
 from galaxy_triton.settings import override
 from galaxy_triton.store import open_store
 from galaxy_triton.table import read_answers
@@ -112,3 +112,14 @@ def test_cache_is_changed_by_one_at_a_time(kept: Path) -> None:
     with pytest.raises(DataFault, match="in the middle"):
         fail()
     FileLock(kept / cache.LOCK).acquire(timeout=0).lock.release()
+
+
+def test_folds_of_the_sky(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
+    """Without a store the simulated sky is cross-validated: said before it is drawn, trained on after."""
+    said = succeed("train", *SMALL, "--folds", 2, "--dry-run")
+    assert "Would draw and pack 24 simulated galaxies" in said
+    assert "Would train 2 folds, 1 epochs each, in runs/demo-folds-" in said
+    assert list(tmp_path.iterdir()) == []
+    said = succeed("train", *SMALL, "--folds", 2, "--run", "cv")
+    assert "fold       2 of 2: 12 to train on, 12 held out" in said
+    assert "galaxies held out: 24, views: 16" in said

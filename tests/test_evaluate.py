@@ -1,4 +1,4 @@
-"""Scores against NumPy by hand, intervals that cover, and what an evaluation says of its run."""
+"""What an evaluation says of a run and of a table of predictions."""
 
 import shutil
 from collections.abc import Callable
@@ -13,17 +13,12 @@ import torch
 from galaxy_triton.answer import open_run
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.evaluate import Asked, compare, evaluate, rmse, score
+from galaxy_triton.evaluate import Asked, evaluate
 from galaxy_triton.pack import pack
 from galaxy_triton.run_folder import read_split
 from galaxy_triton.table import write_answers
 
-ASKED = Asked(views=1, device="cpu")
-FIRST_COLUMNS = {"smooth": (0, 3), "edge_on": (3, 5), "bar": (5, 7), "spiral": (7, 9), "bulge": (9, 13)}
-
-
-def answers(rows: int = 30, seed: int = 1) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.random.default_rng(seed).random((rows, 37), dtype=np.float32)
+ASKED = Asked(views=1, device="cpu", consistency=0)
 
 
 def write_ids(path: Path, ids: Any) -> Path:
@@ -31,83 +26,44 @@ def write_ids(path: Path, ids: Any) -> Path:
     return path
 
 
-def test_rmse() -> None:
-    ours, labels = answers(2, 1).tolist(), answers(2, 2).tolist()
-    total = sum((ours[row][column] - labels[row][column]) ** 2 for row in range(2) for column in range(37))
-    assert rmse(answers(2, 1), answers(2, 2)) == pytest.approx((total / 74) ** 0.5, rel=1e-7)
-    assert rmse(answers(2, 2), answers(2, 2)) == 0
-
-
-def test_score() -> None:
-    ours, labels = answers(30, 1), answers(30, 2)
-    found = score(ours, labels)
-    squares = (ours.astype(np.float64) - labels) ** 2
-    assert found.galaxies == 30
-    assert found.rmse == pytest.approx(np.sqrt(squares.mean()), rel=1e-12)
-    assert len(found.questions) == 11
-    for name, (start, stop) in FIRST_COLUMNS.items():
-        assert found.questions[name][0] == pytest.approx(np.sqrt(squares[:, start:stop].mean()), rel=1e-12)
-    for value, low, high in ((found.rmse, *found.interval), *found.questions.values()):
-        assert low < value < high
-
-
-def test_score_interval_is_the_bootstraps() -> None:
-    """The same percentiles from resamples drawn here, row by row."""
-    ours, labels = answers(30, 1), answers(30, 2)
-    each = ((ours.astype(np.float64) - labels) ** 2).mean(axis=1)
-    rng = np.random.default_rng(99)
-    means = [np.sqrt(each[rng.integers(0, 30, 30)].mean()) for _ in range(20_000)]
-    want = np.quantile(means, (0.025, 0.975))
-    width = want[1] - want[0]
-    assert score(ours, labels).interval == pytest.approx(tuple(want), abs=0.05 * width)
-
-
-def test_score_interval_covers() -> None:
-    """Of 300 samples from one law, the share whose 95 % interval holds the true RMSE: 0.95 less a small sample's."""
-    rng = np.random.default_rng(7)
-    covered = 0
-    for _ in range(300):
-        # An error of size s in all columns of a galaxy, s^2 exponential with mean 0.01: the true RMSE is 0.1.
-        errors = np.sqrt(rng.exponential(0.01, (80, 1))) * np.ones((1, 37))
-        low, high = score(errors.astype(np.float32), np.zeros((80, 37), np.float32)).interval
-        covered += low < 0.1 < high
-    assert 0.89 < covered / 300 < 0.98
-
-
-def test_score_of_one_galaxy() -> None:
-    found = score(answers(1, 1), answers(1, 2))
-    assert found.interval == pytest.approx((found.rmse, found.rmse))
-
-
-def test_compare() -> None:
-    labels = answers(200, 1)
-    noise = np.random.default_rng(3).normal(0, 1, (200, 37)).astype(np.float32)
-    better, worse = labels + 0.10 * noise, labels + 0.11 * noise
-    value, low, high = compare(better, worse, labels)
-    assert value == pytest.approx(rmse(worse, labels) - rmse(better, labels), rel=1e-12)
-    # Paired: the errors are the same but for a factor, so the difference is known far better than either.
-    assert 0 < low < value < high
-    interval = score(better, labels).interval
-    assert high - low < 0.2 * (interval[1] - interval[0])
-    assert compare(worse, better, labels) == pytest.approx((-value, -high, -low))
-    assert compare(better, better, labels) == (0, 0, 0)
-
-
 def test_evaluate(run: Path, sky: Any, display: Display) -> None:
     """By default on what the run held out, and so without a warning."""
     found = evaluate(run, sky.store, ASKED, display)
     held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
-    assert (found.score.galaxies, held_out.sum()) == (11, 11)
-    assert (found.trained_on, found.chosen_on, found.difference) == (0, False, None)
+    assert (found.findings.score.galaxies, held_out.sum()) == (11, 11)
+    assert (found.trained_on, found.chosen_on, found.findings.comparison) == (0, False, None)
     last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
-    assert found.score.rmse == pytest.approx(float(last[3]), rel=1e-5)  # one view, as the run's validation
+    assert found.findings.score.rmse == pytest.approx(float(last[3]), rel=1e-5)  # one view, as the run's validation
+
+
+def test_evaluate_scores_constants(run: Path, sky: Any, display: Display) -> None:
+    found = evaluate(run, sky.store, ASKED, display).findings.constants
+    held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
+    labels, mean = sky.answers[held_out], sky.answers[~held_out].mean(axis=0)
+    for value, answer in ((found.zeros, 0), (found.ones, 1), (found.mean.rmse, mean)):
+        assert value == pytest.approx(np.sqrt(np.square(answer - labels).mean()), rel=1e-6)
+    assert found.of_training
+
+
+def test_evaluate_on_a_store_without_the_galaxies_trained_on(
+    run: Path, sky: Any, display: Display, tmp_path: Path
+) -> None:
+    """The mean of the galaxies trained on is unknown there: the galaxies scored give theirs, and it is said."""
+    held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
+    write_answers(tmp_path / "labels.csv", [(sky.ids[:44][held_out], sky.answers[held_out])])
+    pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
+    found = evaluate(run, tmp_path / "store", ASKED, display).findings
+    labels = sky.answers[held_out]
+    assert found.constants.mean.rmse == pytest.approx(np.sqrt(labels.var(axis=0).mean()), rel=1e-6)
+    assert not found.constants.of_training
+    assert found.score.rmse == pytest.approx(evaluate(run, sky.store, ASKED, display).findings.score.rmse, rel=1e-6)
 
 
 def test_evaluate_warns_of_galaxies_trained_on(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
     parts = read_split(run)
     ids = write_ids(tmp_path / "ids.csv", [*parts["train"][:5], *parts["validation"][:3]])
     found = evaluate(run, sky.store, replace(ASKED, ids=ids), display)
-    assert (found.score.galaxies, found.trained_on) == (8, 5)
+    assert (found.findings.score.galaxies, found.trained_on) == (8, 5)
 
 
 @pytest.mark.parametrize(("which", "part", "chosen_on"), [("best", "validation", True), ("best", "train", False)])
@@ -120,8 +76,8 @@ def test_evaluate_warns_of_galaxies_that_chose(
 
 def test_evaluate_averages_views(run: Path, sky: Any, display: Display) -> None:
     """The RMSE of a mean over views is not above the views' own root mean square."""
-    one = evaluate(run, sky.store, ASKED, display).score.rmse
-    many = evaluate(run, sky.store, replace(ASKED, views=8), display).score.rmse
+    one = evaluate(run, sky.store, ASKED, display).findings.score.rmse
+    many = evaluate(run, sky.store, replace(ASKED, views=8), display).findings.score.rmse
     assert many != one
     assert many < 1.05 * one
 
@@ -129,17 +85,87 @@ def test_evaluate_averages_views(run: Path, sky: Any, display: Display) -> None:
 def test_evaluate_is_the_same_in_any_batch(run: Path, sky: Any, display: Display) -> None:
     scores = [evaluate(run, sky.store, replace(ASKED, views=4, batch_size=size), display) for size in (1, 4, 256)]
     for found in scores[1:]:
-        assert found.score.rmse == pytest.approx(scores[0].score.rmse, rel=1e-6)
+        assert found.findings.score.rmse == pytest.approx(scores[0].findings.score.rmse, rel=1e-6)
+
+
+def test_evaluate_names_the_galaxies(run: Path, sky: Any, display: Display) -> None:
+    found = evaluate(run, sky.store, ASKED, display).findings
+    assert list(found.names) == [str(number) for number in read_split(run)["validation"]]
+    assert found.people == pytest.approx(sky.answers[np.isin(sky.ids[:44], read_split(run)["validation"])], abs=1e-6)
 
 
 def test_evaluate_against(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
     """The labels themselves, in another order and with others' rows: the difference is minus our RMSE."""
     order = np.random.default_rng(2).permutation(44)
-    write_answers(tmp_path / "others.csv", [(sky.ids[:44][order], sky.answers[order]), ([5], answers(1))])
-    found = evaluate(run, sky.store, replace(ASKED, against=tmp_path / "others.csv"), display)
-    value, low, high = found.difference
+    others = [(sky.ids[:44][order], sky.answers[order]), ([5], np.full((1, 37), 0.5))]
+    write_answers(tmp_path / "others.csv", others)
+    found = evaluate(run, sky.store, replace(ASKED, against=tmp_path / "others.csv"), display).findings
+    value, low, high = found.comparison.lower.overall
     assert value == pytest.approx(-found.score.rmse, abs=1e-6)
     assert (-high, -low) == pytest.approx(found.score.interval, abs=1e-6)
+    for name, (value, low, high) in found.comparison.lower.questions.items():
+        assert (-value, -high, -low) == pytest.approx(found.score.questions[name], abs=1e-6)
+    assert found.comparison.name == str(tmp_path / "others.csv")
+
+
+@pytest.fixture
+def predictions(sky: Any, tmp_path: Path) -> Path:
+    """A table of answers to all 48 galaxies, in another order than the store's."""
+    answers = np.random.default_rng(4).random((48, 37))
+    order = np.random.default_rng(5).permutation(48)
+    write_answers(tmp_path / "predictions.csv", [(sky.ids[order], answers[order])])
+    return tmp_path / "predictions.csv"
+
+
+@pytest.mark.parametrize("source", ["store", "labels"])
+def test_evaluate_a_table(source: str, predictions: Path, sky: Any, display: Display) -> None:
+    """With the labels of a store or of a table; galaxies without one are counted."""
+    asked = replace(ASKED, labels=sky.labels if source == "labels" else None)
+    found = evaluate(predictions, sky.store if source == "store" else None, asked, display)
+    errors = np.random.default_rng(4).random((48, 37))[:44] - sky.answers
+    assert found.findings.score.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-6)
+    assert (found.findings.score.galaxies, found.unlabelled) == (44, 4)
+    assert found.findings.constants.mean.rmse == pytest.approx(np.sqrt(sky.answers.var(axis=0).mean()), rel=1e-6)
+    assert not found.findings.constants.of_training
+    assert (found.findings.views, found.findings.consistency) == (None, None)
+    errors_by_name = {row.name: row.rmse for row in found.findings.by_galaxy()}
+    assert errors_by_name[str(sky.ids[7])] == pytest.approx(np.sqrt(np.square(errors[7]).mean()), rel=1e-6)
+
+
+def test_evaluate_a_table_on_some_galaxies_beside_a_run(
+    predictions: Path, run: Path, sky: Any, display: Display, tmp_path: Path
+) -> None:
+    """The run beside the table is the table beside the run."""
+    ids = write_ids(tmp_path / "ids.csv", read_split(run)["validation"][::2])
+    of_table = evaluate(predictions, None, replace(ASKED, ids=ids, labels=sky.labels, against=run), display)
+    of_run = evaluate(run, None, replace(ASKED, ids=ids, against=predictions), display)
+    assert (of_table.findings.score.galaxies, of_table.unlabelled) == (6, 0)
+    ours, theirs = (each.findings.comparison.lower.overall for each in (of_table, of_run))
+    assert ours == pytest.approx((-theirs[0], -theirs[2], -theirs[1]), rel=1e-6)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_evaluate_a_table_needs_one_source_of_labels(both: bool, predictions: Path, sky: Any, display: Display) -> None:
+    sources = (sky.store, sky.labels) if both else (None, None)
+    with pytest.raises(UsageFault, match=f"Expected STORE or --labels .*, got {'both' if both else 'neither'}"):
+        evaluate(predictions, sources[0], replace(ASKED, labels=sources[1]), display)
+
+
+def test_evaluate_a_table_of_other_galaxies(predictions: Path, display: Display, tmp_path: Path) -> None:
+    write_answers(tmp_path / "labels.csv", [([1, 2], np.zeros((2, 37)))])
+    asked = replace(ASKED, labels=tmp_path / "labels.csv")
+    with pytest.raises(DataFault, match=r"Expected galaxies of .*predictions.csv, got none of them \(.*labels.csv"):
+        evaluate(predictions, None, asked, display)
+    asked = replace(asked, ids=write_ids(tmp_path / "ids.csv", [1, 3]))
+    with pytest.raises(
+        DataFault, match=r"Expected ids of labelled galaxies in .*labels.csv, got 1 others, 3 the first"
+    ):
+        evaluate(predictions, None, asked, display)
+
+
+def test_evaluate_takes_labels_with_a_table_alone(run: Path, sky: Any, display: Display) -> None:
+    with pytest.raises(UsageFault, match="Expected --labels with a table of predictions, got it with a run"):
+        evaluate(run, None, replace(ASKED, labels=sky.labels), display)
 
 
 def spoil_unknown(run: Path, sky: Any, folder: Path) -> Asked:

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from galaxy_triton import figures
-from galaxy_triton.evaluate import Score
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.report import read_metrics
+from galaxy_triton.scores import Score
 
 
 def test_figures_do_not_depend_on_the_users_settings(run: Path) -> None:

@@ -1,34 +1,19 @@
-"""What the galaxies held out say: bins against a loop, examples against a ranking."""
+"""What labelled galaxies say: examples against a ranking, rows against the functions that they come from."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from galaxy_triton.evaluate import Score
-from galaxy_triton.findings import BINS, Findings
+from galaxy_triton.findings import Comparison, Findings
+from galaxy_triton.questions import QUESTIONS
+from galaxy_triton.scores import compare, constants, rmse, score
 
 
-def findings_of(predicted: Any, people: Any) -> Findings:
-    nothing = Score(len(predicted), 0.0, (0.0, 0.0), {})
-    rows = np.arange(len(predicted))
-    return Findings(rows, np.float32(predicted), np.float32(people), nothing, nothing, None, 1)
-
-
-def test_bins_are_those_of_a_loop() -> None:
-    rng = np.random.default_rng(3)
-    predicted, people = rng.beta(0.4, 1, (2, 200, 37)).astype(np.float32)
-    predicted[0, :5] = 0, 1, 0.5, 0.25, 0.75
-    predicted[predicted > 0.8] = 0.95  # an empty bin
-    bins = findings_of(predicted, people).bins()
-    for number in range(BINS):
-        low, high = number / BINS, 2 if number == BINS - 1 else (number + 1) / BINS
-        inside = [(float(p), float(y)) for p, y in zip(predicted.flat, people.flat, strict=True) if low <= p < high]
-        assert bins.counts[number] == len(inside)
-        means = np.mean(inside, axis=0) if inside else (math.nan, math.nan)
-        np.testing.assert_allclose((bins.predicted[number], bins.people[number]), means, rtol=1e-12)
-    assert bins.counts[8] == 0
+def findings_of(predicted: Any, people: Any, comparison: Comparison | None = None) -> Findings:
+    predicted, people = np.float32(predicted), np.float32(people)
+    names = [f"g{place}" for place in range(len(people))]
+    return Findings(names, predicted, people, score(predicted, people), constants(people, None), comparison=comparison)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 11, 12, 13, 40])
@@ -43,3 +28,37 @@ def test_no_galaxy_is_two_examples(count: int) -> None:
     assert kinds["worst"].tolist() == ranked[::-1][: max(0, min(4, count - 4))].tolist()
     ranks = [int(np.flatnonzero(ranked == place)[0]) for place in kinds["middle"]]
     assert not ranks or abs((ranks[0] + ranks[-1]) / 2 - (count - 1) / 2) <= 0.5
+
+
+def test_by_galaxy_begins_with_the_worst() -> None:
+    people = np.random.default_rng(1).random((5, 37))
+    predicted = people.copy()
+    for place, size in enumerate((0.1, 0.4, 0.0, 0.3, 0.2)):
+        predicted[place, 15 + place] += size
+    rows = findings_of(predicted, people).by_galaxy()
+    assert [row.name for row in rows] == ["g1", "g3", "g4", "g0", "g2"]
+    assert [row.question for row in rows[:4]] == ["round", "odd_feature", "odd_feature", "round"]
+    assert rows[0].rmse == pytest.approx(0.4 / 37**0.5, abs=1e-7)
+    assert rows[0].question_rmse == pytest.approx(0.4 / 3**0.5, abs=1e-7)
+
+
+def test_by_question() -> None:
+    """Answers that obey the tree but for one column of one galaxy."""
+    rng = np.random.default_rng(1)
+    people, others = rng.random((2, 6, 37)).astype(np.float32)
+    predicted = np.zeros((6, 37))
+    predicted[:, [0, 13, 15]] = 1
+    predicted[2, 13] = 0.4
+    lower = compare(np.float32(predicted), others, people)
+    rows = {row.name: row for row in findings_of(predicted, people, Comparison("others", lower, 0)).by_question()}
+    assert list(rows) == [question.name for question in QUESTIONS]
+    assert (rows["odd"].tree_largest, rows["odd"].tree_mean) == pytest.approx((0.6, 0.1))
+    # what is odd hangs from the answer that is
+    assert (rows["odd_feature"].tree_largest, rows["odd_feature"].tree_mean) == pytest.approx((1, 5.4 / 6))
+    assert (rows["round"].tree_largest, rows["round"].tree_mean) == (0, 0)
+    assert rows["bar"].rmse[0] == pytest.approx(rmse(predicted[:, 5:7], people[:, 5:7]))
+    assert rows["bar"].mean_answer == pytest.approx(
+        rmse(people[:, 5:7].mean(axis=0) + 0 * people[:, 5:7], people[:, 5:7])
+    )
+    assert rows["bar"].lower == lower.questions["bar"]
+    assert all(row.lower is None for row in findings_of(predicted, people).by_question())

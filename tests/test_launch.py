@@ -79,7 +79,7 @@ def test_launch_warns_of_other_bits(
 def test_launch_ends_with_the_score_and_the_report(request_: Request, display: Display) -> None:
     """The figures that are said are those of `evaluate` on the same galaxies."""
     launch(request_, display)
-    found = evaluate(request_.run, None, Asked(), Display(quiet=True)).score
+    found = evaluate(request_.run, None, Asked(), Display(quiet=True)).findings.score
     low, high = found.interval
     score = f"RMSE         {found.rmse:.4f}  [{low:.4f}, {high:.4f}]  galaxies held out: 11, views: 16"
     assert score in said(display)

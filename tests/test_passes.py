@@ -96,3 +96,8 @@ def test_every_pass_draws_its_own_views(make_plan: Any, tmp_path: Any, display: 
     for number in range(6):
         ids = [each for other, some in drawn if other == number for each in some]
         assert set(plan.galaxies.ids[:48][plan.split.repeated].tolist()) <= set(ids)
+
+
+def test_every_epoch_is_dealt_anew() -> None:
+    dealt = [passes(2, 70).steps(epoch)[0].rows.sort().values.tolist() for epoch in range(8)]
+    assert len({tuple(rows) for rows in dealt}) == 8

@@ -31,23 +31,31 @@ from galaxy_triton.table import read_answers, write_answers
 from galaxy_triton.views import ViewMaker
 
 VIEWS = 2
-WITH_SCORE = {"curves", "questions", "classes", "reliability", "augmentation", "best", "middle", "worst"}
+LEARNED = {"curves", "questions", "classes", "reliability", "augmentation", "calibration"}
+WITH_SCORE = LEARNED | {"best", "middle", "worst"}
 
 
 class Page(HTMLParser):
-    """What a browser would find in a page: texts, and every tag with its attributes."""
+    """What a browser would find in a page: texts, tables, and every tag with its attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}  # by the heading above: rows of cells
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.rows = self.tables[self.texts[-1]] = []
+        elif tag == "tr":
+            self.rows.append([])
 
     def handle_data(self, data: str) -> None:
         self.texts += [data.strip()] if data.strip() else []
+        if self.tags and self.tags[-1][0] in ("th", "td") and data.strip():
+            self.rows[-1].append(data.strip())
 
     def words(self, title: str) -> str:
         """The alternative text of the figure of this title."""
@@ -147,6 +155,58 @@ def test_every_question_has_its_score_and_the_mean_answers(reported: Reported) -
         ours = rmse(reported.predicted[:, span], reported.people[:, span])
         mean = rmse(reported.mean[span], reported.people[:, span])
         assert f"{question.name.replace('_', ' ')} {ours:.3f} (mean answer {mean:.3f})" in words
+
+
+def test_every_question_has_its_numbers(reported: Reported, succeed: Any) -> None:
+    """Those of `evaluate --json` on the same galaxies."""
+    rows = reported.page.tables["Questions"]
+    file = reported.folder / "found.json"
+    succeed("evaluate", reported.folder, "--views", VIEWS, "--json", file)
+    values = json.loads(file.read_text())
+    assert rows[0] == ["question", "RMSE", "mean answer", "ECE", "slope", "off the tree", "at most"]
+    assert rows[1][:3] == ["all", f"{values['rmse'][0]:.3f}", f"{values['mean_answer'][0]:.3f}"]
+    for row, (name, found) in zip(rows[2:], values["questions"].items(), strict=True):
+        numbers = (found["rmse"][0], *(found[key] for key in ("mean_answer", "ece", "slope", "tree_mean")))
+        assert row == [name.replace("_", " "), *(f"{n:.3f}" for n in (*numbers, found["tree_largest"]))]
+    off = np.abs(reported.predicted[:, :3].sum(axis=1) - 1)
+    assert rows[2][5:] == [f"{off.mean():.3f}", f"{off.max():.3f}"]
+    assert f"smooth {values['questions']['smooth']['ece']:.3f}" in reported.page.words("Reliability by question")
+    consistency = [f"{value[0]:.4f}" for value in values["consistency"]["rms_by_views"].values()]
+    assert set(consistency) <= set(reported.page.texts)
+
+
+def test_the_page_says_what_constants_score(reported: Reported) -> None:
+    zeros, ones = rmse(0, reported.people), rmse(1, reported.people)
+    assert any(f"All zeros would score {zeros:.4f}, all ones {ones:.4f}." in text for text in reported.page.texts)
+
+
+def test_the_worst_are_named(reported: Reported) -> None:
+    errors = {str(i): rmse(*each) for i, *each in zip(reported.ids, reported.predicted, reported.people, strict=True)}
+    rows = reported.page.tables["Answered worst, by name"][1:]
+    assert [row[:2] for row in rows] == [
+        [name, f"{error:.3f}"] for name, error in sorted(errors.items(), key=lambda pair: -pair[1])
+    ]
+    squares = np.square(reported.predicted - reported.people)[reported.ids.index(int(rows[0][0]))]
+    by_question = [math.sqrt(squares[span].mean()) for span in SPANS]
+    worst = int(np.argmax(by_question))
+    assert rows[0][2:] == [QUESTIONS[worst].name.replace("_", " "), f"{by_question[worst]:.3f}"]
+
+
+def test_a_report_beside_other_answers(reported: Reported, copied: Callable[[], Path], tmp_path: Path) -> None:
+    """Beside the people's own answers, whose RMSE is 0: the difference is minus the score, and its name stays text."""
+    write_answers(tmp_path / "<b>.csv", [(reported.ids, reported.people)])
+    asked = Asked(views=VIEWS, consistency=0, against=tmp_path / "<b>.csv")
+    made = write_report(copied(), asked, quiet())
+    page = Page(made.page.read_text(encoding="utf-8"))
+    ours, (low, high) = made.score.rmse, made.score.interval
+    assert f"RMSE is {ours:.4f} higher than that of {tmp_path / '<b>.csv'} on the same galaxies." in page.texts
+    rows = page.tables[f"Beside {tmp_path / '<b>.csv'}"]
+    assert rows[1] == ["all", f"−{ours:.4f}", f"−{high:.4f} to −{low:.4f}"]  # noqa: RUF001
+    smooth = rmse(reported.predicted[:, :3], reported.people[:, :3])
+    assert rows[2][:2] == ["smooth", f"−{smooth:.4f}"]  # noqa: RUF001
+    assert not any("Turned" in text for text in page.texts)
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert not any(heading.startswith("Beside") for heading in reported.page.tables)
 
 
 def test_the_class_means_are_of_the_galaxies_held_out(reported: Reported) -> None:

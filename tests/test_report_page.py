@@ -18,7 +18,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 WIDTHS = (390, 1280)  # CSS pixels: a phone, a desktop
-FIGURES = 8
+FIGURES = 9
 SMALLEST = 9.5  # CSS pixels of a figure's 9 pt text
 
 # A frame of each width, since headless Chromium has no window narrower than 500 pixels.

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from galaxy_triton.config import RECIPES, Augmentation
+from galaxy_triton.consistency import POSES
 from galaxy_triton.data import Galaxies
 from galaxy_triton.feed import batch_of
 from galaxy_triton.kernels import view_affine
-from galaxy_triton.views import ViewMaker, fixed_affines, training_ranges, unavailable
+from galaxy_triton.views import AS_STORED, Pose, ViewMaker, fixed_affines, training_ranges, unavailable
 
 CPU = torch.device("cpu")
 STILL = Augmentation(size=16)
@@ -24,10 +25,10 @@ def galaxies(count: int = 6, side: int = 24) -> Galaxies:
     return Galaxies(pixels, torch.arange(count) * 1003 + 2**40, torch.empty(count, 37))
 
 
-def fixed(count: int, sky: Galaxies, size: int = 16) -> np.ndarray[Any, Any]:
+def fixed(count: int, sky: Galaxies, size: int = 16, pose: Pose = AS_STORED) -> np.ndarray[Any, Any]:
     """All fixed views of all galaxies: [count, N, 3, size, size]."""
     maker, rows = ViewMaker(replace(STILL, size=size)), torch.arange(len(sky.ids))
-    affines = fixed_affines(count, sky.pixels.shape[1], size, CPU)
+    affines = fixed_affines(count, sky.pixels.shape[1], size, CPU, pose)
     buffer = maker.empty(len(rows), CPU)
     return np.stack([maker.fixed(batch_of(sky, rows), affine, buffer).numpy().copy() for affine in affines])
 
@@ -55,6 +56,44 @@ def test_fixed_views_of_eight_are_the_symmetries_of_the_square() -> None:
         assert sum(np.allclose(view, symmetry, atol=2e-6) for symmetry in symmetries) == 1
     for symmetry in symmetries:
         assert sum(np.allclose(view, symmetry, atol=2e-6) for view in views) == 1
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, 3, 4, 6, 16])
+def test_the_views_of_a_pose_are_those_of_a_turned_copy(count: int, quarters: int, mirrored: bool) -> None:
+    """By quarter turns a copy is made without interpolation: turned counter-clockwise, then mirrored."""
+    sky = galaxies()
+    copy = np.rot90(sky.pixels.numpy(), quarters, (1, 2))
+    copy = copy[:, :, ::-1] if mirrored else copy
+    want = fixed(count, sky._replace(pixels=torch.from_numpy(copy.copy())))
+    assert fixed(count, sky, pose=Pose(quarters / 4, mirrored)) == pytest.approx(want, abs=1e-5)
+
+
+@pytest.mark.parametrize("pose", POSES)
+def test_a_pose_turns_by_any_angle(pose: Pose) -> None:
+    """A galaxy of known shape, drawn as stored and turned: its view in the pose is the view of the other."""
+    angle = np.deg2rad(360 * pose.turn)
+    y, x = np.mgrid[:48, :48] - 23.5
+    x = -x if pose.mirrored else x
+    # y points down: counter-clockwise as seen
+    turned = (x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle))
+    still = np.mgrid[:48, :48][::-1] - 23.5
+    views = []
+    for (along, across), seen in ((still, pose), (turned, Pose())):
+        light = 250 * np.exp(-0.5 * (((along - 3) / 7) ** 2 + ((across + 2) / 4) ** 2))
+        pixels = torch.from_numpy(np.repeat(light[None, :, :, None], 4, axis=3).astype(np.uint8))
+        sky = Galaxies(pixels, torch.arange(1), torch.empty(1, 37))
+        views.append(fixed(1, sky, 24, seen))
+    assert views[0] == pytest.approx(views[1], abs=0.015)
+    assert views[0].max() > 0.9
+
+
+def test_as_stored_the_fixed_views_have_the_same_bits() -> None:
+    assert torch.equal(fixed_affines(16, 24, 16, CPU), fixed_affines(16, 24, 16, CPU, Pose()))
+    corner, flips = torch.full((4, 2), 4.0), torch.tensor([[1.0, 1], [1, 1], [-1, 1], [-1, 1]])
+    want = view_affine(torch.tensor([0, 0.5, 0, 0.5]), flips, torch.ones(4), torch.zeros(4, 2), corner, side=24)
+    assert torch.equal(fixed_affines(4, 24, 16, CPU), want)
 
 
 @pytest.mark.parametrize("count", [2, 3, 6, 7, 16])
