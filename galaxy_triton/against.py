@@ -13,6 +13,7 @@ from galaxy_triton.config import Preprocess
 from galaxy_triton.data import Galaxies, load
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.folds import answers_in
 from galaxy_triton.ids import rows_of
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_answers
@@ -36,7 +37,7 @@ class Others(NamedTuple):
 def other_answers(
     against: Path, ids: NDArray[np.int64], asking: Asking, display: Display, loaded: Loaded | None = None
 ) -> Others:
-    """What a table or a run's folder answers about the galaxies `ids`.
+    """What a table, a run's folder or that of a cross-validation answers about the galaxies `ids`.
 
     A run is asked on `loaded`, the same galaxies, where its images are packed as the run needs them, and else on the
     store that it was trained on.
@@ -45,6 +46,7 @@ def other_answers(
         DataFault: no table, run or store there, or one without some of the galaxies.
         UsageFault: no such device here.
     """
+    against = answers_in(against)
     if against.is_dir():
         return _of_run(against, ids, asking, display, loaded)
     return Others(table_answers(against, ids), 0)

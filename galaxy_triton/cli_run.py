@@ -42,7 +42,8 @@ def evaluate(
 ) -> None:
     """How good a RUN's network is on STORE (or on what it was trained on): RMSE with 95 % intervals, and its trust.
 
-    RUN may be a table of predictions too; its labels are STORE's, or those of --labels.
+    RUN may be a table of predictions too, whose labels are STORE's or those of --labels; or a cross-validation's
+    folder, whose galaxies are each scored by the answer of the network that did not train on it.
 
     \b
     mean          RMSE of the mean answer, the same for every galaxy

@@ -14,6 +14,7 @@ from galaxy_triton.data import Split, labelled_rows, load, names_of
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.findings import Findings, Inquiry, compared, find
+from galaxy_triton.folds import answers_in
 from galaxy_triton.ids import rows_of
 from galaxy_triton.ranks import require_alone
 from galaxy_triton.scores import constants, score
@@ -50,16 +51,21 @@ class Evaluation:
 
 
 def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
-    """Score a run's folder, or a table of predictions, on labelled galaxies of a store.
+    """Score a run's folder, or a table of predictions, on labelled galaxies of a store; of the folder of a
+    cross-validation the table of its answers.
 
     Args:
-        store_path: None: for a run the store it was trained on, for a table `asked.labels`.
+        store_path: None: for a run or a cross-validation the store it was trained on, for a table `asked.labels`.
 
     Raises:
         DataFault: no run, table or store there, a store packed otherwise, or galaxies without labels.
         UsageFault: no such device here, several processes, or no labels or two sources of them for a table.
     """
     require_alone("evaluate")
+    table = answers_in(subject)
+    if table != subject:
+        own = store_path is None and asked.labels is None
+        return _of_table(table, run_folder.open_source(subject).path if own else store_path, asked, display)
     return (_of_run if subject.is_dir() else _of_table)(subject, store_path, asked, display)
 
 

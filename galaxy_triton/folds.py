@@ -73,6 +73,20 @@ def split_of_fold(store: Store, folds: Folds, number: int, repeat: int) -> Split
     return with_repeated(split, store, folds.ids) if repeat > 1 else split
 
 
+def answers_in(path: Path) -> Path:
+    """The table of answers in the folder of a cross-validation; of any other path itself.
+
+    Raises:
+        DataFault: the cross-validation is not done.
+    """
+    if not (path / FOLDS).is_file():
+        return path
+    if not (path / ANSWERS).is_file():
+        do = f"go on with galaxy-triton train --run {path} --resume"
+        raise DataFault(expected("a cross-validation that is done", f"one without {ANSWERS}", path, do))
+    return path / ANSWERS
+
+
 def write_folds(file: Path, folds: Folds) -> None:
     """A table of ids and folds.
 

@@ -21,7 +21,8 @@ from galaxy_triton.answer import open_run
 from galaxy_triton.cross_validation import cross_validate, describe
 from galaxy_triton.data import load
 from galaxy_triton.display import Display
-from galaxy_triton.errors import Stopped, UsageFault
+from galaxy_triton.errors import DataFault, Stopped, UsageFault
+from galaxy_triton.evaluate import Asked, evaluate
 from galaxy_triton.folds import read_folds
 from galaxy_triton.launch import launch
 from galaxy_triton.request import Request
@@ -107,6 +108,23 @@ def test_figures(done: Path, sky: Any) -> None:
     assert whole["rmse"] == pytest.approx(rmse(answers, sky.answers[LISTED]), abs=1e-6)
     assert whole["interval"][0] < whole["rmse"] < whole["interval"][1]
     assert (found["version"], found["repeat"], found["views"], whole["galaxies"]) == (1, 2, 16, 11)
+
+
+def test_evaluate_scores_the_answers(done: Path, sky: Any, succeed: Callable[..., str], tmp_path: Path) -> None:
+    """By the labels of the store that was trained on, or of another; alone, and beside another table."""
+    found = json.loads((done / "cross_validation.json").read_text())["out_of_fold"]
+    low, high = found["interval"]
+    want = f"{found['rmse']:.4f}  [{low:.4f}, {high:.4f}]"
+    said = succeed("evaluate", done)
+    assert want in said
+    assert want in succeed("evaluate", done, "--labels", sky.labels)
+    assert said == succeed("evaluate", done, sky.store)
+    for other in (done, done / "out_of_fold.csv"):
+        assert f"lower than {other} by 0.0000" in succeed("evaluate", done, "--against", other)
+    shutil.copytree(done, tmp_path / "cv")
+    (tmp_path / "cv" / "out_of_fold.csv").unlink()
+    with pytest.raises(DataFault, match=r"Expected a cross-validation that is done, got one without out_of_fold\.csv"):
+        evaluate(tmp_path / "cv", None, Asked(), Display(quiet=True))
 
 
 def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: Display) -> None:
