@@ -66,6 +66,7 @@ COMMANDS = (
     cli_store.baseline,
     cli_train.train,
     cli_train.ablate,
+    cli_train.sweep,
     cli_run.report,
     cli_run.evaluate,
     cli_run.predict,

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from galaxy_triton import ladder, options
-from galaxy_triton.options import EXISTING, NEW, example
+from galaxy_triton.options import CSV, EXISTING, NEW, example
 
 
 @click.command()
@@ -70,3 +70,34 @@ def ablate(
     of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
     request = Request(store, settings=settings, held_out=held_out, **of_request)
     (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
+
+
+@click.command()
+@click.argument("store", type=EXISTING)
+@click.option("--trials", required=True, type=click.IntRange(1), help="Of the whole sweep, by all its workers.")
+@click.option("--out", type=NEW, help="The sweep's folder.  [default: runs/RECIPE-sweep-TIME]")
+@click.option("--space", type=CSV, help="TOML file of fields to draw.  [default: eight, which --dry-run lists]")
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Every trial's, the same.")
+@options.of_folds
+@options.describing
+@options.dry_run
+@options.quiet
+@example("galaxy-triton sweep gz.store --recipe best --trials 50 --out sweeps/first")
+def sweep(
+    store: Path, fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any
+) -> None:
+    """Search for a better configuration: trials are drawn and trained over the same folds; poor ones are stopped.
+
+    Start the command again with the same --out to go on, or beside it, on any machine that shares the folder, for
+    another worker; --trials counts them all. The best configuration becomes best.toml, for `train --config`. Ctrl-C,
+    SIGTERM and SIGUSR1 stop a worker; its trial is drawn again later.
+    """
+    from galaxy_triton import sweep as sweeping
+    from galaxy_triton.display import Display
+    from galaxy_triton.request import Request
+
+    own = {name: asked.pop(name) for name in ("trials", "out", "space")}
+    settings, held_out = options.settings_of(asked, fields, validation)
+    fit_batch = options.take_auto_batch(settings)
+    request = Request(store, settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
+    (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))

@@ -69,7 +69,7 @@ def describe(request: Request, display: Display) -> None:
     """
     here = from_environment(os.environ)
     display = display if here.first else display.muted()
-    proposal = _checked(request, here)
+    proposal = checked(request, here)
     if (sky := sky_to_draw(proposal)) is not None:
         say_sky_to_draw(sky, display)
         say_choices(proposal, display)
@@ -82,6 +82,21 @@ def describe(request: Request, display: Display) -> None:
     left = f"{count - len(done)} of {count} folds" if done else f"{count} folds"
     display.say(f"Would train {left}, {proposal.config.run.epochs} epochs each, in {proposal.folder}")
     display.say("Nothing was written")
+
+
+def checked(request: Request, here: Ranks) -> Proposal:
+    """What a request comes to, once it is clear that folds can have it.
+
+    Raises:
+        UsageFault, DataFault: as `propose`, and choices that no cross-validation can have.
+    """
+    if request.held_out is not None or "run.validation" in (request.settings or {}):
+        do = "leave one of the two out"
+        raise UsageFault(expected("folds alone to hold galaxies out", "--validation too", "--folds", do))
+    if request.profile is not None:
+        do = "leave one of the two out"
+        raise UsageFault(expected("one run to record", "several", "--profile and --folds", do))
+    return propose(request, here.count)
 
 
 def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> FoldResult:
@@ -97,17 +112,27 @@ def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: st
     """
     ranks = ground.ranks
     if not ranks.agree((folder / HELD_OUT).is_file()):
-        # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
-        torch.compiler.reset()
-        trainer = Trainer(ground.plan(split, folder))
-        begin(trainer, ground, ranks.agree((folder / run_folder.CONFIG).is_file()), display)
-        fit(trainer, stop, go_on, display)
+        trainer = fitted(ground, split, folder, stop, go_on, display)
         ranks.by_first(lambda: _keep_answers(trainer, ground, display))
     return ranks.by_first(lambda: result_of(folder / HELD_OUT, ground.store, split))
 
 
+def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> Trainer:
+    """Train a run on one part of a split; as `train_fold`, without asking it.
+
+    Raises:
+        Stopped, DataFault: as `train_fold`.
+    """
+    # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
+    torch.compiler.reset()
+    trainer = Trainer(ground.plan(split, folder))
+    begin(trainer, ground, ground.ranks.agree((folder / run_folder.CONFIG).is_file()), display)
+    fit(trainer, stop, go_on, display)
+    return trainer
+
+
 def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = agreed(_checked(request, ranks), ranks)
+    proposal = agreed(checked(request, ranks), ranks)
     draw_sky(proposal, display)
     with advising(proposal.demo):
         store = open_galaxies(request, proposal)
@@ -125,17 +150,6 @@ def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
         display.note()
         for line in lines(summary, proposal.folder):
             display.say(line)
-
-
-def _checked(request: Request, here: Ranks) -> Proposal:
-    """What a request comes to, once it is clear that folds can have it."""
-    if request.held_out is not None or "run.validation" in (request.settings or {}):
-        do = "leave one of the two out"
-        raise UsageFault(expected("folds alone to hold galaxies out", "--validation too", "--folds", do))
-    if request.profile is not None:
-        do = "leave one of the two out"
-        raise UsageFault(expected("one run to record", "several", "--profile and --folds", do))
-    return propose(request, here.count)
 
 
 def _folds(request: Request, config: Config, store: Store) -> Folds:

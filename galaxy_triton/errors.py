@@ -9,6 +9,10 @@ class DataFault(Exception):
     """Wrong data: a file or folder that does not hold what it should. Exit code 1."""
 
 
+class Diverged(DataFault):
+    """A loss that is not finite: it may be the data's fault, or the configuration's."""
+
+
 class Stopped(Exception):
     """Someone asked to stop, and what was done is saved. code: the exit code that tells who."""
 

@@ -159,12 +159,15 @@ describing = together(
 )
 
 # What `train` may hold out and repeat beside that.
-folding = together(
-    click.option("--folds", type=click.IntRange(1), help="Cross-validate: so many runs.  [default: one run]"),
+of_folds = together(
     click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]"),
     click.option(
         "--repeat-ids", type=click.IntRange(1), help="Times an epoch that those not held out come.  [default: 1]"
     ),
+)
+
+folding = together(
+    click.option("--folds", type=click.IntRange(1), help="Cross-validate: so many runs.  [default: one run]"), of_folds
 )
 
 # What `ablate` trains, in the same words; how is what its rows differ in.

@@ -78,11 +78,20 @@ def read_toml(file: Path, base: Config = SEED) -> Config:
     Raises:
         UsageFault: not readable, no TOML, or a field or value that cannot be.
     """
+    return from_dict(toml_values(file), file, base)
+
+
+def toml_values(file: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        UsageFault: not readable, or no TOML.
+    """
     try:
         text = read_file(file, MAX_JSON).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageFault(expected("a TOML file", reason(error), file, "name another")) from error
-    return from_toml(text, file, base)
+    return _toml_values(text, file)
 
 
 def from_toml(text: str, where: object, base: Config = SEED) -> Config:
@@ -91,11 +100,14 @@ def from_toml(text: str, where: object, base: Config = SEED) -> Config:
     Raises:
         UsageFault: no TOML, or a field or value that cannot be.
     """
+    return from_dict(_toml_values(text, where), where, base)
+
+
+def _toml_values(text: str, where: object) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageFault(expected("a TOML file", error, where, "mend that line")) from error
-    return from_dict(values, where, base)
 
 
 def _parse(key: str, value: Any) -> Any:

@@ -19,7 +19,7 @@ from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
+from galaxy_triton.errors import DataFault, Diverged, Stopped, UsageFault, expected
 from galaxy_triton.feed import Waiting, batches
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
@@ -105,7 +105,8 @@ class Trainer:
 
         Raises:
             Stopped: someone asked to stop first; all that was done is saved.
-            DataFault: a loss that is not finite, or a folder that cannot be written; the last checkpoint is whole.
+            Diverged: a loss is not finite.
+            DataFault: a folder that cannot be written; the last checkpoint is whole.
         """
         for epoch in range(self.progress.epoch, self.run.epochs):
             started, waiting, before = time.perf_counter(), Waiting(), self._trained_on()
@@ -212,7 +213,7 @@ class Trainer:
             return
         ids = ", ".join(map(str, self.plan.galaxies.ids[rows].tolist()))
         do = "lower --lr or use --precision fp32; the last checkpoint is whole"
-        raise DataFault(expected("a finite loss", f"{loss} on the galaxies {ids}", self.plan.folder, do))
+        raise Diverged(expected("a finite loss", f"{loss} on the galaxies {ids}", self.plan.folder, do))
 
     def _finish_epoch(self, epoch: int, started: float, speed: "Speed") -> EpochRow:
         train_loss = self.progress.loss_sum / self.images_per_epoch

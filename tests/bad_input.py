@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from bad_data import CHECKS, IMAGES, STORES, TABLES
 from bad_export import EXPORTS
+from bad_sweep import SWEEPS
 from bad_use import PLACES, RUNS, USE
 from click.testing import Result
 from spoilt import Case, World
 
-CASES: tuple[Case, ...] = (*USE, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *EXPORTS)
+CASES: tuple[Case, ...] = (*USE, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *EXPORTS, *SWEEPS)
 HASHED = 2**20  # bytes from the beginning of a file: some are large and empty
 
 

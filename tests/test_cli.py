@@ -31,6 +31,7 @@ COMMANDS = (
     "baseline",
     "train",
     "ablate",
+    "sweep",
     "report",
     "evaluate",
     "predict",

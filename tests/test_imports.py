@@ -35,10 +35,10 @@ LAYERS: tuple[set[str], ...] = (
         "targets",
         "pillow_resize",
     },
-    {"store", "raw_table", "scores", "calibration"},
+    {"store", "space", "raw_table", "scores", "calibration"},
     {"rules"},
     {"id_rules"},
-    {"check", "spread", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
+    {"check", "spread", "study", "pack", "baseline", "data", "model", "checkpoint", "render", "seed_pipeline"},
     {"feed", "head", "simulate", "layouts", "passes", "folds"},
     {"views", "demo", "ceilings"},
     {"machine", "profiling"},
@@ -53,6 +53,8 @@ LAYERS: tuple[set[str], ...] = (
     {"profiled", "ablation_table", "ground"},
     {"launch", "ablate"},
     {"cross_validation"},
+    {"sweep_folder"},
+    {"sweep"},
     {"cli_store", "cli_train", "cli_run"},
     {"cli"},
     {"__main__"},
@@ -133,7 +135,8 @@ def test_torchvision_is_imported_when_asked_for_alone() -> None:
 
 def test_imports_are_declared() -> None:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    names = {entry.split(">")[0] for entry in project["dependencies"] + project["optional-dependencies"]["models"]}
+    extras = project["optional-dependencies"]
+    names = {entry.split(">")[0] for entry in project["dependencies"] + extras["models"] + extras["sweep"]}
     known = sys.stdlib_module_names | {"galaxy_triton"} | {IMPORT_NAMES.get(name, name) for name in names}
     for module in MODULES:
         assert {name.split(".")[0] for name in imported(source(module))} <= known, module

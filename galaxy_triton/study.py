@@ -1,0 +1,184 @@
+"""The trials of a sweep, in a journal that any number of workers share; the one place that knows Optuna."""
+
+import os
+import platform
+import statistics
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from galaxy_triton.config import Config
+from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.space import Choices, Range, Space, is_whole
+
+JOURNAL, LOCK = "journal.log", "journal.held"
+COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "fail", "running"  # Optuna's states, in small letters
+JUDGES = 5  # trials that must have had a fold before one is judged by it
+FOLDS, WORKER = "folds", "worker"  # attributes of a trial
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A configuration and how it does.
+
+    settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it.
+    """
+
+    number: int
+    state: str
+    settings: dict[str, Any]
+    folds: tuple[float, ...]
+    worker: tuple[str, int] | None
+
+    def mean(self, folds: int | None = None) -> float:
+        """The mean RMSE of the first so many folds, or of all so far."""
+        return statistics.fmean(self.folds[:folds])
+
+
+def is_poor(mean: float, others: Sequence[float]) -> bool:
+    """Whether a mean RMSE over some folds is above the median of other trials' over the same folds.
+
+    The median rule of Google Vizier (Golovin et al. 2017, section 3.2.2) on paired means: all trials have the same
+    folds. Optuna's MedianPruner compares the lowest mean so far instead, which an easy first fold sets for good; and a
+    signed-rank test, its WilcoxonPruner, cannot reach 5 % before the fifth fold.
+    """
+    return len(others) >= JUDGES and mean > statistics.median(others)
+
+
+def require_optuna() -> ModuleType:
+    """Optuna.
+
+    Raises:
+        UsageFault: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        do = "pip install 'galaxy-triton[sweep]', or '.[sweep]' in a clone"
+        raise UsageFault(expected("Optuna for `sweep`", "none that works", error, do)) from error
+    return optuna
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """While the block runs, no other worker of a sweep begins a trial or is in such a block."""
+    with FileLock(folder / LOCK):
+        yield
+
+
+class Study:
+    """The trials in a folder. One worker tries one at a time.
+
+    Raises:
+        UsageFault: Optuna is not installed.
+    """
+
+    def __init__(self, folder: Path, space: Space, config: Config) -> None:
+        self.optuna, self.space, self.config = require_optuna(), space, config
+        self.optuna.logging.set_verbosity(self.optuna.logging.WARNING)
+        journal = self.optuna.storages.journal
+        storage = self.optuna.storages.JournalStorage(journal.JournalFileBackend(str(folder / JOURNAL)))
+        self._study = self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
+        self.folder = folder
+        self._begun: Any = None  # Optuna's object of this worker's trial
+
+    def begin(self, wanted: int) -> Trial | None:
+        """A new trial; None once `wanted` have been tried to their end or are being tried.
+
+        What it draws depends on run.seed and the trials so far but those that failed: who was stopped draws the same
+        again.
+        """
+        with held(self.folder):
+            self._fail_lost()
+            counted = [trial for trial in self.trials() if trial.state != FAILED]
+            if len(counted) >= wanted:
+                return None
+            self._study.sampler = self._sampler(len(counted))
+            self._begun = self._study.ask()
+            self._begun.set_user_attr(WORKER, [platform.node(), os.getpid()])
+            for field, part in self.space.items():
+                self._suggest(field, part)
+        return self._of_this_worker()
+
+    def add_fold(self, rmse: float) -> Trial:
+        """Keep the RMSE of the next fold of this worker's trial."""
+        folds = (*self._of_this_worker().folds, rmse)
+        self._begun.set_user_attr(FOLDS, folds)
+        self._begun.report(statistics.fmean(folds), len(folds))
+        return self._of_this_worker()
+
+    def is_poor(self) -> bool:
+        """Whether to stop this worker's trial after the folds it has."""
+        trial = self._of_this_worker()
+        count = len(trial.folds)
+        others = [other for other in self.trials() if other.number != trial.number and other.state != FAILED]
+        return is_poor(trial.mean(), [other.mean(count) for other in others if len(other.folds) >= count])
+
+    def end(self, state: str) -> None:
+        """This worker's trial is COMPLETE, PRUNED or FAILED."""
+        trial = self._of_this_worker()
+        self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
+
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        return list(map(_trial, self._study.get_trials(deepcopy=False)))
+
+    def _of_this_worker(self) -> Trial:
+        number: int = self._begun.number
+        return self.trials()[number]
+
+    def _sampler(self, count: int) -> Any:
+        seed = int(np.random.SeedSequence((self.config.run.seed, count)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            # Optuna 4 calls it experimental: workers keep away from what another is trying.
+            warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
+            return self.optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+
+    def _suggest(self, field: str, part: Range | Choices) -> None:
+        if not isinstance(part, Range):
+            self._begun.suggest_categorical(field, part)
+        elif is_whole(self.config, field):
+            self._begun.suggest_int(field, int(part.low), int(part.high), log=part.log)
+        else:
+            self._begun.suggest_float(field, part.low, part.high, log=part.log)
+
+    def _fail_lost(self) -> None:
+        """Mark what a killed worker of this machine has left running; of another machine's nobody here can know."""
+        for trial in self.trials():
+            if trial.state == RUNNING and _is_lost(trial.worker):
+                self._tell(trial.number, FAILED, None)
+
+    def _tell(self, number: int, state: str, value: float | None) -> None:
+        self._study.tell(number, value, self.optuna.trial.TrialState[state.upper()])
+
+
+def _trial(found: Any) -> Trial:
+    """Optuna's record of a trial, as ours."""
+    folds, worker = found.user_attrs.get(FOLDS, ()), found.user_attrs.get(WORKER)
+    state = found.state.name.lower()
+    return Trial(found.number, state, dict(found.params), tuple(folds), None if worker is None else tuple(worker))
+
+
+def _is_lost(worker: tuple[str, int] | None) -> bool:
+    """Whether a trial's process is known to be gone; it names itself before it lets another begin."""
+    if worker is None:
+        return True
+    machine, process = worker
+    return machine == platform.node() and not _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
