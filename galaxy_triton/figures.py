@@ -15,7 +15,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxy_triton.calibration import BINS, Bins
 from galaxy_triton.questions import QUESTIONS, SPANS
 from galaxy_triton.scores import Score
 
@@ -43,7 +42,6 @@ STYLE: dict[Any, Any] = {
     "text.usetex": False,
 }
 EPOCHS = 4  # whose views the augmentation's figure shows
-FEW = 20  # answers in a bin, below which its mean says little
 
 
 class Picture(NamedTuple):
@@ -85,7 +83,7 @@ def curves(metrics: pd.DataFrame, references: dict[str, float]) -> Picture:
 
     metrics: the columns of run_folder.EpochRow. references: the RMSE of "mean answer" and "noise floor", those known.
     """
-    figure, above, below = _two_panels(4.3)
+    figure, above, below = two_panels(4.3)
     epochs, held_out = metrics["epoch"], metrics["validation_rmse"]
     words = [_plot_curve(above, epochs, metrics["train_loss"].pow(0.5), "0.55", "training (augmented views)")]
     if held_out.notna().any():
@@ -99,14 +97,14 @@ def curves(metrics: pd.DataFrame, references: dict[str, float]) -> Picture:
     below.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     _legend(figure, above)
-    return _png(figure, " ".join(words))
+    return png_of(figure, " ".join(words))
 
 
 def questions(network: Score, mean_answer: Score) -> Picture:
     """The RMSE of each question with its interval, beside what the mean answer scores."""
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot(xlabel="RMSE")
-    names = [_plain(name) for name in network.questions]
+    names = [plain(name) for name in network.questions]
     values, low, high = np.array(list(network.questions.values())).T
     means = [value for value, _, _ in mean_answer.questions.values()]
     axes.barh(names, values, 0.62, color=PREDICTED, label="network")
@@ -119,7 +117,7 @@ def questions(network: Score, mean_answer: Score) -> Picture:
     _legend(figure, axes)
     each = zip(names, values, means, strict=True)
     words = "; ".join(f"{name} {ours:.3f} (mean answer {mean:.3f})" for name, ours, mean in each)
-    return _png(figure, f"RMSE: {words}.")
+    return png_of(figure, f"RMSE: {words}.")
 
 
 def classes(predicted: Floats, people: Floats) -> Picture:
@@ -133,47 +131,13 @@ def classes(predicted: Floats, people: Floats) -> Picture:
     axes.plot(predicted, places, "o", color=PREDICTED, markersize=4, label="network")
     for place, question in zip(headings, QUESTIONS, strict=True):
         axes.text(0, place, question.text, fontweight="bold", fontsize=8.5, va="center")
-    axes.set_yticks(places, [_plain(answer) for question in QUESTIONS for answer in question.answers])
+    axes.set_yticks(places, [plain(answer) for question in QUESTIONS for answer in question.answers])
     axes.set(ylim=(max(places) + 0.7, -0.7), xlim=(-0.02, None))
     axes.tick_params(axis="y", length=0)
     axes.grid()
     _legend(figure, axes)
     furthest = int(np.argmax(np.abs(predicted - people)))
-    return _png(figure, f"The two differ most for {_pair(furthest, predicted, people)}.")
-
-
-def reliability(bins: Bins) -> Picture:
-    """The mean fraction that people gave by the predicted one, above how many answers lie in each bin."""
-    figure, above, below = _two_panels(4.9)
-    _plot_reliability(above, bins, 6)
-    above.set(ylabel="mean fraction of people", ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
-    centres = (np.arange(BINS) + 0.5) / BINS
-    below.bar(centres, bins.counts, 0.9 / BINS, color="0.6")
-    below.set(xlabel="predicted fraction", ylabel="answers", yscale="log", ylim=(0.8, None))
-    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    return _png(figure, _reliability_words(bins))
-
-
-def reliability_by_question(bins: dict[str, Bins], ece: dict[str, float]) -> Picture:
-    """As `reliability`, a panel for each question; above it, its expected calibration error."""
-    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
-    panels = figure.subplots(4, 3, sharex=True, sharey=True).ravel()
-    for axes, (name, of_question) in zip(panels, bins.items(), strict=False):
-        _plot_reliability(axes, of_question, 4)
-        axes.set_title(f"{_plain(name)}\nECE {ece[name]:.3f}")
-        axes.grid()
-    for empty in panels[len(bins) :]:
-        empty.set_axis_off()
-    # the last of each column has the numbers
-    for axes in panels[len(bins) - 3 : len(bins)]:
-        axes.tick_params(labelbottom=True)
-    panels[0].set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
-    panels[0].set_xticks((0, 0.5, 1), ("0", "½", "1"))
-    panels[0].set_yticks((0, 0.5, 1), ("0", "½", "1"))
-    figure.supxlabel("predicted fraction", fontsize="medium")
-    figure.supylabel("mean fraction of people", fontsize="medium")
-    words = "; ".join(f"{_plain(name)} {error:.3f}" for name, error in ece.items())
-    return _png(figure, f"Expected calibration error: {words}.")
+    return png_of(figure, f"The two differ most for {_pair(furthest, predicted, people)}.")
 
 
 def examples(chosen: list[Example]) -> Picture:
@@ -188,7 +152,7 @@ def examples(chosen: list[Example]) -> Picture:
         _draw_answers(figure.add_subplot(grid[row, 1]), example)
     handles, labels = figure.axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper left", ncols=2, borderaxespad=0)
-    return _png(figure, " ".join(_example_words(example) for example in chosen))
+    return png_of(figure, " ".join(_example_words(example) for example in chosen))
 
 
 def augmentation(views: Floats) -> Picture:
@@ -208,10 +172,17 @@ def augmentation(views: Floats) -> Picture:
     names = ["stored", *(f"epoch {epoch}" for epoch in range(1, columns))]
     axes.set_xticks([column * (side + gap) + side / 2 for column in range(columns)], names)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, labelleft=False)
-    return _png(figure, f"{galaxies} galaxies of the training part: each as stored, then in {columns - 1} views.")
+    return png_of(figure, f"{galaxies} galaxies of the training part: each as stored, then in {columns - 1} views.")
 
 
-def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
+def answer_name(column: int) -> str:
+    """One of the 37 answers in words; those of the first question need no question."""
+    number = next(number for number, span in enumerate(SPANS) if column < span.stop)
+    answer = plain(QUESTIONS[number].answers[column - SPANS[number].start])
+    return answer if number == 0 else f"{plain(QUESTIONS[number].name)}: {answer}"
+
+
+def two_panels(height: float) -> tuple[Figure, Axes, Axes]:
     """A tall panel above a low one, over the same x."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
@@ -219,6 +190,19 @@ def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
         axes.grid()
     figure.align_ylabels((above, below))
     return figure, above, below
+
+
+def plain(name: str) -> str:
+    """The name of a question or answer as text."""
+    return name.replace("_", " ")
+
+
+def png_of(figure: Figure, words: str) -> Picture:
+    """A figure as a picture with these words."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    with Image.open(file) as image:
+        return Picture(file.getvalue(), *image.size, words)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -232,26 +216,12 @@ def _plot_curve(axes: Axes, epochs: pd.Series, values: pd.Series, colour: str, n
     return f"{what}, {values.iloc[-1]:.4f} in epoch {last}, {values.min():.4f} at its lowest."
 
 
-def _plot_reliability(axes: Axes, bins: Bins, size: float) -> None:
-    """The bins' means beside the diagonal, hollow where they say little. size: of a dot, points."""
-    many = bins.counts >= FEW
-    axes.plot((0, 1), (0, 1), color="0.6", linewidth=1)
-    axes.plot(bins.predicted[many], bins.people[many], "o-", color=PREDICTED, markersize=size)
-    axes.plot(bins.predicted[~many], bins.people[~many], "o", color=PREDICTED, markersize=size, markerfacecolor="white")
-
-
 def _sheet(views: Floats, gap: int) -> Floats:
     """Views [rows, columns, S, S, 3] beside and below each other, on white."""
     rows, columns, side = views.shape[:3]
     padded = np.ones((rows, side + gap, columns, side + gap, 3))
     padded[:, :side, :, :side] = np.clip(views, 0, 1).swapaxes(1, 2)
     return padded.reshape(rows * (side + gap), columns * (side + gap), 3)[:-gap, :-gap]
-
-
-def _reliability_words(bins: Bins) -> str:
-    filled = np.flatnonzero(bins.counts)
-    each = (f"{bins.predicted[i]:.2f} predicted, {bins.people[i]:.2f} given ({bins.counts[i]:,})" for i in filled)
-    return f"Mean fractions by bin, and how many answers: {'; '.join(each)}."
 
 
 def _shown(example: Example) -> list[int]:
@@ -289,25 +259,7 @@ def _pair(column: int, predicted: Floats, people: Floats) -> str:
     return f"{answer_name(column)} {predicted[column]:.2f} predicted, {people[column]:.2f} by people"
 
 
-def answer_name(column: int) -> str:
-    """One of the 37 answers in words; those of the first question need no question."""
-    number = next(number for number, span in enumerate(SPANS) if column < span.stop)
-    answer = _plain(QUESTIONS[number].answers[column - SPANS[number].start])
-    return answer if number == 0 else f"{_plain(QUESTIONS[number].name)}: {answer}"
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _short(name: str, longest: int = 18) -> str:
     """A name that can be drawn on one line."""
     drawable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
     return drawable if len(drawable) <= longest else drawable[: longest - 1] + "…"
-
-
-def _png(figure: Figure, words: str) -> Picture:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
-    with Image.open(file) as image:
-        return Picture(file.getvalue(), *image.size, words)

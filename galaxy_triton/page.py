@@ -11,8 +11,9 @@ import numpy as np
 
 from galaxy_triton.calibration import BINS, calibration_of
 from galaxy_triton.consistency import DEGREES
-from galaxy_triton.figures import FEW, Picture
+from galaxy_triton.figures import Picture, plain
 from galaxy_triton.findings import Findings
+from galaxy_triton.reliability_plot import FEW
 from galaxy_triton.scores import LEVEL
 from galaxy_triton.tree import gaps
 
@@ -87,7 +88,7 @@ def _by_question(found: Findings) -> Table:
         tree = (row.tree_mean, row.tree_largest)
         rows.append((row.name, row.rmse[0], row.mean_answer, row.ece, row.slope, *tree))
     head = ("question", "RMSE", "mean answer", "ECE", "slope", "off the tree", "at most")
-    return Table(head, [(_words(name), *map(_decimals, values)) for name, *values in rows])
+    return Table(head, [(plain(name), *map(_decimals, values)) for name, *values in rows])
 
 
 def _differences(found: Findings) -> Table | None:
@@ -96,14 +97,14 @@ def _differences(found: Findings) -> Table | None:
         return None
     lower = {"all": found.comparison.lower.overall, **found.comparison.lower.questions}
     rows = [
-        (_words(name), _signed(value), f"{_signed(low)} to {_signed(high)}")
+        (plain(name), _signed(value), f"{_signed(low)} to {_signed(high)}")
         for name, (value, low, high) in lower.items()
     ]
     return Table(("question", "lower by", f"{_percent(LEVEL)} interval"), rows)
 
 
 def _worst(found: Findings) -> Table:
-    rows = [(e.name, _decimals(e.rmse), _words(e.question), _decimals(e.question_rmse)) for e in found.by_galaxy()]
+    rows = [(e.name, _decimals(e.rmse), plain(e.question), _decimals(e.question_rmse)) for e in found.by_galaxy()]
     return Table(("galaxy", "RMSE", "worst at", "RMSE there"), rows[:WORST])
 
 
@@ -113,10 +114,6 @@ def _decimals(value: float) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _base64(content: bytes) -> str:

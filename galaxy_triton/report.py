@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxy_triton import calibration, figures, files, run_folder
+from galaxy_triton import calibration, figures, files, reliability_plot, run_folder
 from galaxy_triton.answer import Answerer, Answers, open_run
 from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load, names_of
 from galaxy_triton.display import Display
@@ -169,10 +169,10 @@ def _draw(subject: Subject, metrics: pd.DataFrame, findings: Findings | None) ->
         predicted, people = findings.predicted, findings.people
         pictures["questions"] = figures.questions(findings.score, findings.constants.mean)
         pictures["classes"] = figures.classes(predicted.mean(axis=0), people.mean(axis=0))
-        pictures["reliability"] = figures.reliability(calibration.bins_of(predicted, people))
+        pictures["reliability"] = reliability_plot.reliability(calibration.bins_of(predicted, people))
         by_question = calibration.by_question(calibration.bins_of, predicted, people)
         ece = {row.name: row.ece for row in findings.by_question()}
-        pictures["calibration"] = figures.reliability_by_question(by_question, ece)
+        pictures["calibration"] = reliability_plot.by_question(by_question, ece)
         pictures |= {name: figures.examples(chosen) for name, chosen in _examples(subject, findings).items() if chosen}
     return pictures
 

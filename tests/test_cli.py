@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 import galaxy_triton
 from galaxy_triton import doctor as doctor_module
 from galaxy_triton.cli import main
+from galaxy_triton.findings import Inquiry
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.table import read_answers
 
@@ -127,6 +129,13 @@ def test_evaluate_writes_what_it_says(run: Path, sky: Any, tmp_path: Path, succe
         assert of_table.splitlines()[0] == said.splitlines()[0]
         assert "turned" not in of_table
     assert "turned" not in succeed("evaluate", run, "--views", 1, "--consistency", 0)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_the_command_line_asks_as_the_functions_do(command: str) -> None:
+    defaults = {option.name: option.default for option in main.commands[command].params}
+    asked = {name: value for name, value in asdict(Inquiry()).items() if value is not None}
+    assert asked == {name: defaults[name] for name in asked}
 
 
 def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:

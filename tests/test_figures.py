@@ -7,7 +7,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from galaxy_triton import figures
+from galaxy_triton import figures, reliability_plot
+from galaxy_triton.calibration import bins_of, by_question, calibration_of
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.report import read_metrics
 from galaxy_triton.scores import Score
@@ -49,3 +50,18 @@ def test_an_estimate_outside_its_interval_by_rounding_is_drawn() -> None:
     of_question = {question.name: (0.3, 0.3 + 6e-17, 0.3 - 6e-17) for question in QUESTIONS}
     equal = Score(3, 0.3, (0.3, 0.3), of_question)
     assert figures.questions(equal, equal).png.startswith(b"\x89PNG")
+
+
+def test_every_question_has_a_panel_and_its_error_in_words() -> None:
+    rng = np.random.default_rng(1)
+    predicted, people = rng.random((2, 40, 37))
+    predicted[:, 5:7] = 1
+    bins = by_question(bins_of, predicted, people)
+    ece = {name: found.ece for name, found in by_question(calibration_of, predicted, people).items()}
+    with figures.style():
+        picture = reliability_plot.by_question(bins, ece)
+        other = reliability_plot.by_question({**bins, "bar": bins["spiral"]}, ece)
+    for question in QUESTIONS:
+        assert f"{question.name.replace('_', ' ')} {ece[question.name]:.3f}" in picture.words
+    assert picture.words == other.words
+    assert picture.png != other.png

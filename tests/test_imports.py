@@ -47,7 +47,7 @@ LAYERS: tuple[set[str], ...] = (
     {"against", "consistency", "predict", "export", "learner"},
     {"out_of_fold", "findings", "memory", "steps"},
     {"evaluate", "figures", "rung"},
-    {"evaluation_table"},
+    {"evaluation_table", "reliability_plot"},
     {"page", "ablation_plot"},
     {"report", "train", "request"},
     {"profiled", "ablation_table", "ground"},
