@@ -47,7 +47,7 @@ def _whole_path(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     }
     return {
         "seconds": seconds,
-        "evaluation": json.loads(figures.read_text()),
+        "evaluation": _figures(figures),
         "submission_rows": len(submission.read_text().splitlines()) - 1,
         "metrics": (run / "metrics.csv").read_text().splitlines(),
     }
@@ -64,8 +64,16 @@ def _folds(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "folds": json.loads((runs / "cross_validation.json").read_text()),
-        "evaluation": json.loads(figures.read_text()),
+        "evaluation": _figures(figures),
     }
+
+
+def _figures(file: Path) -> dict[str, Any]:
+    """What `evaluate` found; paths by their names alone, as they are this machine's."""
+    found: dict[str, Any] = json.loads(file.read_text())
+    found["subject"] = Path(found["subject"]).name
+    found["comparison"]["with"] = Path(found["comparison"]["with"]).name
+    return found
 
 
 def _packed(data: Path, store: Path) -> float:
