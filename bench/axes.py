@@ -8,6 +8,7 @@ from before is not trained again, so the table grows over many calls; each train
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -31,7 +32,7 @@ from galaxy_triton.display import Display
 from galaxy_triton.files import whole_file
 from galaxy_triton.machine import choose
 from galaxy_triton.pack import pack
-from galaxy_triton.settings import override
+from galaxy_triton.settings import override, to_dict
 from galaxy_triton.stop import Stop
 from galaxy_triton.store import open_store
 from galaxy_triton.surroundings import surroundings
@@ -126,9 +127,7 @@ def train(job: Job) -> None:
     rows = torch.from_numpy(split.validation)
     answerer, people = trainer.learner.answerer(), galaxies.answers[rows].numpy()
     squares = {
-        f"views_{views}": np.square(answerer.answer(galaxies, rows, views, 256, lambda done: None) - people).mean(
-            axis=1
-        )
+        f"views_{views}": _squares(answerer.answer(galaxies, rows, views, 256, lambda done: None), people)
         for views in sorted({row.views for row in ROWS.values()})
     }
     with whole_file(job.file) as file, file.open("wb") as handle:
@@ -148,8 +147,9 @@ def _job(options: argparse.Namespace, name: str, seed: int) -> Job:
     if not store.exists():
         images, labels = options.data / "images_training_rev1.zip", options.data / "training_solutions_rev1.csv"
         pack(images, labels, store, size=prepared.size, crop=prepared.crop, workers=2)
-    trained_as = name if row.settings or row.tint else BASE
-    file = options.work / f"{trained_as.replace(' ', '-')}-seed-{seed}.npz"
+    # named by all that it is trained with: START may have been another in an earlier call
+    known = hashlib.sha256(json.dumps([to_dict(config), row.tint]).encode()).hexdigest()[:12]
+    file = options.work / f"{known}.npz"
     return Job(row, config, store, options.data / options.held_out, file)
 
 

@@ -8,6 +8,7 @@ from before is not trained again; each training has one thread.
 """
 
 import argparse
+import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +22,7 @@ from made_with import made_with
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from galaxy_triton.config import RECIPES
+from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Galaxies, count_batches, load, split_by_ids
 from galaxy_triton.feed import batch_of
 from galaxy_triton.files import whole_file
@@ -29,7 +30,7 @@ from galaxy_triton.head import AnswerNet
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import choose, keep_freed_memory
 from galaxy_triton.pack import pack
-from galaxy_triton.settings import override
+from galaxy_triton.settings import override, to_dict
 from galaxy_triton.steps import ResidentSteps
 from galaxy_triton.store import open_store
 from galaxy_triton.table import read_ids
@@ -115,20 +116,12 @@ def main() -> None:
         images, labels = options.data / "images_training_rev1.zip", options.data / "training_solutions_rev1.csv"
         pack(images, labels, store, size=80, crop=None, workers=2)
     held_out = options.data / options.held_out
-    files = {
-        (name, seed): options.work / f"{name.replace(' ', '-')}-seed-{seed}.npz"
-        for seed in options.seeds
-        for name in TRAININGS
-    }
-    wanted = [key for key, file in files.items() if not file.exists()]
+    keys = [(name, seed) for seed in options.seeds for name in TRAININGS]
+    files = {key: options.work / f"{_known(*key)}.npz" for key in keys}
+    jobs = [(*key, store, held_out, file) for key, file in files.items() if not file.exists()]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        list(
-            pool.map(
-                train, *zip(*((name, seed, store, held_out, files[name, seed]) for name, seed in wanted), strict=True)
-            )
-            if wanted
-            else []
-        )
+        for done in [pool.submit(train, *job) for job in jobs]:
+            done.result()
     rows = [row for name in TRAININGS for row in _rows(name, [files[name, seed] for seed in options.seeds])]
     result = {
         "command": "python bench/seed_score.py DATA --work FOLDER --out FILE",
@@ -147,7 +140,7 @@ def train(name: str, seed: int, store_path: Path, held_out: Path, file: Path) ->
     """Train, and keep the squared errors of the galaxies held out by how they are asked, and of the mean answer."""
     torch.set_num_threads(1)
     training = TRAININGS[name]
-    config = override(RECIPES["seed"], SMALL | training.settings | {"run.seed": seed})
+    config = _config(training, seed)
     machine, store = choose(override(config, {"run.norm": "layers"})), open_store(store_path)
     keep_freed_memory(machine.device)
     split = split_by_ids(store, read_ids(held_out))
@@ -166,6 +159,17 @@ def train(name: str, seed: int, store_path: Path, held_out: Path, file: Path) ->
     squares = {name: _squares(_answers(learner, galaxies, asked, how), people) for name, how in READINGS.items()}
     with whole_file(file) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **squares, mean_answer=_squares(mean.expand_as(people), people))
+
+
+def _config(training: Training, seed: int) -> Config:
+    return override(RECIPES["seed"], SMALL | training.settings | {"run.seed": seed})
+
+
+def _known(name: str, seed: int) -> str:
+    """What a training's result is kept under: it is of all that it was trained with, and of how it is asked."""
+    training = TRAININGS[name]
+    made_of = [to_dict(_config(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
 
 def _answers(learner: Learner, galaxies: Galaxies, rows: Tensor, how: Reading) -> Tensor:

@@ -62,7 +62,7 @@ class Burst:
 
 def main() -> None:
     options = _options()
-    config = override(RECIPES[options.recipe], {"run.batch_size": options.batch_size})
+    config = override(RECIPES[options.recipe], {"run.batch_size": options.batch_size, "network.head": "sigmoid"})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as scratch:
         scene = packed(options.data, Path(scratch) / "store", config, device)
@@ -145,7 +145,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", default="best", help="without colour jitter and dropout")
+    parser.add_argument(
+        "--recipe",
+        default="best",
+        help="one without colour jitter and dropout; its head becomes the plain loop's sigmoid",
+    )
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--steps", type=int, default=4, help="of a burst")

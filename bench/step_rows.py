@@ -91,7 +91,7 @@ def beyond_plain(config: Config) -> str | None:
     lacks = {"colour jitter": jitter, "a random crop": a.crop == "random", "a hidden layer": network.hidden > 0}
     lacks |= {"dropout": network.dropout > 0, "the tree head": network.head == "tree"}
     has_not = [name for name, asked in lacks.items() if asked]
-    return f"the plain loop has no {', '.join(has_not)}" if has_not else None
+    return f"the plain loop lacks {', '.join(has_not)}" if has_not else None
 
 
 def _ours(scene: StepScene, config: Config) -> Steps:

@@ -49,5 +49,6 @@ def test_step_speed(what: str, row: str, batch: int, timed, scene: StepScene, de
 
 
 def _config(device: torch.device, small: bool) -> Config:
-    asked = {"run.batch_size": BATCH[device.type], "run.device": device.type}
+    # the sigmoid head: the plain loops have no other
+    asked = {"run.batch_size": BATCH[device.type], "run.device": device.type, "network.head": "sigmoid"}
     return override(RECIPES[RECIPE[device.type]], asked | SMALL if small else asked)

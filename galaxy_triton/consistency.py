@@ -13,7 +13,7 @@ from galaxy_triton.views import AS_STORED, Pose
 
 GALAXIES = 64  # asked about at most, unless told otherwise
 # No angle is near a multiple of that between the fixed views (of 16: 45 degrees), which would only permute them.
-DEGREES = {65: False, 131: True, 166: False, 229: True, 327: False}  # and whether mirrored too
+DEGREES = {65: False, 110: True, 166: False, 250: True, 327: False}  # and whether mirrored too
 POSES = tuple(Pose(angle / 360, mirrored) for angle, mirrored in DEGREES.items())
 
 

@@ -16,6 +16,7 @@ from galaxy_triton.answer import Answerer, Answers, Asking
 from galaxy_triton.consistency import GALAXIES, Consistency, consistency
 from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.scores import Constants, Difference, Estimate, Score, by_galaxy, compare, constants, rmse, score
 from galaxy_triton.tree import gaps
@@ -187,9 +188,13 @@ def _answers(
     answerer: Answerer, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
 ) -> Answers:
     with display.progress("answering", "images") as show:
-        return answerer.answer(
+        answers = answerer.answer(
             galaxies, _on(galaxies, rows), asked.views, asked.batch_size, lambda done: show(done, len(rows))
         )
+    if not np.isfinite(answers).all():
+        do = "train with a lower --lr; an earlier checkpoint may be whole"
+        raise DataFault(expected("finite answers", "nan", "the network", do))
+    return answers
 
 
 def _consistency(

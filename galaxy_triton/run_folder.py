@@ -47,7 +47,7 @@ class EpochRow:
     """A row of metrics.csv. Losses are mean squared errors; the RMSE is nan when nothing is held out."""
 
     epoch: int
-    train_loss: float  # over augmented views, dropout on
+    train_loss: float  # over augmented views, dropout on, against the labels as they are learned (stretched or not)
     validation_loss: float
     validation_rmse: float
     learning_rate: float  # after the epoch's last step

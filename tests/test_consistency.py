@@ -102,9 +102,10 @@ def test_one_view_is_asked_once(answering: Callable[[Tensor], Answerer], sky_of_
 
 @pytest.mark.parametrize("rotations", [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 20, 24, 30, 32])
 def test_no_pose_nearly_permutes_the_fixed_views(rotations: int) -> None:
+    least = 0.25 if rotations == 8 else 0.05  # 8 of them, each mirrored too, are asked unless told otherwise
     for degrees in DEGREES:
         off = degrees * rotations / 360 % 1
-        assert 0.05 < off < 0.95
+        assert least < off < 1 - least
 
 
 def test_poses_of_a_permutation_would_move_nothing(

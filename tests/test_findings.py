@@ -1,13 +1,20 @@
 """What labelled galaxies say: examples against a ranking, rows against the functions that they come from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from galaxy_triton.findings import Comparison, Findings
+from galaxy_triton.answer import open_run
+from galaxy_triton.data import Split, load, names_of
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault
+from galaxy_triton.findings import Comparison, Findings, Inquiry, find
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.scores import compare, constants, rmse, score
+from galaxy_triton.store import open_store
 
 
 def findings_of(predicted: Any, people: Any, comparison: Comparison | None = None) -> Findings:
@@ -62,3 +69,13 @@ def test_by_question() -> None:
     )
     assert rows["bar"].lower == lower.questions["bar"]
     assert all(row.lower is None for row in findings_of(predicted, people).by_question())
+
+
+def test_answers_that_are_not_finite_are_a_fault(run: Path, sky: Any, display: Display) -> None:
+    answerer = open_run(run, "last", "cpu")
+    with torch.no_grad():
+        answerer.network.answers.bias.fill_(torch.nan)
+    store = open_store(sky.store)
+    galaxies, rows = load(store, torch.device("cpu"), lambda done: None), np.arange(3)
+    with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
+        find(answerer, galaxies, Split(rows[:0], rows), names_of(store), None, Inquiry(views=1), display)
