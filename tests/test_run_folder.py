@@ -138,7 +138,7 @@ def test_read_config(folder: Path) -> None:
     [
         (None, "Expected a run's config.toml, got none"),
         (b"\xff", "Expected a TOML file"),
-        (b"version = 9", "Expected format version 1, got 9"),
+        (b"version = 9", "Expected format version 1 to 2, got 9"),
         (b"[run]\nlaps = 2", "Expected a configuration field, got 'run.laps'"),
     ],
 )
