@@ -9,7 +9,7 @@ from galaxy_triton import run_folder
 from galaxy_triton.answer import Asking
 from galaxy_triton.cross_validation import checked, fitted
 from galaxy_triton.display import Display
-from galaxy_triton.errors import Diverged, Stopped, UsageFault, expected
+from galaxy_triton.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
 from galaxy_triton.folds import Folds, draw_folds, ids_to_hold_out, split_of_fold
 from galaxy_triton.ground import Ground, lay, say_choices, settled_residence, warn_of_unknown
 from galaxy_triton.machine import choose
@@ -146,20 +146,37 @@ def _try(worker: Worker, trial: Trial) -> None:
 
 
 def _state(worker: Worker, trial: Trial, folder: Path) -> str:
-    """How a trial ends that comes to an end.
+    """How a trial ends that comes to an end. One that cannot be trained is pruned: drawn again it would fail again.
 
     Raises:
         Stopped: someone asked to stop.
-        UsageFault, DataFault: it cannot be trained here.
+        DataFault: a file or folder that cannot be read or written.
+    """
+    try:
+        return _over_folds(worker, trial, folder)
+    except Diverged:
+        reason = "its loss is not finite"
+    except UsageFault as fault:
+        reason = str(fault)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = "out of memory"
+    worker.display.note(f"  pruned: {reason}")
+    return PRUNED
+
+
+def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
+    """COMPLETE, or PRUNED where other trials do better.
+
+    Raises:
+        Stopped, DataFault: as `_state`.
+        UsageFault, RuntimeError, MemoryError: what was drawn cannot be trained here.
     """
     folds, ground = worker.plan.folds, _ground_of(worker.ground, trial)
     for number in range(1, folds.count + 1):
         split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
-        try:
-            trainer = fitted(ground, split, folder / f"fold-{number}", worker.stop, "", worker.display.muted())
-        except Diverged:
-            worker.display.note(f"  fold {number}  pruned: its loss is not finite")
-            return PRUNED
+        trainer = fitted(ground, split, folder / f"fold-{number}", worker.stop, "", worker.display.muted())
         trial = worker.study.add_fold(_held_out_rmse(trainer))
         worker.display.note(f"  fold {number}  {trial.folds[-1]:.4f}  mean {trial.mean():.4f}")
         if number < folds.count and worker.study.is_poor():

@@ -160,9 +160,29 @@ def test_a_trial_that_diverges_is_pruned(asked: Asked, tmp_path: Path, display: 
     sweep(with_space(asked, tmp_path, "optimiser.lr = [1e30]\n", 1), display)
     (row,) = table(tmp_path / "sweep")
     assert (row["state"], row["mean_rmse"]) == ("pruned", "")
-    assert "fold 1  pruned: its loss is not finite" in said(display)
+    assert "  pruned: its loss is not finite" in said(display)
     assert "trials       0 complete, 1 pruned, 0 failed" in said(display)
     assert not (tmp_path / "sweep" / "best.toml").exists()
+
+
+def test_a_combination_that_cannot_be_is_pruned(asked: Asked, tmp_path: Path, display: Display) -> None:
+    """Each value can be by itself: views of 8 pixels with two blocks, and four blocks with views of 16."""
+    space = 'augmentation.size = [8]\nnetwork.widths = ["4,4,4,4"]\n'
+    sweep(with_space(asked, tmp_path, space, 2), display)
+    assert [(row["state"], row["mean_rmse"]) for row in table(tmp_path / "sweep")] == [("pruned", "")] * 2
+    assert said(display).count("  pruned: Expected augmentation.size at least 16") == 2
+
+
+def test_a_trial_that_does_not_fit_is_pruned(
+    asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(sweep_module, "fitted", full)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
+    assert [row["state"] for row in table(tmp_path / "sweep")] == ["pruned"]
+    assert "  pruned: out of memory" in said(display)
 
 
 def test_a_fault_fails_the_trial_and_ends_the_sweep(
