@@ -175,9 +175,7 @@ def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
     """
     folds, ground = worker.plan.folds, _ground_of(worker.ground, trial)
     for number in range(1, folds.count + 1):
-        split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
-        trainer = fitted(ground, split, folder / f"fold-{number}", worker.stop, "", worker.display.muted())
-        trial = worker.study.add_fold(_held_out_rmse(trainer))
+        trial = worker.study.add_fold(_fold_rmse(worker, ground, number, folder / f"fold-{number}"))
         worker.display.note(f"  fold {number}  {trial.folds[-1]:.4f}  mean {trial.mean():.4f}")
         if number < folds.count and worker.study.is_poor():
             worker.display.note("  pruned: above the median of others over these folds")
@@ -191,6 +189,12 @@ def _ground_of(ground: Ground, trial: Trial) -> Ground:
     """The ground with a trial's configuration; what it is computed with may depend on the network."""
     config = override(ground.config, trial.settings)
     return replace(ground, config=config, machine=replace(choose(config), resident=ground.machine.resident))
+
+
+def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> float:
+    """Train on a fold's galaxies and score the others; no network stays in memory beside the next fold's."""
+    split = split_of_fold(ground.store, worker.plan.folds, number, ground.config.run.repeat)
+    return _held_out_rmse(fitted(ground, split, folder, worker.stop, "", worker.display.muted()))
 
 
 def _held_out_rmse(trainer: Trainer) -> float:

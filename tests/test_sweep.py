@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,21 @@ def test_a_trial_that_does_not_fit_is_pruned(
     sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["pruned"]
     assert "  pruned: out of memory" in said(display)
+
+
+def test_one_network_at_a_time(asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would not fit on a GPU that one fills."""
+    fitted, trainers = sweep_module.fitted, []
+
+    def watching(*arguments: Any) -> Any:
+        assert [trainer for trainer in trainers if trainer() is not None] == []
+        trainer = fitted(*arguments)
+        trainers.append(weakref.ref(trainer))
+        return trainer
+
+    monkeypatch.setattr(sweep_module, "fitted", watching)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=2), display)
+    assert len(trainers) == 4
 
 
 def test_a_fault_fails_the_trial_and_ends_the_sweep(
