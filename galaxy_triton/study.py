@@ -84,7 +84,8 @@ class Study:
         self.optuna, self.space, self.config = require_optuna(), space, config
         self.optuna.logging.set_verbosity(self.optuna.logging.WARNING)
         journal = self.optuna.storages.journal
-        storage = self.optuna.storages.JournalStorage(journal.JournalFileBackend(str(folder / JOURNAL)))
+        # Optuna's lock is a link to the path: a relative one leads nowhere, and its owner's end is never noticed.
+        storage = self.optuna.storages.JournalStorage(journal.JournalFileBackend(str((folder / JOURNAL).resolve())))
         self._study = self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
         self.folder = folder
         self._begun: Any = None  # Optuna's object of this worker's trial

@@ -103,6 +103,22 @@ def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
     assert drawn.settings == mine.trials()[0].settings
 
 
+def test_the_lock_of_a_relative_folder_leads_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna takes a killed worker's lock away only where it can read the time of what the lock links to."""
+    monkeypatch.chdir(tmp_path)
+    Path("sweep").mkdir()
+    links, symlink = [], os.symlink
+
+    def watching(source: str, link: str) -> None:
+        symlink(source, link)
+        links.append(os.path.samefile(link, "sweep/journal.log"))
+
+    monkeypatch.setattr(os, "symlink", watching)
+    assert study("sweep").begin(1) is not None
+    assert links
+    assert all(links)
+
+
 def test_a_worker_elsewhere_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("platform.node", lambda: "elsewhere")
