@@ -1,5 +1,6 @@
 """A search for a better configuration: trials are drawn, and trained over the same folds; poor ones are stopped."""
 
+import math
 import shutil
 import statistics
 from dataclasses import dataclass, replace
@@ -155,7 +156,7 @@ def _state(worker: Worker, trial: Trial, folder: Path) -> str:
     try:
         return _over_folds(worker, trial, folder)
     except Diverged:
-        reason = "its loss is not finite"
+        reason = "its loss, or its RMSE, is not finite"
     except UsageFault as fault:
         reason = str(fault)
     except (RuntimeError, MemoryError) as error:
@@ -192,9 +193,17 @@ def _ground_of(ground: Ground, trial: Trial) -> Ground:
 
 
 def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> float:
-    """Train on a fold's galaxies and score the others; no network stays in memory beside the next fold's."""
+    """Train on a fold's galaxies and score the others; no network stays in memory beside the next fold's.
+
+    Raises:
+        Diverged: the loss or the score is not finite.
+        Stopped, DataFault: as `_state`.
+    """
     split = split_of_fold(ground.store, worker.plan.folds, number, ground.config.run.repeat)
-    return _held_out_rmse(fitted(ground, split, folder, worker.stop, "", worker.display.muted()))
+    found = _held_out_rmse(fitted(ground, split, folder, worker.stop, "", worker.display.muted()))
+    if not math.isfinite(found):
+        raise Diverged(expected("a finite RMSE", found, folder, "lower optimiser.lr"))
+    return found
 
 
 def _held_out_rmse(trainer: Trainer) -> float:

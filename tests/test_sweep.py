@@ -161,7 +161,7 @@ def test_a_trial_that_diverges_is_pruned(asked: Asked, tmp_path: Path, display: 
     sweep(with_space(asked, tmp_path, "optimiser.lr = [1e30]\n", 1), display)
     (row,) = table(tmp_path / "sweep")
     assert (row["state"], row["mean_rmse"]) == ("pruned", "")
-    assert "  pruned: its loss is not finite" in said(display)
+    assert "  pruned: its loss, or its RMSE, is not finite" in said(display)
     assert "trials       0 complete, 1 pruned, 0 failed" in said(display)
     assert not (tmp_path / "sweep" / "best.toml").exists()
 
@@ -184,6 +184,16 @@ def test_a_trial_that_does_not_fit_is_pruned(
     sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["pruned"]
     assert "  pruned: out of memory" in said(display)
+
+
+@pytest.mark.parametrize("rmse", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_is_pruned(
+    rmse: float, asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step may be the one that diverges."""
+    monkeypatch.setattr(sweep_module, "_held_out_rmse", lambda trainer: rmse)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
+    assert [(row["state"], row["fold_1"]) for row in table(tmp_path / "sweep")] == [("pruned", "")]
 
 
 def test_one_network_at_a_time(asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
