@@ -1,10 +1,11 @@
 """The trials of a sweep, in a journal that any number of workers share; the one place that knows Optuna."""
 
+import itertools
 import os
 import platform
 import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from galaxy_triton.space import Choices, Range, Space, is_whole
 JOURNAL, LOCK = "journal.log", "journal.held"
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "fail", "running"  # Optuna's states, in small letters
 JUDGES = 5  # trials that must have had a fold before one is judged by it
-FOLDS, WORKER = "folds", "worker"  # attributes of a trial
+FOLDS, WORKER, DRAW = "folds", "worker", "draw"  # attributes of a trial
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Trial:
     """A configuration and how it does.
 
     settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it.
+    draw: which of the seed's draws it is; one that failed leaves its draw to another.
     """
 
     number: int
@@ -36,6 +38,7 @@ class Trial:
     settings: dict[str, Any]
     folds: tuple[float, ...]
     worker: tuple[str, int] | None
+    draw: int | None
 
     def mean(self, folds: int | None = None) -> float:
         """The mean RMSE of the first so many folds, or of all so far."""
@@ -93,16 +96,18 @@ class Study:
     def begin(self, wanted: int) -> Trial | None:
         """A new trial; None once `wanted` have been tried to their end or are being tried.
 
-        What it draws depends on run.seed and the trials so far but those that failed: who was stopped draws the same
-        again.
+        What it draws depends on run.seed, the lowest number of a draw that is free, and the trials so far but those
+        that failed: who was stopped draws the same again, and no two workers draw alike.
         """
         with held(self.folder):
             self._fail_lost()
             counted = [trial for trial in self.trials() if trial.state != FAILED]
             if len(counted) >= wanted:
                 return None
-            self._study.sampler = self._sampler(len(counted))
+            draw = _lowest_free({trial.draw for trial in counted})
+            self._study.sampler = self._sampler(draw)
             self._begun = self._study.ask()
+            self._begun.set_user_attr(DRAW, draw)
             self._begun.set_user_attr(WORKER, [platform.node(), os.getpid()])
             for field, part in self.space.items():
                 self._suggest(field, part)
@@ -135,8 +140,8 @@ class Study:
         number: int = self._begun.number
         return self.trials()[number]
 
-    def _sampler(self, count: int) -> Any:
-        seed = int(np.random.SeedSequence((self.config.run.seed, count)).generate_state(1)[0])
+    def _sampler(self, draw: int) -> Any:
+        seed = int(np.random.SeedSequence((self.config.run.seed, draw)).generate_state(1)[0])
         with warnings.catch_warnings():
             # Optuna 4 calls it experimental: workers keep away from what another is trying.
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
@@ -162,9 +167,13 @@ class Study:
 
 def _trial(found: Any) -> Trial:
     """Optuna's record of a trial, as ours."""
-    folds, worker = found.user_attrs.get(FOLDS, ()), found.user_attrs.get(WORKER)
-    state = found.state.name.lower()
-    return Trial(found.number, state, dict(found.params), tuple(folds), None if worker is None else tuple(worker))
+    kept, state = found.user_attrs, found.state.name.lower()
+    worker = tuple(kept[WORKER]) if WORKER in kept else None
+    return Trial(found.number, state, dict(found.params), tuple(kept.get(FOLDS, ())), worker, kept.get(DRAW))
+
+
+def _lowest_free(taken: Set[int | None]) -> int:
+    return next(number for number in itertools.count() if number not in taken)
 
 
 def _is_lost(worker: tuple[str, int] | None) -> bool:

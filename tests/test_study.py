@@ -34,6 +34,13 @@ def tried(found: Study, wanted: int, *folds: float, state: str = COMPLETE) -> di
     return trial.settings
 
 
+def begun(found: Study, wanted: int) -> dict[str, Any]:
+    """The settings of a new trial that is still tried."""
+    trial = found.begin(wanted)
+    assert trial is not None
+    return trial.settings
+
+
 def test_settings_are_of_the_space(tmp_path: Path) -> None:
     drawn = [tried(study(tmp_path), 20, 0.1) for _ in range(20)]
     assert all(1e-4 <= each["optimiser.lr"] <= 1e-2 for each in drawn)
@@ -89,6 +96,17 @@ def test_what_is_drawn_depends_on_the_seed_and_what_ended_well(tmp_path: Path) -
     assert broken == straight
     other = override(SEED, {"run.seed": 2})
     assert tried(study(tmp_path / "seed", other), 1, 0.1) != straight[0]
+
+
+def test_each_draw_comes_once(tmp_path: Path) -> None:
+    """The first of two that run at a time fails: the next draws what that one had, not what the second has."""
+    for name in ("straight", "broken"):
+        (tmp_path / name).mkdir()
+    straight = [begun(study(tmp_path / "straight"), 3) for _ in range(3)]
+    one, other = study(tmp_path / "broken"), study(tmp_path / "broken")
+    assert [begun(one, 3), begun(other, 3)] == straight[:2]
+    one.end(FAILED)
+    assert [begun(one, 3), begun(study(tmp_path / "broken"), 3)] == [straight[0], straight[2]]
 
 
 def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
