@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from galaxy_triton.config import Config
-from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.space import Choices, Range, Space, is_whole
 
 JOURNAL, LOCK = "journal.log", "journal.held"
@@ -81,17 +81,16 @@ class Study:
 
     Raises:
         UsageFault: Optuna is not installed.
+        DataFault: the journal there is none; of any method.
     """
 
     def __init__(self, folder: Path, space: Space, config: Config) -> None:
         self.optuna, self.space, self.config = require_optuna(), space, config
         self.optuna.logging.set_verbosity(self.optuna.logging.WARNING)
-        journal = self.optuna.storages.journal
-        # Optuna's lock is a link to the path: a relative one leads nowhere, and its owner's end is never noticed.
-        storage = self.optuna.storages.JournalStorage(journal.JournalFileBackend(str((folder / JOURNAL).resolve())))
-        self._study = self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
-        self.folder = folder
+        self.folder, self.journal = folder, (folder / JOURNAL).resolve()
         self._begun: Any = None  # Optuna's object of this worker's trial
+        with self._writing():
+            self._study = self._opened()
 
     def begin(self, wanted: int) -> Trial | None:
         """A new trial; None once `wanted` have been tried to their end or are being tried.
@@ -99,7 +98,7 @@ class Study:
         What it draws depends on run.seed, the lowest number of a draw that is free, and the trials so far but those
         that failed: who was stopped draws the same again, and no two workers draw alike.
         """
-        with held(self.folder):
+        with self._writing():
             self._fail_lost()
             counted = [trial for trial in self.trials() if trial.state != FAILED]
             if len(counted) >= wanted:
@@ -115,9 +114,10 @@ class Study:
 
     def add_fold(self, rmse: float) -> Trial:
         """Keep the RMSE of the next fold of this worker's trial."""
-        folds = (*self._of_this_worker().folds, rmse)
-        self._begun.set_user_attr(FOLDS, folds)
-        self._begun.report(statistics.fmean(folds), len(folds))
+        with self._writing():
+            folds = (*self._of_this_worker().folds, rmse)
+            self._begun.set_user_attr(FOLDS, folds)
+            self._begun.report(statistics.fmean(folds), len(folds))
         return self._of_this_worker()
 
     def is_poor(self) -> bool:
@@ -129,12 +129,28 @@ class Study:
 
     def end(self, state: str) -> None:
         """This worker's trial is COMPLETE, PRUNED or FAILED."""
-        trial = self._of_this_worker()
-        self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
+        with self._writing():
+            trial = self._of_this_worker()
+            self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
 
     def trials(self) -> list[Trial]:
         """All trials, by number."""
-        return list(map(_trial, self._study.get_trials(deepcopy=False)))
+        with _reading(self.journal):
+            return list(map(_trial, self._study.get_trials(deepcopy=False)))
+
+    def _opened(self) -> Any:
+        storages = self.optuna.storages
+        with _reading(self.journal):
+            # Optuna's lock is a link to the path: a relative one leads nowhere, and its owner's end is never noticed.
+            storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(self.journal)))
+            return self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While the block runs this worker alone writes to the journal, whose lines are whole."""
+        with held(self.folder):
+            _drop_half_line(self.journal)
+            yield
 
     def _of_this_worker(self) -> Trial:
         number: int = self._begun.number
@@ -163,6 +179,22 @@ class Study:
 
     def _tell(self, number: int, state: str, value: float | None) -> None:
         self._study.tell(number, value, self.optuna.trial.TrialState[state.upper()])
+
+
+@contextmanager
+def _reading(journal: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AssertionError) as error:  # Optuna on a line that is not its own
+        do = "choose another --out"
+        raise DataFault(expected("a sweep's journal", repr(error), journal, do)) from error
+
+
+def _drop_half_line(journal: Path) -> None:
+    """Take away what follows the last line's end: a worker that was killed, or a full disk, may leave half a line."""
+    content = journal.read_bytes() if journal.exists() else b""
+    if content and not content.endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 def _trial(found: Any) -> Trial:

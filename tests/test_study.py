@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from galaxy_triton.config import SEED, Config
+from galaxy_triton.errors import DataFault
 from galaxy_triton.settings import override
 from galaxy_triton.space import Range, Space
 from galaxy_triton.study import COMPLETE, FAILED, JUDGES, PRUNED, Study, is_poor
@@ -135,6 +136,28 @@ def test_the_lock_of_a_relative_folder_leads_somewhere(tmp_path: Path, monkeypat
     assert study("sweep").begin(1) is not None
     assert links
     assert all(links)
+
+
+@pytest.mark.parametrize("half", [b"{", b'{"op_code":4,"worker_id":"x"', b"\xff"])
+def test_half_a_line_is_dropped(half: bytes, tmp_path: Path) -> None:
+    """A worker that is open goes on, and so does one that is opened then."""
+    one, journal = study(tmp_path), tmp_path / "journal.log"
+    for worker in (one, None):
+        tried(one, 9, 0.5)
+        whole = journal.read_bytes()
+        journal.write_bytes(whole + half)
+        tried(worker or study(tmp_path), 9, 0.5)
+        assert journal.read_bytes().startswith(whole + b"{")
+    assert [trial.state for trial in study(tmp_path).trials()] == [COMPLETE] * 4
+
+
+@pytest.mark.parametrize("line", ["{", "{}", "null", "[]", '{"op_code":99,"worker_id":"x"}'])
+def test_a_journal_of_something_else(line: str, tmp_path: Path) -> None:
+    tried(study(tmp_path), 9, 0.5)
+    journal = tmp_path / "journal.log"
+    journal.write_text(journal.read_text() + line + "\n" + line + "\n")
+    with pytest.raises(DataFault, match=r"Expected a sweep's journal, got .*journal\.log"):
+        study(tmp_path).trials()
 
 
 def test_a_worker_elsewhere_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
