@@ -29,7 +29,8 @@ FOLDS, WORKER, DRAW = "folds", "worker", "draw"  # attributes of a trial
 class Trial:
     """A configuration and how it does.
 
-    settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it.
+    settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it,
+    and when that process started, in ticks since the machine did; None where the system does not say.
     draw: which of the seed's draws it is; one that failed leaves its draw to another.
     """
 
@@ -37,7 +38,7 @@ class Trial:
     state: str
     settings: dict[str, Any]
     folds: tuple[float, ...]
-    worker: tuple[str, int] | None
+    worker: tuple[str, int, int | None] | None
     draw: int | None
 
     def mean(self, folds: int | None = None) -> float:
@@ -107,15 +108,19 @@ class Study:
             self._study.sampler = self._sampler(draw)
             self._begun = self._study.ask()
             self._begun.set_user_attr(DRAW, draw)
-            self._begun.set_user_attr(WORKER, [platform.node(), os.getpid()])
+            self._begun.set_user_attr(WORKER, [platform.node(), os.getpid(), _started(os.getpid())])
             for field, part in self.space.items():
                 self._suggest(field, part)
         return self._of_this_worker()
 
     def add_fold(self, rmse: float) -> Trial:
-        """Keep the RMSE of the next fold of this worker's trial."""
+        """Keep the RMSE of the next fold of this worker's trial.
+
+        Raises:
+            DataFault: another worker took this one for gone; so of `end`.
+        """
         with self._writing():
-            folds = (*self._of_this_worker().folds, rmse)
+            folds = (*self._own_running().folds, rmse)
             self._begun.set_user_attr(FOLDS, folds)
             self._begun.report(statistics.fmean(folds), len(folds))
         return self._of_this_worker()
@@ -130,7 +135,9 @@ class Study:
     def end(self, state: str) -> None:
         """This worker's trial is COMPLETE, PRUNED or FAILED."""
         with self._writing():
-            trial = self._of_this_worker()
+            if state == self._of_this_worker().state == FAILED:
+                return
+            trial = self._own_running()
             self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
 
     def trials(self) -> list[Trial]:
@@ -155,6 +162,15 @@ class Study:
     def _of_this_worker(self) -> Trial:
         number: int = self._begun.number
         return self.trials()[number]
+
+    def _own_running(self) -> Trial:
+        trial = self._of_this_worker()
+        if trial.state != RUNNING:
+            do = "give each machine or container a host name of its own, and start this worker again"
+            raise DataFault(
+                expected(f"trial {trial.number} to be this worker's", "one ended by another", self.journal, do)
+            )
+        return trial
 
     def _sampler(self, draw: int) -> Any:
         seed = int(np.random.SeedSequence((self.config.run.seed, draw)).generate_state(1)[0])
@@ -208,12 +224,22 @@ def _lowest_free(taken: Set[int | None]) -> int:
     return next(number for number in itertools.count() if number not in taken)
 
 
-def _is_lost(worker: tuple[str, int] | None) -> bool:
+def _is_lost(worker: tuple[str, int, int | None] | None) -> bool:
     """Whether a trial's process is known to be gone; it names itself before it lets another begin."""
     if worker is None:
         return True
-    machine, process = worker
-    return machine == platform.node() and not _is_alive(process)
+    machine, process, started = worker
+    # a process that started at another time only has the number of the one that is gone
+    return machine == platform.node() and not (_is_alive(process) and _started(process) in (None, started))
+
+
+def _started(process: int) -> int | None:
+    """When a process started (field 22 of proc_pid_stat(5)), in ticks since the machine did; None if not known."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])  # the name, field 2, may hold spaces
 
 
 def _is_alive(process: int) -> bool:

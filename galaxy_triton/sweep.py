@@ -140,8 +140,8 @@ def _try(worker: Worker, trial: Trial) -> None:
     except Stopped:
         worker.display.say(f"\nStopped in trial {trial.number}, which counts as failed. Go on with the same command")
     finally:
-        worker.study.end(state)
         shutil.rmtree(folder, ignore_errors=True)
+        worker.study.end(state)
         with held(plan.out):
             write(plan.out, worker.study.trials(), plan.proposal.config, plan.space, plan.folds.count)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_triton import study as study_module
 from galaxy_triton.config import SEED, Config
 from galaxy_triton.errors import DataFault
 from galaxy_triton.settings import override
@@ -158,6 +159,36 @@ def test_a_journal_of_something_else(line: str, tmp_path: Path) -> None:
     journal.write_text(journal.read_text() + line + "\n" + line + "\n")
     with pytest.raises(DataFault, match=r"Expected a sweep's journal, got .*journal\.log"):
         study(tmp_path).trials()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not say when a process started")
+def test_another_process_of_the_same_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one's number, but begun at another time: the worker is gone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(study_module, "_started", lambda process: 1)
+        assert study(tmp_path).begin(1) is not None
+        assert study(tmp_path).begin(1) is None
+    assert study(tmp_path).begin(1) is not None
+    assert study(tmp_path).begin(1) is None
+
+
+def test_a_process_started_after_its_parent() -> None:
+    own, parent = study_module._started(os.getpid()), study_module._started(os.getppid())
+    assert own is None or parent is None or own >= parent > 0
+
+
+def test_a_worker_that_another_took_for_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where two containers have one host name."""
+    mine, other = study(tmp_path), study(tmp_path)
+    assert mine.begin(1) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(study_module, "_is_alive", lambda process: False)
+        assert other.begin(1) is not None
+    for end in (lambda: mine.add_fold(0.5), lambda: mine.end(PRUNED)):
+        with pytest.raises(DataFault, match="Expected trial 0 to be this worker's, got one ended by another"):
+            end()
+    mine.end(FAILED)
+    assert [trial.state for trial in mine.trials()] == [FAILED, "running"]
 
 
 def test_a_worker_elsewhere_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
