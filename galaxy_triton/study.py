@@ -1,10 +1,11 @@
 """The trials of a sweep, in a journal that any number of workers share; the one place that knows Optuna."""
 
+import itertools
 import os
 import platform
 import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +16,30 @@ import numpy as np
 from filelock import FileLock
 
 from galaxy_triton.config import Config
-from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.space import Choices, Range, Space, is_whole
 
 JOURNAL, LOCK = "journal.log", "journal.held"
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "fail", "running"  # Optuna's states, in small letters
 JUDGES = 5  # trials that must have had a fold before one is judged by it
-FOLDS, WORKER = "folds", "worker"  # attributes of a trial
+FOLDS, WORKER, DRAW = "folds", "worker", "draw"  # attributes of a trial
 
 
 @dataclass(frozen=True)
 class Trial:
     """A configuration and how it does.
 
-    settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it.
+    settings: dotted fields. folds: the RMSE of each fold so far. worker: the machine and the process that try it,
+    and when that process started, in ticks since the machine did; None where the system does not say.
+    draw: which of the seed's draws it is; one that failed leaves its draw to another.
     """
 
     number: int
     state: str
     settings: dict[str, Any]
     folds: tuple[float, ...]
-    worker: tuple[str, int] | None
+    worker: tuple[str, int, int | None] | None
+    draw: int | None
 
     def mean(self, folds: int | None = None) -> float:
         """The mean RMSE of the first so many folds, or of all so far."""
@@ -78,40 +82,47 @@ class Study:
 
     Raises:
         UsageFault: Optuna is not installed.
+        DataFault: the journal there is none; of any method.
     """
 
     def __init__(self, folder: Path, space: Space, config: Config) -> None:
         self.optuna, self.space, self.config = require_optuna(), space, config
         self.optuna.logging.set_verbosity(self.optuna.logging.WARNING)
-        journal = self.optuna.storages.journal
-        storage = self.optuna.storages.JournalStorage(journal.JournalFileBackend(str(folder / JOURNAL)))
-        self._study = self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
-        self.folder = folder
+        self.folder, self.journal = folder, (folder / JOURNAL).resolve()
         self._begun: Any = None  # Optuna's object of this worker's trial
+        with self._writing():
+            self._study = self._opened()
 
     def begin(self, wanted: int) -> Trial | None:
         """A new trial; None once `wanted` have been tried to their end or are being tried.
 
-        What it draws depends on run.seed and the trials so far but those that failed: who was stopped draws the same
-        again.
+        What it draws depends on run.seed, the lowest number of a draw that is free, and the trials so far but those
+        that failed: who was stopped draws the same again, and no two workers draw alike.
         """
-        with held(self.folder):
+        with self._writing():
             self._fail_lost()
             counted = [trial for trial in self.trials() if trial.state != FAILED]
             if len(counted) >= wanted:
                 return None
-            self._study.sampler = self._sampler(len(counted))
+            draw = _lowest_free({trial.draw for trial in counted})
+            self._study.sampler = self._sampler(draw)
             self._begun = self._study.ask()
-            self._begun.set_user_attr(WORKER, [platform.node(), os.getpid()])
+            self._begun.set_user_attr(DRAW, draw)
+            self._begun.set_user_attr(WORKER, [platform.node(), os.getpid(), _started(os.getpid())])
             for field, part in self.space.items():
                 self._suggest(field, part)
         return self._of_this_worker()
 
     def add_fold(self, rmse: float) -> Trial:
-        """Keep the RMSE of the next fold of this worker's trial."""
-        folds = (*self._of_this_worker().folds, rmse)
-        self._begun.set_user_attr(FOLDS, folds)
-        self._begun.report(statistics.fmean(folds), len(folds))
+        """Keep the RMSE of the next fold of this worker's trial.
+
+        Raises:
+            DataFault: another worker took this one for gone; so of `end`.
+        """
+        with self._writing():
+            folds = (*self._own_running().folds, rmse)
+            self._begun.set_user_attr(FOLDS, folds)
+            self._begun.report(statistics.fmean(folds), len(folds))
         return self._of_this_worker()
 
     def is_poor(self) -> bool:
@@ -123,19 +134,46 @@ class Study:
 
     def end(self, state: str) -> None:
         """This worker's trial is COMPLETE, PRUNED or FAILED."""
-        trial = self._of_this_worker()
-        self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
+        with self._writing():
+            if state == self._of_this_worker().state == FAILED:
+                return
+            trial = self._own_running()
+            self._tell(trial.number, state, trial.mean() if state == COMPLETE else None)
 
     def trials(self) -> list[Trial]:
         """All trials, by number."""
-        return list(map(_trial, self._study.get_trials(deepcopy=False)))
+        with _reading(self.journal):
+            return list(map(_trial, self._study.get_trials(deepcopy=False)))
+
+    def _opened(self) -> Any:
+        storages = self.optuna.storages
+        with _reading(self.journal):
+            # Optuna's lock is a link to the path: a relative one leads nowhere, and its owner's end is never noticed.
+            storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(self.journal)))
+            return self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While the block runs this worker alone writes to the journal, whose lines are whole."""
+        with held(self.folder):
+            _drop_half_line(self.journal)
+            yield
 
     def _of_this_worker(self) -> Trial:
         number: int = self._begun.number
         return self.trials()[number]
 
-    def _sampler(self, count: int) -> Any:
-        seed = int(np.random.SeedSequence((self.config.run.seed, count)).generate_state(1)[0])
+    def _own_running(self) -> Trial:
+        trial = self._of_this_worker()
+        if trial.state != RUNNING:
+            do = "give each machine or container a host name of its own, and start this worker again"
+            raise DataFault(
+                expected(f"trial {trial.number} to be this worker's", "one ended by another", self.journal, do)
+            )
+        return trial
+
+    def _sampler(self, draw: int) -> Any:
+        seed = int(np.random.SeedSequence((self.config.run.seed, draw)).generate_state(1)[0])
         with warnings.catch_warnings():
             # Optuna 4 calls it experimental: workers keep away from what another is trying.
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
@@ -159,19 +197,49 @@ class Study:
         self._study.tell(number, value, self.optuna.trial.TrialState[state.upper()])
 
 
+@contextmanager
+def _reading(journal: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AssertionError) as error:  # Optuna on a line that is not its own
+        do = "choose another --out"
+        raise DataFault(expected("a sweep's journal", repr(error), journal, do)) from error
+
+
+def _drop_half_line(journal: Path) -> None:
+    """Take away what follows the last line's end: a worker that was killed, or a full disk, may leave half a line."""
+    content = journal.read_bytes() if journal.exists() else b""
+    if content and not content.endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
+
+
 def _trial(found: Any) -> Trial:
     """Optuna's record of a trial, as ours."""
-    folds, worker = found.user_attrs.get(FOLDS, ()), found.user_attrs.get(WORKER)
-    state = found.state.name.lower()
-    return Trial(found.number, state, dict(found.params), tuple(folds), None if worker is None else tuple(worker))
+    kept, state = found.user_attrs, found.state.name.lower()
+    worker = tuple(kept[WORKER]) if WORKER in kept else None
+    return Trial(found.number, state, dict(found.params), tuple(kept.get(FOLDS, ())), worker, kept.get(DRAW))
 
 
-def _is_lost(worker: tuple[str, int] | None) -> bool:
+def _lowest_free(taken: Set[int | None]) -> int:
+    return next(number for number in itertools.count() if number not in taken)
+
+
+def _is_lost(worker: tuple[str, int, int | None] | None) -> bool:
     """Whether a trial's process is known to be gone; it names itself before it lets another begin."""
     if worker is None:
         return True
-    machine, process = worker
-    return machine == platform.node() and not _is_alive(process)
+    machine, process, started = worker
+    # a process that started at another time only has the number of the one that is gone
+    return machine == platform.node() and not (_is_alive(process) and _started(process) in (None, started))
+
+
+def _started(process: int) -> int | None:
+    """When a process started (field 22 of proc_pid_stat(5)), in ticks since the machine did; None if not known."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])  # the name, field 2, may hold spaces
 
 
 def _is_alive(process: int) -> bool:

@@ -1,5 +1,6 @@
 """A search for a better configuration: trials are drawn, and trained over the same folds; poor ones are stopped."""
 
+import math
 import shutil
 import statistics
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from galaxy_triton import run_folder
 from galaxy_triton.answer import Asking
 from galaxy_triton.cross_validation import checked, fitted
 from galaxy_triton.display import Display
-from galaxy_triton.errors import Diverged, Stopped, UsageFault, expected
+from galaxy_triton.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
 from galaxy_triton.folds import Folds, draw_folds, ids_to_hold_out, split_of_fold
 from galaxy_triton.ground import Ground, lay, say_choices, settled_residence, warn_of_unknown
 from galaxy_triton.machine import choose
@@ -139,28 +140,43 @@ def _try(worker: Worker, trial: Trial) -> None:
     except Stopped:
         worker.display.say(f"\nStopped in trial {trial.number}, which counts as failed. Go on with the same command")
     finally:
-        worker.study.end(state)
         shutil.rmtree(folder, ignore_errors=True)
+        worker.study.end(state)
         with held(plan.out):
             write(plan.out, worker.study.trials(), plan.proposal.config, plan.space, plan.folds.count)
 
 
 def _state(worker: Worker, trial: Trial, folder: Path) -> str:
-    """How a trial ends that comes to an end.
+    """How a trial ends that comes to an end. One that cannot be trained is pruned: drawn again it would fail again.
 
     Raises:
         Stopped: someone asked to stop.
-        UsageFault, DataFault: it cannot be trained here.
+        DataFault: a file or folder that cannot be read or written.
+    """
+    try:
+        return _over_folds(worker, trial, folder)
+    except Diverged:
+        reason = "its loss, or its RMSE, is not finite"
+    except UsageFault as fault:
+        reason = str(fault)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = "out of memory"
+    worker.display.note(f"  pruned: {reason}")
+    return PRUNED
+
+
+def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
+    """COMPLETE, or PRUNED where other trials do better.
+
+    Raises:
+        Stopped, DataFault: as `_state`.
+        UsageFault, RuntimeError, MemoryError: what was drawn cannot be trained here.
     """
     folds, ground = worker.plan.folds, _ground_of(worker.ground, trial)
     for number in range(1, folds.count + 1):
-        split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
-        try:
-            trainer = fitted(ground, split, folder / f"fold-{number}", worker.stop, "", worker.display.muted())
-        except Diverged:
-            worker.display.note(f"  fold {number}  pruned: its loss is not finite")
-            return PRUNED
-        trial = worker.study.add_fold(_held_out_rmse(trainer))
+        trial = worker.study.add_fold(_fold_rmse(worker, ground, number, folder / f"fold-{number}"))
         worker.display.note(f"  fold {number}  {trial.folds[-1]:.4f}  mean {trial.mean():.4f}")
         if number < folds.count and worker.study.is_poor():
             worker.display.note("  pruned: above the median of others over these folds")
@@ -174,6 +190,20 @@ def _ground_of(ground: Ground, trial: Trial) -> Ground:
     """The ground with a trial's configuration; what it is computed with may depend on the network."""
     config = override(ground.config, trial.settings)
     return replace(ground, config=config, machine=replace(choose(config), resident=ground.machine.resident))
+
+
+def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> float:
+    """Train on a fold's galaxies and score the others; no network stays in memory beside the next fold's.
+
+    Raises:
+        Diverged: the loss or the score is not finite.
+        Stopped, DataFault: as `_state`.
+    """
+    split = split_of_fold(ground.store, worker.plan.folds, number, ground.config.run.repeat)
+    found = _held_out_rmse(fitted(ground, split, folder, worker.stop, "", worker.display.muted()))
+    if not math.isfinite(found):
+        raise Diverged(expected("a finite RMSE", found, folder, "lower optimiser.lr"))
+    return found
 
 
 def _held_out_rmse(trainer: Trainer) -> float:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from galaxy_triton import study as study_module
 from galaxy_triton.config import SEED, Config
+from galaxy_triton.errors import DataFault
 from galaxy_triton.settings import override
 from galaxy_triton.space import Range, Space
 from galaxy_triton.study import COMPLETE, FAILED, JUDGES, PRUNED, Study, is_poor
@@ -31,6 +33,13 @@ def tried(found: Study, wanted: int, *folds: float, state: str = COMPLETE) -> di
     for rmse in folds:
         trial = found.add_fold(rmse)
     found.end(state)
+    return trial.settings
+
+
+def begun(found: Study, wanted: int) -> dict[str, Any]:
+    """The settings of a new trial that is still tried."""
+    trial = found.begin(wanted)
+    assert trial is not None
     return trial.settings
 
 
@@ -91,6 +100,17 @@ def test_what_is_drawn_depends_on_the_seed_and_what_ended_well(tmp_path: Path) -
     assert tried(study(tmp_path / "seed", other), 1, 0.1) != straight[0]
 
 
+def test_each_draw_comes_once(tmp_path: Path) -> None:
+    """The first of two that run at a time fails: the next draws what that one had, not what the second has."""
+    for name in ("straight", "broken"):
+        (tmp_path / name).mkdir()
+    straight = [begun(study(tmp_path / "straight"), 3) for _ in range(3)]
+    one, other = study(tmp_path / "broken"), study(tmp_path / "broken")
+    assert [begun(one, 3), begun(other, 3)] == straight[:2]
+    one.end(FAILED)
+    assert [begun(one, 3), begun(study(tmp_path / "broken"), 3)] == [straight[0], straight[2]]
+
+
 def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_study; test_study.study(sys.argv[2]).begin(1)"
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
@@ -101,6 +121,74 @@ def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
     assert drawn is not None
     assert [trial.state for trial in mine.trials()] == ["fail", "running"]
     assert drawn.settings == mine.trials()[0].settings
+
+
+def test_the_lock_of_a_relative_folder_leads_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna takes a killed worker's lock away only where it can read the time of what the lock links to."""
+    monkeypatch.chdir(tmp_path)
+    Path("sweep").mkdir()
+    links, symlink = [], os.symlink
+
+    def watching(source: str, link: str) -> None:
+        symlink(source, link)
+        links.append(os.path.samefile(link, "sweep/journal.log"))
+
+    monkeypatch.setattr(os, "symlink", watching)
+    assert study("sweep").begin(1) is not None
+    assert links
+    assert all(links)
+
+
+@pytest.mark.parametrize("half", [b"{", b'{"op_code":4,"worker_id":"x"', b"\xff"])
+def test_half_a_line_is_dropped(half: bytes, tmp_path: Path) -> None:
+    """A worker that is open goes on, and so does one that is opened then."""
+    one, journal = study(tmp_path), tmp_path / "journal.log"
+    for worker in (one, None):
+        tried(one, 9, 0.5)
+        whole = journal.read_bytes()
+        journal.write_bytes(whole + half)
+        tried(worker or study(tmp_path), 9, 0.5)
+        assert journal.read_bytes().startswith(whole + b"{")
+    assert [trial.state for trial in study(tmp_path).trials()] == [COMPLETE] * 4
+
+
+@pytest.mark.parametrize("line", ["{", "{}", "null", "[]", '{"op_code":99,"worker_id":"x"}'])
+def test_a_journal_of_something_else(line: str, tmp_path: Path) -> None:
+    tried(study(tmp_path), 9, 0.5)
+    journal = tmp_path / "journal.log"
+    journal.write_text(journal.read_text() + line + "\n" + line + "\n")
+    with pytest.raises(DataFault, match=r"Expected a sweep's journal, got .*journal\.log"):
+        study(tmp_path).trials()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not say when a process started")
+def test_another_process_of_the_same_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one's number, but begun at another time: the worker is gone."""
+    with monkeypatch.context() as patch:
+        patch.setattr(study_module, "_started", lambda process: 1)
+        assert study(tmp_path).begin(1) is not None
+        assert study(tmp_path).begin(1) is None
+    assert study(tmp_path).begin(1) is not None
+    assert study(tmp_path).begin(1) is None
+
+
+def test_a_process_started_after_its_parent() -> None:
+    own, parent = study_module._started(os.getpid()), study_module._started(os.getppid())
+    assert own is None or parent is None or own >= parent > 0
+
+
+def test_a_worker_that_another_took_for_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where two containers have one host name."""
+    mine, other = study(tmp_path), study(tmp_path)
+    assert mine.begin(1) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(study_module, "_is_alive", lambda process: False)
+        assert other.begin(1) is not None
+    for end in (lambda: mine.add_fold(0.5), lambda: mine.end(PRUNED)):
+        with pytest.raises(DataFault, match="Expected trial 0 to be this worker's, got one ended by another"):
+            end()
+    mine.end(FAILED)
+    assert [trial.state for trial in mine.trials()] == [FAILED, "running"]
 
 
 def test_a_worker_elsewhere_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

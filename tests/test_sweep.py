@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -160,9 +161,54 @@ def test_a_trial_that_diverges_is_pruned(asked: Asked, tmp_path: Path, display: 
     sweep(with_space(asked, tmp_path, "optimiser.lr = [1e30]\n", 1), display)
     (row,) = table(tmp_path / "sweep")
     assert (row["state"], row["mean_rmse"]) == ("pruned", "")
-    assert "fold 1  pruned: its loss is not finite" in said(display)
+    assert "  pruned: its loss, or its RMSE, is not finite" in said(display)
     assert "trials       0 complete, 1 pruned, 0 failed" in said(display)
     assert not (tmp_path / "sweep" / "best.toml").exists()
+
+
+def test_a_combination_that_cannot_be_is_pruned(asked: Asked, tmp_path: Path, display: Display) -> None:
+    """Each value can be by itself: views of 8 pixels with two blocks, and four blocks with views of 16."""
+    space = 'augmentation.size = [8]\nnetwork.widths = ["4,4,4,4"]\n'
+    sweep(with_space(asked, tmp_path, space, 2), display)
+    assert [(row["state"], row["mean_rmse"]) for row in table(tmp_path / "sweep")] == [("pruned", "")] * 2
+    assert said(display).count("  pruned: Expected augmentation.size at least 16") == 2
+
+
+def test_a_trial_that_does_not_fit_is_pruned(
+    asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(sweep_module, "fitted", full)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
+    assert [row["state"] for row in table(tmp_path / "sweep")] == ["pruned"]
+    assert "  pruned: out of memory" in said(display)
+
+
+@pytest.mark.parametrize("rmse", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_is_pruned(
+    rmse: float, asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step may be the one that diverges."""
+    monkeypatch.setattr(sweep_module, "_held_out_rmse", lambda trainer: rmse)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=1), display)
+    assert [(row["state"], row["fold_1"]) for row in table(tmp_path / "sweep")] == [("pruned", "")]
+
+
+def test_one_network_at_a_time(asked: Asked, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would not fit on a GPU that one fills."""
+    fitted, trainers = sweep_module.fitted, []
+
+    def watching(*arguments: Any) -> Any:
+        assert [trainer for trainer in trainers if trainer() is not None] == []
+        trainer = fitted(*arguments)
+        trainers.append(weakref.ref(trainer))
+        return trainer
+
+    monkeypatch.setattr(sweep_module, "fitted", watching)
+    sweep(replace(asked, out=tmp_path / "sweep", trials=2), display)
+    assert len(trainers) == 4
 
 
 def test_a_fault_fails_the_trial_and_ends_the_sweep(
