@@ -79,13 +79,11 @@ def ablate(
 @click.option("--space", type=CSV, help="TOML file of fields to draw.  [default: eight, which --dry-run lists]")
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Every trial's, the same.")
 @options.of_folds
-@options.describing
+@options.sweeping
 @options.dry_run
 @options.quiet
 @example("galaxy-triton sweep gz.store --recipe best --trials 50 --out sweeps/first")
-def sweep(
-    store: Path, fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any
-) -> None:
+def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **asked: Any) -> None:
     """Search for a better configuration: trials are drawn and trained over the same folds; poor ones are stopped.
 
     Start the command again with the same --out to go on, or beside it, on any machine that shares the folder, for
@@ -97,7 +95,7 @@ def sweep(
     from galaxy_triton.request import Request
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
-    settings, held_out = options.settings_of(asked, fields, validation)
+    settings, _ = options.settings_of(asked, fields, None)
     fit_batch = options.take_auto_batch(settings)
-    request = Request(store, settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
+    request = Request(store, settings=settings, fit_batch=fit_batch, **asked)
     (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))

@@ -127,23 +127,20 @@ _network = together(
 _learning = together(
     _field("lr", float, "Peak learning rate."),
     _field("seed", click.IntRange(0), "Of every random draw."),
-    _field("validation", help="Fraction to hold out, or a CSV of ids."),
-    _field("device", click.Choice(DEVICES)),
-    _field("precision", click.Choice(PRECISIONS)),
 )
-# What a run is, in the options of `train`.
-describing = together(
-    _network,
-    _field("epochs", click.IntRange(1)),
-    click.option(
-        "--batch-size",
-        callback=_count_or_auto,
-        metavar="COUNT|auto",
-        help="Galaxies a step, of all processes; auto: the largest power of two that fits.",
-        show_default=RECIPES_OWN,
-    ),
-    _field("accumulate", click.IntRange(1), "Parts a batch is cut into, for less memory."),
-    _learning,
+_validation = _field("validation", help="Fraction to hold out, or a CSV of ids.")
+_arithmetic = together(_field("device", click.Choice(DEVICES)), _field("precision", click.Choice(PRECISIONS)))
+_epochs = _field("epochs", click.IntRange(1))
+_batch = _field("batch-size", click.IntRange(1), "Galaxies a step.")
+_batch_or_auto = click.option(
+    "--batch-size",
+    callback=_count_or_auto,
+    metavar="COUNT|auto",
+    help="Galaxies a step, of all processes; auto: the largest power of two that fits.",
+    show_default=RECIPES_OWN,
+)
+_accumulate = _field("accumulate", click.IntRange(1), "Parts a batch is cut into, for less memory.")
+_ways = together(
     _field("augment", click.Choice(IMPLEMENTATIONS)),
     _field("loss", click.Choice(IMPLEMENTATIONS)),
     _field("body", click.Choice(BODIES)),
@@ -158,6 +155,9 @@ describing = together(
     click.option("--deterministic/--fastest", default=None, help="Same bits every time.", show_default=RECIPES_OWN),
 )
 
+# What a run is, in the options of `train`.
+describing = together(_network, _epochs, _batch_or_auto, _accumulate, _learning, _validation, _arithmetic, _ways)
+
 # What `train` may hold out and repeat beside that.
 of_folds = together(
     click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]"),
@@ -171,7 +171,10 @@ folding = together(
 )
 
 # What `ablate` trains, in the same words; how is what its rows differ in.
-ablating = together(_network, _field("batch-size", click.IntRange(1), "Galaxies a step."), _learning)
+ablating = together(_network, _batch, _learning, _validation, _arithmetic)
+
+# What `sweep` trains: its folds hold out, and its trials have the same batches.
+sweeping = together(_network, _epochs, _batch, _accumulate, _learning, _arithmetic, _ways)
 
 
 def settings_of(

@@ -56,7 +56,9 @@ def write(out: Path, trials: Sequence[Trial], config: Config, space: Space, fold
 
 def _begin(out: Path, identity: dict[str, Any], folds: Folds) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if any(file.name.removesuffix(files.PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir()):
+    others = any(file.name.removesuffix(files.PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir())
+    # sweep.json last: another worker writes it before any of the others
+    if others and not (out / SWEEP).is_file():
         do = "choose another --out"
         raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
     with held(out):

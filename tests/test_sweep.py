@@ -236,6 +236,24 @@ def test_two_workers(asked: Asked, tmp_path: Path, tiny_options: Callable[..., l
     assert repr(read_toml(tmp_path / "sweep" / "best.toml").optimiser.lr) == best["optimiser.lr"]
 
 
+def test_a_sweep_that_another_worker_begins_meanwhile(
+    done: Path, asked: Asked, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are there only after this worker has looked for sweep.json."""
+    looked, is_file = [], Path.is_file
+
+    def late(file: Path, **options: Any) -> bool:
+        first = file == done / "sweep.json" and not looked
+        looked.extend([file] * first)
+        return not first and is_file(file, **options)
+
+    before = (done / "sweep.json").read_bytes()
+    monkeypatch.setattr(Path, "is_file", late)
+    sweep(asked, display)
+    assert looked
+    assert (done / "sweep.json").read_bytes() == before
+
+
 def test_dry_run(asked: Asked, tmp_path: Path, display: Display) -> None:
     out = tmp_path / "sweep"
     describe(replace(asked, out=out, space=None), display)
