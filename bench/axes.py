@@ -8,7 +8,6 @@ from before is not trained again, so the table grows over many calls; each train
 """
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -24,6 +23,7 @@ from axes_rows import BASE, ROWS, START, Row
 from made_with import made_with
 from numpy.typing import NDArray
 from peers.winner_colour import tinted
+from trainings import Squares, kept_as, packed, paired, parser
 
 from galaxy_triton.answer import Answers
 from galaxy_triton.config import RECIPES, Config
@@ -31,17 +31,12 @@ from galaxy_triton.data import load, split_by_ids
 from galaxy_triton.display import Display
 from galaxy_triton.files import whole_file
 from galaxy_triton.machine import choose
-from galaxy_triton.pack import pack
 from galaxy_triton.settings import override, to_dict
 from galaxy_triton.stop import Stop
 from galaxy_triton.store import open_store
 from galaxy_triton.surroundings import surroundings
 from galaxy_triton.table import read_ids
 from galaxy_triton.train import Plan, Trainer
-
-RESAMPLES, LEVEL = 4000, 0.95
-
-Squares = NDArray[np.float64]  # [seeds, galaxies]: mean squared error of a galaxy's 37 answers
 
 
 @dataclass(frozen=True)
@@ -95,20 +90,9 @@ def table(files: dict[str, list[Path]]) -> dict[str, dict[str, object]]:
     }
 
 
-def lower_by(own: Squares, start: Squares, seed: int = 1) -> list[float]:
-    """The difference of the RMSE, and its percentile bootstrap interval: seeds and galaxies are drawn, the same ones
-    for both."""
-    rng, (seeds, galaxies) = np.random.default_rng(seed), own.shape
-
-    def difference(some: NDArray[np.int64], others: NDArray[np.int64]) -> float:
-        mean = [each[np.ix_(some, others)].mean() for each in (start, own)]
-        return float(np.sqrt(mean[0]) - np.sqrt(mean[1]))
-
-    drawn = [
-        difference(rng.integers(seeds, size=seeds), rng.integers(galaxies, size=galaxies)) for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return [difference(np.arange(seeds), np.arange(galaxies)), float(low), float(high)]
+def lower_by(own: Squares, start: Squares) -> list[float]:
+    """By how much the RMSE is lower, with its interval."""
+    return paired(lambda own, start: float(np.sqrt(start.mean()) - np.sqrt(own.mean())), own, start)
 
 
 def train(job: Job) -> None:
@@ -142,14 +126,8 @@ def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:
 def _job(options: argparse.Namespace, name: str, seed: int) -> Job:
     row = ROWS[name]
     config = override(RECIPES["best"], START | row.settings | {"run.seed": seed, "run.device": "cpu"})
-    prepared = config.preprocess
-    store = options.work / f"crop-{prepared.crop}-size-{prepared.size}.store"
-    if not store.exists():
-        images, labels = options.data / "images_training_rev1.zip", options.data / "training_solutions_rev1.csv"
-        pack(images, labels, store, size=prepared.size, crop=prepared.crop, workers=2)
-    # named by all that it is trained with: START may have been another in an earlier call
-    known = hashlib.sha256(json.dumps([to_dict(config), row.tint]).encode()).hexdigest()[:12]
-    file = options.work / f"{known}.npz"
+    store = packed(options.data, options.work, config.preprocess.size, config.preprocess.crop)
+    file = kept_as(options.work, [to_dict(config), row.tint])
     return Job(row, config, store, options.data / options.held_out, file)
 
 
@@ -160,15 +138,9 @@ def _train(jobs: list[Job], processes: int) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--held-out", default="training_solutions_exact.csv")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--rows", nargs="+", choices=list(ROWS))
+    return options.parse_args()
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of t
 from before is not trained again; each training has one thread.
 """
 
-import argparse
-import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -21,6 +18,7 @@ import torch
 from made_with import made_with
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from trainings import kept_as, packed, paired, parser
 
 from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Galaxies, count_batches, load, split_by_ids
@@ -29,7 +27,6 @@ from galaxy_triton.files import whole_file
 from galaxy_triton.head import AnswerNet
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import choose, keep_freed_memory
-from galaxy_triton.pack import pack
 from galaxy_triton.settings import override, to_dict
 from galaxy_triton.steps import ResidentSteps
 from galaxy_triton.store import open_store
@@ -48,7 +45,6 @@ SMALL: dict[str, object] = {
 }
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WORSE = 0.1861 / 0.1639  # the write-up's score in units of the mean answer's
-RESAMPLES, LEVEL = 4000, 0.95
 
 
 @dataclass(frozen=True)
@@ -109,15 +105,13 @@ class AlteredLearner(Learner):
 
 
 def main() -> None:
-    options = _options()
+    options = parser(__doc__).parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    store = options.work / "frame-80.store"
-    if not store.exists():
-        images, labels = options.data / "images_training_rev1.zip", options.data / "training_solutions_rev1.csv"
-        pack(images, labels, store, size=80, crop=None, workers=2)
+    prepared = _config(TRAININGS["the recipe"], 1).preprocess
+    store = packed(options.data, options.work, prepared.size, prepared.crop)
     held_out = options.data / options.held_out
     keys = [(name, seed) for seed in options.seeds for name in TRAININGS]
-    files = {key: options.work / f"{_known(*key)}.npz" for key in keys}
+    files = {key: kept_as(options.work, _made_of(*key)) for key in keys}
     jobs = [(*key, store, held_out, file) for key, file in files.items() if not file.exists()]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(train, *job) for job in jobs]:
@@ -146,10 +140,8 @@ def train(name: str, seed: int, store_path: Path, held_out: Path, file: Path) ->
     split = split_by_ids(store, read_ids(held_out))
     galaxies = load(store, machine.device, lambda done: None)
     rows, asked = torch.from_numpy(split.train), torch.from_numpy(split.validation)
-    mean, steps = (
-        galaxies.answers[rows].mean(dim=0),
-        config.run.epochs * count_batches(len(rows), config.run.batch_size),
-    )
+    mean = galaxies.answers[rows].mean(dim=0)
+    steps = config.run.epochs * count_batches(len(rows), config.run.batch_size)
     learner_of = type("Learner", (AlteredLearner,), {"training": training})
     learner = learner_of(config, machine, mean, config.run.batch_size, steps)
     step = ResidentSteps(learner, galaxies, rows)
@@ -165,11 +157,9 @@ def _config(training: Training, seed: int) -> Config:
     return override(RECIPES["seed"], SMALL | training.settings | {"run.seed": seed})
 
 
-def _known(name: str, seed: int) -> str:
-    """What a training's result is kept under: it is of all that it was trained with, and of how it is asked."""
+def _made_of(name: str, seed: int) -> list[object]:
     training = TRAININGS[name]
-    made_of = [to_dict(_config(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
+    return [to_dict(_config(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
 
 
 def _answers(learner: Learner, galaxies: Galaxies, rows: Tensor, how: Reading) -> Tensor:
@@ -202,21 +192,9 @@ def _rows(name: str, files: list[Path]) -> list[dict[str, object]]:
 
 
 def _row(name: str, asked: str, own: NDArray[np.float64], mean_answer: NDArray[np.float64]) -> dict[str, object]:
-    ratio = _ratio(own, mean_answer)
+    ratio = paired(lambda own, mean: float(np.sqrt(own.mean() / mean.mean())), own, mean_answer)
     found = {"training": name, "asked": asked, "rmse": float(np.sqrt(own.mean())), "in_mean_answers": ratio}
     return found | {"reproduces": bool(ratio[1] <= WORSE <= ratio[2])}
-
-
-def _ratio(own: NDArray[np.float64], mean_answer: NDArray[np.float64]) -> list[float]:
-    """RMSE over the mean answer's, and its percentile bootstrap interval: seeds and galaxies are drawn, the same ones
-    for both; each [seeds, galaxies]."""
-    rng, (seeds, galaxies) = np.random.default_rng(1), own.shape
-    drawn = []
-    for _ in range(RESAMPLES):
-        chosen = np.ix_(rng.integers(seeds, size=seeds), rng.integers(galaxies, size=galaxies))
-        drawn.append(np.sqrt(own[chosen].mean() / mean_answer[chosen].mean()))
-    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return [float(np.sqrt(own.mean() / mean_answer.mean())), float(low), float(high)]
 
 
 def _squares(answers: Tensor, people: Tensor) -> NDArray[np.float64]:
@@ -230,17 +208,6 @@ def _without_norm(module: nn.Module) -> None:
             setattr(module, name, nn.Identity())
         else:
             _without_norm(child)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--held-out", default="training_solutions_exact.csv")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
