@@ -1,11 +1,10 @@
-"""The whole path on a folder of Galaxy Zoo files, timed: pack, train, evaluate, predict -> one JSON.
+"""The whole path on a folder of Galaxy Zoo files, timed: pack, train, evaluate, predict; then the network fine-tuned on
+the galaxies held out, in folds -> one JSON.
 
     python bench/subset.py DATA --out bench/results/subset-cpu.json
-    python bench/subset.py DATA --folds 5 --out bench/results/folds-cpu.json
 
-DATA holds images_training_rev1.zip, training_solutions_rev1.csv, images_test_rev1.zip, a CSV of the ids to hold out,
-and another program's answers for these. With --folds a part of these ids is held out at a time, and the others are
-trained on too, four times an epoch.
+DATA holds images_training_rev1.zip, training_solutions_rev1.csv, images_test_rev1.zip, a table of the galaxies to hold
+out with their own answers, and another program's answers for these.
 """
 
 import argparse
@@ -22,28 +21,36 @@ from torch import device
 
 from galaxy_triton.config import RECIPES
 
-REPEATS = 4  # times an epoch that galaxies whose own answers are known are trained on
+IMAGES, TEST_IMAGES, LABELS = "images_training_rev1.zip", "images_test_rev1.zip", "training_solutions_rev1.csv"
+FOLDS = 5
 
 
 def main() -> None:
     options = _options()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     before = made_with(device("cpu"))
-    with tempfile.TemporaryDirectory() as scratch:
-        result = _folds(options, Path(scratch)) if options.folds else _whole_path(options, Path(scratch))
-    folds = f"--folds {options.folds} " if options.folds else ""
-    command = f"python bench/subset.py DATA {folds}--out FILE"
-    options.out.write_text(json.dumps({"command": command, "made_with": before, **result}, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        trained = _trained(options, scratch)
+        tuned = _fine_tuned(options, scratch)
+    result = {
+        "command": "python bench/subset.py DATA --out FILE",
+        "made_with": before,
+        **trained,
+        "fine_tuned": tuned,
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _whole_path(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+def _trained(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """The network that has seen no galaxy whose own answers are known."""
     store, run, submission, figures = (scratch / name for name in ("store", "run", "submission.csv", "figures.json"))
     held_out = options.data / options.held_out
     seconds = {
-        "pack": _packed(options.data, store),
+        "pack": _packed(options.data, LABELS, store),
         "train": _timed("train", store, "--recipe", "best", "--validation", held_out, "--run", run),
         "evaluate": _timed("evaluate", run, "--against", options.data / options.against, "--json", figures),
-        "predict": _timed("predict", run, options.data / "images_test_rev1.zip", "--out", submission),
+        "predict": _timed("predict", run, options.data / TEST_IMAGES, "--out", submission),
     }
     return {
         "seconds": seconds,
@@ -53,19 +60,16 @@ def _whole_path(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     }
 
 
-def _folds(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    store, runs, figures = (scratch / name for name in ("store", "runs", "figures.json"))
-    folds = ("--folds", options.folds, "--fold-ids", options.data / options.held_out, "--repeat-ids", REPEATS)
+def _fine_tuned(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """That network in each fold gone on with, on the galaxies of the others."""
+    store, runs, figures = (scratch / name for name in ("exact.store", "folds", "exact.json"))
     seconds = {
-        "pack": _packed(options.data, store),
-        "train": _timed("train", store, "--recipe", "best", *folds, "--run", runs),
+        "pack": _packed(options.data, options.held_out, store),
+        "train": _timed("train", store, "--finetune", scratch / "run", "--folds", FOLDS, "--run", runs),
         "evaluate": _timed("evaluate", runs, "--against", options.data / options.against, "--json", figures),
     }
-    return {
-        "seconds": seconds,
-        "folds": json.loads((runs / "cross_validation.json").read_text()),
-        "evaluation": _figures(figures),
-    }
+    folds = json.loads((runs / "cross_validation.json").read_text())
+    return {"seconds": seconds, "folds": folds, "evaluation": _figures(figures)}
 
 
 def _figures(file: Path) -> dict[str, Any]:
@@ -76,11 +80,10 @@ def _figures(file: Path) -> dict[str, Any]:
     return found
 
 
-def _packed(data: Path, store: Path) -> float:
+def _packed(data: Path, labels: str, store: Path) -> float:
     prepared = RECIPES["best"].preprocess
-    images, labels = data / "images_training_rev1.zip", data / "training_solutions_rev1.csv"
     size = ("--crop", prepared.crop, "--size", prepared.size)
-    return _timed("pack", images, "--labels", labels, "--out", store, *size)
+    return _timed("pack", data / IMAGES, "--labels", data / labels, "--out", store, *size)
 
 
 def _timed(command: str, *arguments: object) -> float:
@@ -93,7 +96,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--folds", type=int)
     parser.add_argument("--held-out", default="training_solutions_exact.csv")
     parser.add_argument("--against", default="plain_loop_predictions_exact.csv")
     return parser.parse_args()

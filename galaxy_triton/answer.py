@@ -122,18 +122,27 @@ def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> A
     Raises:
         DataFault: the weights are not of the network that the configuration describes.
     """
-    try:
-        heads.check_shapes(config.network, checkpoint.best_weights)
-        network = heads.make_network(config.network)
-        network.load_state_dict(checkpoint.best_weights)
-    except RuntimeError as error:
-        got = str(error).splitlines()[-1].strip()
-        do = "use the checkpoint of this run"
-        raise DataFault(expected(f"the weights of {config.network.name}", got, "the checkpoint", do)) from error
+    check_weights(checkpoint)
+    network = heads.make_network(config.network)
+    network.load_state_dict(checkpoint.best_weights)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     keep_freed_memory(machine.device)
     maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
     return Answerer(network, heads.HEADS[config.network.head], maker, machine, config)
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Raise unless the weights of a checkpoint are of the network that it describes.
+
+    Raises:
+        DataFault: they are of another.
+    """
+    network = checkpoint.config.network
+    try:
+        heads.check_shapes(network, checkpoint.best_weights)
+    except RuntimeError as error:
+        got, do = str(error).splitlines()[-1].strip(), "use the checkpoint of this run"
+        raise DataFault(expected(f"the weights of {network.name}", got, "the checkpoint", do)) from error
 
 
 def check_preprocess(wanted: Preprocess, store: Preprocess, where: object) -> None:

@@ -12,6 +12,7 @@ from galaxy_triton.options import CSV, EXISTING, NEW, example
 @click.command()
 @click.argument("store", type=EXISTING, required=False)
 @options.describing
+@options.finetuning
 @options.folding
 @click.option("--run", type=NEW, help="The run's folder.  [default: runs/RECIPE-TIME]")
 @click.option("--resume/--from-start", default=False, show_default=True, help="Go on with --run where it stopped.")
@@ -25,7 +26,8 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
     Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. An option not
     given keeps the recipe's value. Ctrl-C saves and says how to go on (exit code 130); so do SIGTERM and SIGUSR1, with
     exit code 75: start again with --resume. Under torchrun each process takes its part of every batch. With --folds a
-    run for each fold is trained in --run, and every galaxy is answered by the one that has not seen it.
+    run for each fold is trained in --run, and every galaxy is answered by the one that has not seen it. With --finetune
+    the network goes on from another run, on labels that are better, or of another survey.
     """
     from galaxy_triton import cross_validation, launch
     from galaxy_triton.display import Display

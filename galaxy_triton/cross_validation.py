@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from galaxy_triton import run_folder
+from galaxy_triton import finetune, run_folder
 from galaxy_triton.config import Config
 from galaxy_triton.data import Split, names_of
 from galaxy_triton.demo import advising
@@ -164,11 +164,13 @@ def _announce(request: Request, proposal: Proposal, store: Store, folds: Folds, 
     display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
     if request.fold_ids is not None:
         warn_of_unknown(request.fold_ids, store, display)
+    finetune.say_start(request.finetune, folds.ids, display)
 
 
 def _start(folder: Path, ground: Ground, folds: Folds) -> None:
     with run_folder.laid_out(folder, ground.config, ground.machine, ground.store, ground.truth_table) as new:
         write_folds(new / FOLDS, folds)
+        finetune.keep(new, ground.start)
 
 
 def _train_folds(ground: Ground, folds: Folds, folder: Path, display: Display) -> list[FoldResult]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from galaxy_triton.answer import Answers
+from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load
 from galaxy_triton.demo import DemoSky, prepare
@@ -27,7 +28,7 @@ class Ground:
     """Galaxies that are loaded, and how they are trained on.
 
     machine: with the place of the pixels settled. truth: the true probabilities of a simulated sky by row, float32
-    [N, 37], as they stand in truth_table.
+    [N, 37], as they stand in truth_table. start: what runs that are fine-tuned begin with.
     """
 
     config: Config
@@ -37,10 +38,11 @@ class Ground:
     truth: Answers | None
     truth_table: Path | None
     ranks: Ranks
+    start: Checkpoint | None
 
     def plan(self, split: Split, folder: Path) -> Plan:
         """Of a run in this folder."""
-        return Plan(self.config, self.machine, self.galaxies, split, self.store.hash, folder, self.ranks)
+        return Plan(self.config, self.machine, self.galaxies, split, self.store.hash, folder, self.ranks, self.start)
 
 
 def agreed(proposal: Proposal, ranks: Ranks) -> Proposal:
@@ -112,7 +114,7 @@ def lay(proposal: Proposal, store: Store, ranks: Ranks, display: Display) -> Gro
     with display.progress("reading", "images") as show:
         pixels_on = torch.device("cpu") if choice.name == "host" else machine.device
         galaxies = load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
-    return Ground(proposal.config, machine, store, galaxies, truth, proposal.truth, ranks)
+    return Ground(proposal.config, machine, store, galaxies, truth, proposal.truth, ranks, proposal.start)
 
 
 def settled_residence(proposal: Proposal, store: Store, here: Ranks, display: Display) -> Choice:

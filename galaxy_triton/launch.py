@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from galaxy_triton import checkpoint as checkpoints
-from galaxy_triton import run_folder
+from galaxy_triton import finetune, run_folder
 from galaxy_triton.checkpoint import Checkpoint, Progress
 from galaxy_triton.data import Split, names_of
 from galaxy_triton.demo import advising
@@ -76,8 +76,7 @@ def begin(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> N
     if resume:
         _resume(trainer, ground, display)
     else:
-        source = (ground.store, plan.split, ground.truth_table)
-        plan.ranks.by_first(lambda: run_folder.start(plan.folder, plan.config, plan.machine, *source))
+        plan.ranks.by_first(lambda: _lay_out(plan, ground))
     display.note(f"{'run':<10} {plan.folder}\n")
 
 
@@ -147,6 +146,13 @@ def _announce(request: Request, proposal: Proposal, store: Store, split: Split, 
     display.note(f"{'galaxies':<10} {len(split.train)} to train on{repeated}, {len(split.validation)} held out")
     for table in filter(None, (request.held_out, request.fold_ids)):
         warn_of_unknown(table, store, display)
+    finetune.say_start(request.finetune, store.ids[split.validation], display)
+
+
+def _lay_out(plan: Plan, ground: Ground) -> None:
+    with run_folder.laid_out(plan.folder, plan.config, plan.machine, ground.store, ground.truth_table) as new:
+        run_folder.write_split(new, ground.store, plan.split)
+        finetune.keep(new, plan.start)
 
 
 def _resume(trainer: Trainer, ground: Ground, display: Display) -> None:

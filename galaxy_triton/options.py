@@ -166,6 +166,12 @@ of_folds = together(
     ),
 )
 
+finetuning = click.option(
+    "--finetune",
+    type=EXISTING,
+    help="Begin with the weights of this run: its configuration, half its lr, 30 epochs.  [default: random weights]",
+)
+
 folding = together(
     click.option("--folds", type=click.IntRange(1), help="Cross-validate: so many runs.  [default: one run]"), of_folds
 )

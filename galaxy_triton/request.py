@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galaxy_triton import run_folder, settings
+from galaxy_triton import finetune, run_folder, settings
 from galaxy_triton.answer import check_preprocess
+from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Split, split_by_fraction, split_by_ids, with_repeated
 from galaxy_triton.demo import DemoSky, demo_sky
@@ -28,6 +29,7 @@ class Request:
     fraction. fit_batch: find the largest batch that fits, in place of the configured one. profile: record some
     steps into this trace. folds: of a cross-validation, None for one run. fold_ids: a CSV of the ids that are held out
     in its folds, None for all that are labelled; those of them that are trained on are repeated `run.repeat` times.
+    finetune: the run whose weights to begin with, None for random ones.
     """
 
     store: Path | None = None
@@ -41,13 +43,14 @@ class Request:
     profile: Path | None = None
     folds: int | None = None
     fold_ids: Path | None = None
+    finetune: Path | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
     """What a request comes to, before its store is opened. demo: the simulated sky, which may have to be drawn first.
 
-    truth: the table of true probabilities of a simulated sky.
+    truth: the table of true probabilities of a simulated sky. start: what a run that is fine-tuned begins with.
     """
 
     config: Config
@@ -56,6 +59,7 @@ class Proposal:
     store: Path
     truth: Path | None
     demo: DemoSky | None
+    start: Checkpoint | None
 
 
 def propose(request: Request, processes: int = 1) -> Proposal:
@@ -67,29 +71,32 @@ def propose(request: Request, processes: int = 1) -> Proposal:
     """
     config = configured(request)
     machine = choose(config, processes)
-    folder = request.run or run_folder.new_folder(config.recipe + "-folds" * (request.folds is not None))
+    folder = request.run or run_folder.new_folder(_name(request, config))
     if not request.resume:
         run_folder.check_new(folder)
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
-    return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None)
+    return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None, _start(request))
 
 
 def configured(request: Request) -> Config:
-    """The configuration of a request: recipe, then TOML file, then settings; a resumed run's own comes first.
+    """The configuration of a request: recipe, then TOML file, then settings; the own one of a run that is resumed, or
+    that of the run to be fine-tuned, comes first.
 
     Raises:
         UsageFault: no such field or value, or a field that a resumed run cannot change.
-        DataFault: nothing to resume.
+        DataFault: nothing to resume or to fine-tune.
     """
     given = request.settings or {}
     if request.resume:
         return settings.override(run_folder.read_config(_resumed(request)), given)
-    config = RECIPES[request.recipe or ("seed" if request.store else "demo")]
+    config = _base(request)
     if request.config_file is not None:
         config = settings.read_toml(request.config_file, config)
     config = settings.override(config, given)
     _check_fold_ids(request, config)
+    if request.finetune is not None:
+        finetune.check_network(config, request.finetune)
     return config
 
 
@@ -126,11 +133,33 @@ def split_of(request: Request, config: Config, store: Store) -> Split:
     return with_repeated(split, store, read_ids(request.fold_ids))
 
 
+def _name(request: Request, config: Config) -> str:
+    """What a run is called that was given no folder."""
+    return f"{config.recipe}{'-finetune' * bool(request.finetune)}{'-folds' * (request.folds is not None)}"
+
+
+def _base(request: Request) -> Config:
+    """What the options of a new run change."""
+    if request.finetune is None:
+        return RECIPES[request.recipe or ("seed" if request.store else "demo")]
+    if request.recipe is not None:
+        do = "leave one of the two out"
+        raise UsageFault(expected("the configuration of the run to be fine-tuned", request.recipe, "--recipe", do))
+    return finetune.configured_after(request.finetune)
+
+
+def _start(request: Request) -> Checkpoint | None:
+    """What the run of a request begins with, where that is no random draw."""
+    if request.resume and request.run is not None:
+        return finetune.kept(request.run)
+    return None if request.finetune is None else finetune.weights_of(request.finetune)
+
+
 def _resumed(request: Request) -> Path:
     """The folder of the run to resume, once nothing is asked of it that would change what it computes."""
     if request.run is None:
         raise UsageFault(expected("the run to resume", "none", "--resume", "name it with --run"))
-    others = {"--recipe": request.recipe, "the TOML file": request.config_file}
+    others = {"--recipe": request.recipe, "the TOML file": request.config_file, "--finetune": request.finetune}
     fixed = [name for name in request.settings or {} if name not in RESUMABLE]
     fixed += [name for name, value in others.items() if value is not None]
     if fixed:

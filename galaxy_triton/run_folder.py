@@ -82,23 +82,13 @@ def check_new(folder: Path) -> None:
         raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
 
 
-def start(folder: Path, config: Config, machine: Machine, store: Store, split: Split, truth: Path | None) -> None:
-    """Lay out a new run, whole or not at all, in a folder that `check_new` has passed.
-
-    Raises:
-        DataFault: it cannot be written, or another run has begun there since.
-    """
-    with laid_out(folder, config, machine, store, truth) as new:
-        files.write_text(new / SPLIT, _split_csv(store, split))
-
-
 @contextmanager
 def laid_out(folder: Path, config: Config, machine: Machine, store: Store, truth: Path | None) -> Iterator[Path]:
     """Yield a new folder that says what is trained, on which galaxies and on what machine; it is in its place, whole,
-    when the block succeeds.
+    when the block succeeds. `check_new` has passed that place.
 
     Raises:
-        DataFault: it cannot be written, or is in use.
+        DataFault: it cannot be written, or another run has begun there since.
     """
     with suppress(OSError):
         folder.rmdir()  # only an empty one goes
@@ -122,6 +112,18 @@ def read_config(folder: Path) -> Config:
         return read_toml(file)
     except UsageFault as fault:
         raise DataFault(str(fault)) from fault
+
+
+def write_split(folder: Path, store: Store, split: Split) -> None:
+    """The table of which galaxies a run trains on, holds out and repeats, by id.
+
+    Raises:
+        DataFault: it cannot be written.
+    """
+    once = np.setdiff1d(split.train, split.repeated)
+    parts = (("train", once), ("validation", split.validation), ("repeated", split.repeated))
+    rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
+    files.write_text(folder / SPLIT, f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows))
 
 
 def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
@@ -231,13 +233,6 @@ def add_metrics(folder: Path, row: EpochRow) -> None:
     header = "" if file.is_file() else ",".join(field.name for field in fields(EpochRow)) + "\n"
     values = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in asdict(row).values())
     files.append(file, header + ",".join(values) + "\n")
-
-
-def _split_csv(store: Store, split: Split) -> str:
-    once = np.setdiff1d(split.train, split.repeated)
-    parts = (("train", once), ("validation", split.validation), ("repeated", split.repeated))
-    rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
-    return f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows)
 
 
 def _write_source(file: Path, source: Source) -> None:

@@ -46,6 +46,7 @@ class Plan:
     store_hash: str
     folder: Path
     ranks: Ranks = ALONE
+    start: Checkpoint | None = None  # whose weights to begin with
 
 
 class Speed(NamedTuple):
@@ -93,6 +94,8 @@ class Trainer:
         self.sizes = [len(step.rows) for step in self.passes.steps(0)]  # of the batches of any epoch
         self.steps_per_epoch, self.images_per_epoch = len(self.sizes), sum(self.sizes)
         self.learner = self._learner()
+        if plan.start is not None:
+            self.learner.network.load_state_dict(plan.start.best_weights)
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.after_step: Callable[[], None] = lambda: None
         self.pace = Pace()

@@ -111,6 +111,9 @@ USE: tuple[Case, ...] = (
         "resume: other split", "Expected the split of the run", lambda w: (*_resume(w, w.run), "--validation", w.labels)
     ),
     _use("resume: a TOML", "got the TOML file", lambda w: (*_resume(w, w.run), "--config", file(w, "c.toml", ""))),
+    _use("resume: fine-tune", "got --finetune", lambda w: (*_resume(w, w.run), "--finetune", w.run)),
+    _use("fine-tune: another network", "got Network(", lambda w: (*_finetune(w, w.run), "--width", "8,32")),
+    _use("fine-tune: a recipe", "got best (--recipe)", lambda w: (*_finetune(w, w.run), "--recipe", "best")),
     _use("evaluate: no view", "--views", lambda w: ("evaluate", w.run, w.store, "--views", 0)),
     _use(
         "evaluate: --labels with a run",
@@ -254,6 +257,8 @@ RUNS: tuple[Case, ...] = (
         lambda w: ("train", w.store, *w.tiny, "--folds", 2, "--fold-ids", _ids(w)),
     ),
     _data("train: not finite", NOT_FINITE, lambda w: ("train", w.store, *w.tiny, "--lr", 1e30, "--run", w.out), "out"),
+    _data("fine-tune: no run", "Expected a run's config.toml, got none", lambda w: _finetune(w, w.new)),
+    _data("fine-tune: half a checkpoint", WHOLE, lambda w: _finetune(w, spoilt.run(w, STATE, spoilt.cut))),
     _data("resume: no run", "Expected a run's config.toml, got none", lambda w: _resume(w, w.new)),
     _data("resume: other store", "Expected the store of this run (hash", lambda w: _resume(w, w.run, _relabelled(w))),
     _resumed("half a checkpoint", WHOLE, STATE, spoilt.cut),
@@ -295,6 +300,10 @@ PLACES: tuple[Case, ...] = (
     _data("evaluate: errors below a file", UNWRITTEN, lambda w: ("evaluate", w.run, "--errors", w.labels / "e.csv")),
     _data("predict: out below a file", UNWRITTEN, lambda w: _predict(w, w.run, out=w.labels / "o.csv")),
 )
+
+
+def _finetune(w: World, run: Path) -> tuple[object, ...]:
+    return "train", w.store, "--finetune", run, "--run", w.out
 
 
 def _resume(world: World, run: Path, store: Path | None = None) -> tuple[object, ...]:

@@ -24,10 +24,16 @@ ROW = EpochRow(1, 0.03, 0.02, 0.02**0.5, 1e-3, 123.456, 0.25, 512.0, 7.5)
 CPU = replace(SEED, run=replace(SEED.run, device="cpu"))
 
 
+def started(folder: Path, store: Path, split: Split, truth: Path | None = None) -> None:
+    opened = open_store(store)
+    with run_folder.laid_out(folder, CPU, choose(CPU), opened, truth) as new:
+        run_folder.write_split(new, opened, split)
+
+
 @pytest.fixture
 def folder(sky: Any, tmp_path: Path) -> Path:
     split = Split(np.array([0, 2, 4]), np.array([1, 43]))
-    run_folder.start(tmp_path / "deep" / "run", CPU, choose(CPU), open_store(sky.store), split, tmp_path / "truth.csv")
+    started(tmp_path / "deep" / "run", sky.store, split, tmp_path / "truth.csv")
     return tmp_path / "deep" / "run"
 
 
@@ -71,16 +77,16 @@ def test_open_source(folder: Path, sky: Any, tmp_path: Path) -> None:
 def test_start_is_whole_or_not_at_all(folder: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed, a start leaves a folder of another name, which the next start there removes; one that lost a race to
     another run leaves that alone."""
-    split, store = Split(np.array([0]), np.array([1])), open_store(sky.store)
+    split = Split(np.array([0]), np.array([1]))
     (folder.with_name("new.partial")).mkdir()
     (folder.with_name("new.partial") / "config.toml").write_text("half")
     folder.with_name("new").mkdir()
     run_folder.check_new(folder.with_name("new"))
-    run_folder.start(folder.with_name("new"), CPU, choose(CPU), store, split, None)
+    started(folder.with_name("new"), sky.store, split)
     assert {file.name for file in folder.parent.iterdir()} == {"run", "new"}
     before = (folder / "split.csv").read_text()
     with pytest.raises(DataFault, match="Expected a new folder"):
-        run_folder.start(folder, CPU, choose(CPU), store, split, None)
+        started(folder, sky.store, split)
     assert (folder / "split.csv").read_text() == before
 
 
@@ -163,7 +169,7 @@ def test_read_split(folder: Path, sky: Any) -> None:
 def test_repeated_galaxies_are_trained_on(sky: Any, tmp_path: Path) -> None:
     """A part of their own in the file, which older runs lack."""
     split = Split(np.array([0, 2, 4]), np.array([1]), np.array([2]))
-    run_folder.start(tmp_path / "run", CPU, choose(CPU), open_store(sky.store), split, None)
+    started(tmp_path / "run", sky.store, split)
     rows = [line.split(",")[1] for line in (tmp_path / "run" / "split.csv").read_text().splitlines()[1:]]
     assert rows == ["train", "validation", "repeated", "train"]
     parts = run_folder.read_split(tmp_path / "run")

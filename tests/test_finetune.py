@@ -1,0 +1,202 @@
+"""Fine-tuning: a run begins where another one is, keeps that, and says when its score would be too good."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from galaxy_triton import checkpoint as checkpoints
+from galaxy_triton import finetune
+from galaxy_triton.cross_validation import cross_validate
+from galaxy_triton.display import Display
+from galaxy_triton.errors import DataFault, Diverged, Stopped, UsageFault
+from galaxy_triton.launch import describe, launch
+from galaxy_triton.request import Request, configured
+from galaxy_triton.run_folder import read_config, read_split
+from galaxy_triton.stop import REQUEUE, Stop
+from galaxy_triton.train import Trainer
+
+STILL = {"optimiser.lr": 1e-12, "optimiser.weight_decay": 0.0, "run.epochs": 1, "run.device": "cpu"}
+
+
+@pytest.fixture
+def request_(run: Path, sky: Any, tmp_path: Path) -> Request:
+    """Of a run that goes on from `run` and as good as stays there."""
+    return Request(sky.store, settings=STILL, run=tmp_path / "tuned", finetune=run)
+
+
+def said(display: Display) -> str:
+    return str(display.console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    """The learned ones of a run's checkpoint: no running statistics."""
+    found = checkpoints.load(folder / name).best_weights
+    return {name: tensor for name, tensor in found.items() if name.endswith((".weight", ".bias"))}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.allclose(one[name], other[name], rtol=0, atol=1e-6) for name in one.keys() | other.keys())
+
+
+def test_begins_with_the_weights_of_the_run(request_: Request, run: Path, display: Display) -> None:
+    launch(request_, display)
+    assert request_.run is not None
+    assert same(weights(request_.run), weights(run))
+    assert f"weights    of {run}" in said(display)
+
+
+def test_a_random_start_is_another(request_: Request, run: Path, tiny: dict[str, Any], display: Display) -> None:
+    launch(replace(request_, finetune=None, settings=tiny | STILL), display)
+    assert request_.run is not None
+    assert not same(weights(request_.run), weights(run))
+    assert not (request_.run / "start").exists()
+
+
+def test_learns(request_: Request, run: Path, display: Display) -> None:
+    launch(replace(request_, settings=STILL | {"optimiser.lr": 1e-3}), display)
+    assert request_.run is not None
+    assert not same(weights(request_.run), weights(run))
+    assert same(weights(request_.run, "start"), weights(run))
+
+
+def test_configuration_is_of_the_run(request_: Request, run: Path, tmp_path: Path) -> None:
+    """Half its peak learning rate and few epochs; then a TOML file, then settings."""
+    before, found = read_config(run), configured(replace(request_, settings={}))
+    assert (found.preprocess, found.augmentation, found.network) == (
+        before.preprocess,
+        before.augmentation,
+        before.network,
+    )
+    assert found.optimiser == replace(before.optimiser, lr=before.optimiser.lr / 2)
+    assert (found.recipe, found.run.epochs) == (before.recipe, 30)
+    (tmp_path / "c.toml").write_text("[run]\nepochs = 7\nseed = 8\n")
+    over = configured(replace(request_, config_file=tmp_path / "c.toml", settings={"run.seed": 9}))
+    assert (over.run.epochs, over.run.seed) == (7, 9)
+
+
+def test_averaged_weights_are_the_start(
+    request_: Request, sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display
+) -> None:
+    averaged = tmp_path / "averaged"
+    launch(Request(sky.store, settings=tiny | {"optimiser.average": 0.9}, run=averaged), display)
+    launch(replace(request_, finetune=averaged), display)
+    assert request_.run is not None
+    plain = checkpoints.load(averaged / "last")
+    assert plain.average is not None
+    assert same(weights(request_.run), weights(averaged))
+    torch.testing.assert_close(
+        checkpoints.load(request_.run / "last").weights["answers.weight"], plain.average["answers.weight"]
+    )
+    assert not torch.equal(plain.average["answers.weight"], plain.weights["answers.weight"])
+
+
+@pytest.mark.parametrize("settings", [{"network.widths": (8, 32)}, {"network.head": "tree"}, {"network.hidden": 0}])
+def test_refuses_another_network(request_: Request, settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageFault, match="Expected the network to be fine-tuned"):
+        configured(replace(request_, settings=settings))
+
+
+def test_dropout_may_differ(request_: Request) -> None:
+    assert configured(replace(request_, settings={"network.dropout": 0.1})).network.dropout == 0.1
+
+
+def test_refuses_a_recipe_beside_it(request_: Request) -> None:
+    with pytest.raises(UsageFault, match="--recipe"):
+        configured(replace(request_, recipe="best"))
+
+
+@pytest.mark.parametrize("missing", ["config.toml", "last", "split.csv"])
+def test_refuses_half_a_run(request_: Request, run: Path, missing: str, tmp_path: Path, display: Display) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    shutil.rmtree(broken / missing) if missing == "last" else (broken / missing).unlink()
+    with pytest.raises(DataFault):
+        launch(replace(request_, finetune=broken), display)
+    assert request_.run is not None
+    assert not request_.run.exists()
+
+
+def test_refuses_weights_of_another_network(request_: Request, run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    checkpoint = checkpoints.load(run / "last")
+    cut = {name: tensor[:1] if name == "answers.bias" else tensor for name, tensor in checkpoint.weights.items()}
+    checkpoints.save(broken / "last", replace(checkpoint, weights=cut))
+    with pytest.raises(DataFault, match=r"Expected the weights of galaxy-vgg, got answers\.bias"):
+        launch(replace(request_, finetune=broken), Display(quiet=True))
+
+
+def test_warns_of_galaxies_that_the_run_has_seen(
+    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """None where the run held them out too; here its split is kept by the same seed and fraction."""
+    settings = STILL | {"run.validation": read_config(run).run.validation}
+    describe(replace(request_, settings=settings), display)
+    assert "will score too well" not in said(display)
+    seen = np.sort(read_split(run)["train"])[:3]
+    (tmp_path / "ids.csv").write_text("GalaxyID\n" + "".join(f"{number}\n" for number in seen))
+    describe(replace(request_, held_out=tmp_path / "ids.csv"), display)
+    assert f"{run} was trained on 3 of the galaxies held out: they will score too well" in said(display)
+
+
+def test_a_stopped_run_goes_on_without_the_other(
+    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its first checkpoint, with the other run gone, it still begins there."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", _killed)
+        with pytest.raises(Diverged):
+            launch(replace(request_, finetune=other), display)
+    shutil.rmtree(other)
+    launch(Request(run=request_.run, resume=True), display)
+    assert request_.run is not None
+    assert same(weights(request_.run), weights(run))
+
+
+def test_each_fold_begins_there(
+    request_: Request, run: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are begun after a stop too."""
+    request = replace(request_, folds=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("galaxy_triton.cross_validation.stop_between_steps", _stops_at_once)
+        with pytest.raises(Stopped):
+            cross_validate(request, display)
+    cross_validate(Request(run=request_.run, resume=True), display)
+    assert request_.run is not None
+    for fold in ("fold-1", "fold-2"):
+        assert same(weights(request_.run / fold), weights(run))
+    # each fold holds out galaxies of which `run` knows most
+    assert "will score too well" in said(display)
+
+
+def test_kept_is_what_was_kept(run: Path, tmp_path: Path) -> None:
+    assert finetune.kept(tmp_path) is None
+    finetune.keep(tmp_path, None)
+    assert finetune.kept(tmp_path) is None
+    finetune.keep(tmp_path, finetune.weights_of(run))
+    found = finetune.kept(tmp_path)
+    assert found is not None
+    assert found.config == read_config(run)
+    assert found.state == {}
+
+
+def _killed(trainer: Trainer, *rest: object) -> None:
+    raise Diverged("killed")
+
+
+@contextmanager
+def _stops_at_once() -> Iterator[Stop]:
+    """Asked to stop before the first step is done."""
+    stop = Stop()
+    stop.code = REQUEUE
+    yield stop
