@@ -1,5 +1,5 @@
 """Why a network like the write-up's might score 0.186 where the mean answer scores 0.164: each candidate cause put in
-alone, and some together, in a small form of the recipe `seed` on real files -> one JSON.
+alone, and some together, in a small form of the recipe `seed` on real files -> one JSON, and a page beside it.
 
     python bench/seed_score.py DATA --work FOLDER --out bench/results/seed-score-cpu.json [--seeds 1 2]
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from made_with import made_with
 from numpy.typing import NDArray
+from seed_page import page
 from torch import Tensor, nn
 from trainings import kept_as, packed, paired, parser
 
@@ -122,10 +123,14 @@ def main() -> None:
         "made_with": made_with(torch.device("cpu")),
         "small": SMALL,
         "to_reproduce": WORSE,
+        "seeds": len(options.seeds),
+        "galaxies": len(read_ids(held_out)),
         "rows": rows,
     }
     with whole_file(options.out) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")
+    with whole_file(options.out.with_suffix(".md")) as file:
+        file.write_text(page(result))
     for row in rows:
         print(f"{row['training']:<40} {row['asked']:<28} {row['rmse']:.4f}  {row['in_mean_answers']}")
 

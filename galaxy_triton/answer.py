@@ -16,6 +16,7 @@ from galaxy_triton.config import RECIPES, Config, Preprocess
 from galaxy_triton.data import Galaxies, slices
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.feed import Batch, batches
+from galaxy_triton.folds import FOLDS
 from galaxy_triton.machine import Machine, choose, keep_freed_memory
 from galaxy_triton.settings import override
 from galaxy_triton.spread import mean
@@ -108,12 +109,24 @@ def open_run(run: Path, which: str, device: str) -> Answerer:
         DataFault: no run or checkpoint there, or weights that are not of the network it describes.
         UsageFault: no such device here.
     """
-    run_folder.read_config(run)
-    checkpoint = load(run / which)
+    checkpoint = checkpoint_of(run, which)
     # Implementations are chosen anew: a run trained on one machine, or by several processes, is asked on another.
     settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body", "norm", "resident")}
     config = override(checkpoint.config, {**settings, "run.sync_norm": False, "run.device": device})
     return make_answerer(checkpoint, config, choose(config))
+
+
+def checkpoint_of(run: Path, which: str) -> Checkpoint:
+    """A run's checkpoint `which`, "last" or "best".
+
+    Raises:
+        DataFault: no run or checkpoint there, or a cross-validation, which has a run for each fold.
+    """
+    run_folder.read_config(run)
+    if (run / FOLDS).is_file():
+        do = f"name a fold's, such as {run / 'fold-1'}"
+        raise DataFault(expected("the folder of one run", "a cross-validation's", run, do))
+    return load(run / which)
 
 
 def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> Answerer:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import files, run_folder
-from galaxy_triton.answer import check_weights
+from galaxy_triton.answer import check_weights, checkpoint_of
 from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import Config, Run
 from galaxy_triton.display import Display
@@ -49,7 +49,7 @@ def weights_of(run: Path) -> Checkpoint:
     Raises:
         DataFault: none there, or one that is not whole.
     """
-    checkpoint = checkpoints.load(run / run_folder.LAST)
+    checkpoint = checkpoint_of(run, run_folder.LAST)
     check_weights(checkpoint)
     return replace(checkpoint, state={})
 

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from galaxy_triton.config import Config
 from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.files import reason
 from galaxy_triton.space import Choices, Range, Space, is_whole
 
 JOURNAL, LOCK = "journal.log", "journal.held"
@@ -72,8 +73,17 @@ def require_optuna() -> ModuleType:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """While the block runs, no other worker of a sweep begins a trial or is in such a block."""
-    with FileLock(folder / LOCK):
+    """While the block runs, no other worker of a sweep begins a trial or is in such a block.
+
+    Raises:
+        DataFault: the file system has no locks.
+    """
+    try:
+        acquired = FileLock(folder / LOCK).acquire()
+    except (OSError, NotImplementedError) as error:
+        do = "give an --out on another file system"
+        raise DataFault(expected("a file system with locks", reason(error), folder, do)) from error
+    with acquired:
         yield
 
 

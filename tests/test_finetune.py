@@ -179,6 +179,14 @@ def test_each_fold_begins_there(
     assert "will score too well" in said(display)
 
 
+def test_refuses_a_cross_validation(request_: Request, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folds"
+    shutil.copytree(run, folder)
+    (folder / "folds.csv").write_text("GalaxyID,fold\n")
+    with pytest.raises(DataFault, match="Expected the folder of one run, got a cross-validation's"):
+        launch(replace(request_, finetune=folder), Display(quiet=True))
+
+
 def test_kept_is_what_was_kept(run: Path, tmp_path: Path) -> None:
     assert finetune.kept(tmp_path) is None
     finetune.keep(tmp_path, None)

@@ -44,7 +44,7 @@ LAYERS: tuple[set[str], ...] = (
     {"machine", "profiling"},
     {"run_folder", "doctor"},
     {"answer"},
-    {"against", "consistency", "predict", "export", "learner"},
+    {"against", "consistency", "predict", "export", "learner", "finetune"},
     {"out_of_fold", "findings", "memory", "steps"},
     {"evaluate", "figures", "rung"},
     {"evaluation_table", "reliability_plot"},
