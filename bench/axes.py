@@ -1,5 +1,5 @@
 """What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
-difference from the start with its interval, paired by galaxy and seed -> one JSON.
+difference from the start with its interval, paired by galaxy and seed -> one JSON, and a page beside it.
 
     python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--rows NAME ...] [--seeds 1 2]
 
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from axes_page import page
 from axes_rows import BASE, ROWS, START, Row
 from made_with import made_with
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ def main() -> None:
     }
     with whole_file(options.out) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")
+    with whole_file(options.out.with_suffix(".md")) as file:
+        file.write_text(page(result))
     for name, found in rows.items():
         print(f"{name:<26} {found['rmse']:.4f}  lower by {found['lower_by']}")
 

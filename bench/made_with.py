@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +27,11 @@ def made_with(device: torch.device) -> dict[str, object]:
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         **commit(),
     }
+
+
+def line_of(values: dict[str, Any]) -> str:
+    """What a result of trainings on a CPU was made with, as a line of a page."""
+    return f"*{values['cpu']}, a thread a training, torch {values['packages']['torch']}; commit {values['commit']}.*\n"
 
 
 def commit() -> dict[str, object]:

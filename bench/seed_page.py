@@ -3,6 +3,8 @@ score."""
 
 from typing import Any
 
+from made_with import line_of
+
 RECIPE, EVALUATION = "the recipe", "in evaluation"
 
 HEAD = """# Why the write-up's network scored 0.186
@@ -20,9 +22,26 @@ a cause can do, not what happened.
 
 def page(result: dict[str, Any]) -> str:
     """The page of a result as `seed_score.py` writes it."""
-    rows, small, worse = result["rows"], result["small"], result["to_reproduce"]
-    head = HEAD.format(
-        worse=worse,
+    rows = result["rows"]
+    asked = [row for row in rows if row["training"] == RECIPE]
+    trained = [row for row in rows if row["asked"] == EVALUATION]
+    parts = (
+        _head(result),
+        "## What changes how it is asked\n\nThe recipe's network, which is the same in all rows.\n",
+        _table("asked", asked),
+        "## What changes how it is trained\n\nEach asked in evaluation: dropout off, one centred view.\n",
+        _table("training", trained),
+        "## What reproduces it\n",
+        _verdict(rows, result["to_reproduce"]),
+        line_of(result["made_with"]),
+    )
+    return "\n".join(parts)
+
+
+def _head(result: dict[str, Any]) -> str:
+    small = result["small"]
+    return HEAD.format(
+        worse=result["to_reproduce"],
         size=small["preprocess.size"],
         view=small["augmentation.size"],
         widths="-".join(map(str, small["network.widths"])),
@@ -31,23 +50,10 @@ def page(result: dict[str, Any]) -> str:
         seeds=result["seeds"],
         command=result["command"],
     )
-    asked = [row for row in rows if row["training"] == RECIPE]
-    trained = [row for row in rows if row["asked"] == EVALUATION]
-    parts = [
-        head,
-        "## What changes how it is asked\n\nThe recipe's network, which is the same in all rows.\n",
-        _table("asked", asked, "asked"),
-        "## What changes how it is trained\n\nEach asked in evaluation: dropout off, one centred view.\n",
-        _table("training", trained, "training"),
-        "## What reproduces it\n",
-        _verdict(rows, worse),
-        _made_with(result["made_with"]),
-    ]
-    return "\n".join(parts)
 
 
-def _table(title: str, rows: list[dict[str, Any]], key: str) -> str:
-    lines = [f"| {title} | RMSE | in mean answers |", "|---|---|---|"]
+def _table(key: str, rows: list[dict[str, Any]]) -> str:
+    lines = [f"| {key} | RMSE | in mean answers |", "|---|---|---|"]
     return "\n".join(lines + [f"| {row[key]} | {row['rmse']:.4f} | {_interval(row)} |" for row in rows]) + "\n"
 
 
@@ -68,7 +74,3 @@ def _verdict(rows: list[dict[str, Any]], worse: float) -> str:
 def _interval(row: dict[str, Any]) -> str:
     middle, low, high = row["in_mean_answers"]
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _made_with(values: dict[str, Any]) -> str:
-    return f"*{values['cpu']}, a thread a training, torch {values['packages']['torch']}; commit {values['commit']}.*\n"

@@ -9,6 +9,7 @@ from before is not trained again; each training has one thread.
 
 import json
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +24,7 @@ from trainings import kept_as, packed, paired, parser
 
 from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Galaxies, count_batches, load, split_by_ids
-from galaxy_triton.feed import batch_of
+from galaxy_triton.feed import Batch, batch_of
 from galaxy_triton.files import whole_file
 from galaxy_triton.head import AnswerNet
 from galaxy_triton.learner import Learner
@@ -85,9 +86,9 @@ READINGS: dict[str, Reading] = {
     "dropout on": Reading((nn.Dropout,)),
     "augmented": Reading(augmented=True),
     "augmented, dropout on": Reading((nn.Dropout,), augmented=True),
+    "normalised otherwise": Reading(normalised=True),
     "batch norm in training": Reading((nn.BatchNorm2d,)),
     "all in training, augmented": Reading((nn.Dropout, nn.BatchNorm2d), augmented=True),
-    "normalised otherwise": Reading(normalised=True),
 }
 
 
@@ -124,7 +125,7 @@ def main() -> None:
         "small": SMALL,
         "to_reproduce": WORSE,
         "seeds": len(options.seeds),
-        "galaxies": len(read_ids(held_out)),
+        "galaxies": int(np.load(files[keys[0]])["mean_answer"].size),
         "rows": rows,
     }
     with whole_file(options.out) as file:
@@ -168,26 +169,30 @@ def _made_of(name: str, seed: int) -> list[object]:
 
 
 def _answers(learner: Learner, galaxies: Galaxies, rows: Tensor, how: Reading) -> Tensor:
-    """One view of each galaxy, in batches of 64; fp32 [n, 37]."""
+    """One view of each galaxy, in batches of 64; fp32 [n, 37]. The network stays as it was."""
     network = learner.network.eval()
+    before = deepcopy(network.state_dict())
     for module in network.modules():
         if isinstance(module, how.training):
             module.train()
-    side, size = galaxies.pixels.shape[1], learner.config.augmentation.size
-    centred, epoch = fixed_affines(1, side, size, rows.device)[0], torch.tensor(10_000)
-    mean, std = (torch.tensor(values)[:, None, None] for values in IMAGENET)
-    parts = []
-    with torch.inference_mode():
-        for part in rows.split(64):
-            batch, buffer = batch_of(galaxies, part), learner.maker.empty(len(part), rows.device)
-            fixed = not how.augmented
-            views = (
-                learner.maker.fixed(batch, centred, buffer)
-                if fixed
-                else learner.maker.random(batch, learner.seed, epoch, buffer)
-            )
-            parts.append(learner.head.probabilities(network((views - mean) / std if how.normalised else views)))
-    return torch.cat(parts)
+    answers = torch.cat([_of_batch(learner, batch_of(galaxies, part), how) for part in rows.split(64)])
+    network.load_state_dict(before)
+    return answers
+
+
+@torch.inference_mode()
+def _of_batch(learner: Learner, batch: Batch, how: Reading) -> Tensor:
+    maker, device = learner.maker, batch.places.device
+    buffer = maker.empty(len(batch.places), device)
+    if how.augmented:
+        views = maker.random(batch, learner.seed, torch.tensor(10_000), buffer)
+    else:
+        side, size = batch.pixels.shape[1], learner.config.augmentation.size
+        views = maker.fixed(batch, fixed_affines(1, side, size, device)[0], buffer)
+    if how.normalised:
+        mean, std = (torch.tensor(values)[:, None, None] for values in IMAGENET)
+        views = (views - mean) / std
+    return learner.head.probabilities(learner.network(views))
 
 
 def _rows(name: str, files: list[Path]) -> list[dict[str, object]]:

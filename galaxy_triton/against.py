@@ -72,7 +72,7 @@ def _of_run(run: Path, ids: NDArray[np.int64], asking: Asking, display: Display,
         answers = answerer.answer(
             loaded.galaxies, rows, asking.views, asking.batch_size, lambda done: show(done, len(rows))
         )
-    return Others(answers, int(np.isin(ids, run_folder.read_split(run)["train"]).sum()))
+    return Others(answers, int(np.isin(ids, run_folder.trained_on(run)).sum()))
 
 
 def _own(run: Path, answerer: Answerer, ids: NDArray[np.int64], display: Display) -> Loaded:

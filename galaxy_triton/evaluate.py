@@ -63,10 +63,11 @@ def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Disp
     """
     require_alone("evaluate")
     table = answers_in(subject)
-    if table != subject:
-        own = store_path is None and asked.labels is None
-        return _of_table(table, run_folder.open_source(subject).path if own else store_path, asked, display)
-    return (_of_run if subject.is_dir() else _of_table)(subject, store_path, asked, display)
+    if table == subject and subject.is_dir():
+        return _of_run(subject, store_path, asked, display)
+    if table != subject and store_path is None and asked.labels is None:
+        store_path = run_folder.open_source(subject).path
+    return _of_table(table, store_path, asked, display, run_folder.seen_before(subject))
 
 
 def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
@@ -87,12 +88,14 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
         run,
         asked,
         find(answerer, galaxies, split, names_of(store), None, asked, display),
-        trained_on=int(np.isin(store.ids[rows], parts["train"]).sum()),
+        trained_on=int(np.isin(store.ids[rows], run_folder.trained_on(run)).sum()),
         chosen_on=chosen_on,
     )
 
 
-def _of_table(table: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
+def _of_table(
+    table: Path, store_path: Path | None, asked: Asked, display: Display, seen: NDArray[np.int64]
+) -> Evaluation:
     truth = _truth(table, store_path, asked.labels)
     answered, _ = read_answers(table)
     ids = np.sort(answered[np.isin(answered, truth.ids)] if asked.ids is None else read_ids(asked.ids))
@@ -110,7 +113,8 @@ def _of_table(table: Path, store_path: Path | None, asked: Asked, display: Displ
         constants(people, None),
         comparison=compared(ids, predicted, people, asked, display),
     )
-    return Evaluation(table, asked, findings, unlabelled=len(answered) - len(ids) if asked.ids is None else 0)
+    unlabelled = len(answered) - len(ids) if asked.ids is None else 0
+    return Evaluation(table, asked, findings, trained_on=int(np.isin(ids, seen).sum()), unlabelled=unlabelled)
 
 
 class _Truth(NamedTuple):

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from galaxy_triton.answer import Answers
-from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import Config
 from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load
 from galaxy_triton.demo import DemoSky, prepare
 from galaxy_triton.display import Display
 from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.feed import batch_of
+from galaxy_triton.finetune import Start
 from galaxy_triton.machine import Choice, Machine, be_deterministic
 from galaxy_triton.memory import free_for_one, largest_batch, residence, step_bytes
 from galaxy_triton.ranks import Ranks
@@ -38,7 +38,7 @@ class Ground:
     truth: Answers | None
     truth_table: Path | None
     ranks: Ranks
-    start: Checkpoint | None
+    start: Start | None
 
     def plan(self, split: Split, folder: Path) -> Plan:
         """Of a run in this folder."""

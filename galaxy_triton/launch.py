@@ -146,7 +146,7 @@ def _announce(request: Request, proposal: Proposal, store: Store, split: Split, 
     display.note(f"{'galaxies':<10} {len(split.train)} to train on{repeated}, {len(split.validation)} held out")
     for table in filter(None, (request.held_out, request.fold_ids)):
         warn_of_unknown(table, store, display)
-    finetune.say_start(request.finetune, store.ids[split.validation], display)
+    finetune.say_start(proposal.start, store.ids[split.validation], display)
 
 
 def _lay_out(plan: Plan, ground: Ground) -> None:

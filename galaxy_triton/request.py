@@ -6,11 +6,11 @@ from typing import Any
 
 from galaxy_triton import finetune, run_folder, settings
 from galaxy_triton.answer import check_preprocess
-from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import RECIPES, Config
 from galaxy_triton.data import Split, split_by_fraction, split_by_ids, with_repeated
 from galaxy_triton.demo import DemoSky, demo_sky
 from galaxy_triton.errors import UsageFault, expected
+from galaxy_triton.finetune import Start
 from galaxy_triton.machine import Machine, choose
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import read_ids
@@ -59,7 +59,7 @@ class Proposal:
     store: Path
     truth: Path | None
     demo: DemoSky | None
-    start: Checkpoint | None
+    start: Start | None
 
 
 def propose(request: Request, processes: int = 1) -> Proposal:
@@ -76,7 +76,7 @@ def propose(request: Request, processes: int = 1) -> Proposal:
         run_folder.check_new(folder)
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
-    return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None, _start(request))
+    return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None, _start(request, config))
 
 
 def configured(request: Request) -> Config:
@@ -95,8 +95,6 @@ def configured(request: Request) -> Config:
         config = settings.read_toml(request.config_file, config)
     config = settings.override(config, given)
     _check_fold_ids(request, config)
-    if request.finetune is not None:
-        finetune.check_network(config, request.finetune)
     return config
 
 
@@ -142,17 +140,24 @@ def _base(request: Request) -> Config:
     """What the options of a new run change."""
     if request.finetune is None:
         return RECIPES[request.recipe or ("seed" if request.store else "demo")]
-    if request.recipe is not None:
-        do = "leave one of the two out"
-        raise UsageFault(expected("the configuration of the run to be fine-tuned", request.recipe, "--recipe", do))
+    in_file = {} if request.config_file is None else settings.toml_values(request.config_file)
+    if recipe := request.recipe or in_file.get("recipe"):
+        want, do = "the configuration of the run to be fine-tuned", "leave one of the two out"
+        raise UsageFault(expected(want, f"the recipe {recipe}", "--finetune", do))
+    if request.store is None:
+        raise UsageFault(expected("a STORE to fine-tune on", "none", "--finetune", "name one that `pack` made"))
     return finetune.configured_after(request.finetune)
 
 
-def _start(request: Request) -> Checkpoint | None:
-    """What the run of a request begins with, where that is no random draw."""
+def _start(request: Request, config: Config) -> Start | None:
+    """What the run of a request begins with, or its folds, where that is no random draw."""
     if request.resume and request.run is not None:
-        return finetune.kept(request.run)
-    return None if request.finetune is None else finetune.weights_of(request.finetune)
+        return None if run_folder.has_checkpoint(request.run) else finetune.kept(request.run)
+    if request.finetune is None:
+        return None
+    start = finetune.start_from(request.finetune)
+    finetune.check_network(config, start)
+    return start
 
 
 def _resumed(request: Request) -> Path:

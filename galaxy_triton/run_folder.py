@@ -24,9 +24,11 @@ from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.settings import read_toml, to_toml
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.surroundings import surroundings
+from galaxy_triton.table import read_ids
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
 SOURCE = "source.json"
+SEEN = "seen.csv"  # of a run that was fine-tuned: what its first weights had been trained on
 SOURCE_VERSION = 1
 
 
@@ -142,6 +144,33 @@ def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
     # OverflowError: an id beyond 64 bits; TypeError: a row too short
     except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise DataFault(expected("the run's split.csv", files.reason(error), file, "use a whole run")) from error
+
+
+def write_seen(folder: Path, ids: NDArray[np.int64]) -> None:
+    """The table of the ids, int64 [n], that the weights which a run begins with were trained on.
+
+    Raises:
+        DataFault: it cannot be written.
+    """
+    files.write_text(folder / SEEN, f"{ID_COLUMN}\n" + "".join(f"{number}\n" for number in ids.tolist()))
+
+
+def seen_before(folder: Path) -> NDArray[np.int64]:
+    """What `write_seen` wrote; no ids where nothing was.
+
+    Raises:
+        DataFault: it is not as written.
+    """
+    return read_ids(folder / SEEN) if (folder / SEEN).exists() else np.empty(0, np.int64)
+
+
+def trained_on(folder: Path) -> NDArray[np.int64]:
+    """The ids that a run's weights were trained on, in it and in the runs that it goes on from: int64, ascending.
+
+    Raises:
+        DataFault: a table of them is missing or not as written.
+    """
+    return np.union1d(read_split(folder)["train"], seen_before(folder))
 
 
 def read_source(folder: Path) -> Source:

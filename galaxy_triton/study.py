@@ -76,13 +76,13 @@ def held(folder: Path) -> Iterator[None]:
     """While the block runs, no other worker of a sweep begins a trial or is in such a block.
 
     Raises:
-        DataFault: the file system has no locks.
+        DataFault: its file cannot be written, or the file system has no locks.
     """
     try:
         acquired = FileLock(folder / LOCK).acquire()
     except (OSError, NotImplementedError) as error:
-        do = "give an --out on another file system"
-        raise DataFault(expected("a file system with locks", reason(error), folder, do)) from error
+        do = "give an --out that can be written, on a file system with locks"
+        raise DataFault(expected("a file to lock", reason(error), folder / LOCK, do)) from error
     with acquired:
         yield
 

@@ -21,6 +21,7 @@ from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Diverged, Stopped, UsageFault, expected
 from galaxy_triton.feed import Waiting, batches
+from galaxy_triton.finetune import Start
 from galaxy_triton.learner import Learner
 from galaxy_triton.machine import Machine, be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.passes import Passes, Step
@@ -46,7 +47,7 @@ class Plan:
     store_hash: str
     folder: Path
     ranks: Ranks = ALONE
-    start: Checkpoint | None = None  # whose weights to begin with
+    start: Start | None = None  # of a run that is fine-tuned
 
 
 class Speed(NamedTuple):
@@ -95,7 +96,7 @@ class Trainer:
         self.steps_per_epoch, self.images_per_epoch = len(self.sizes), sum(self.sizes)
         self.learner = self._learner()
         if plan.start is not None:
-            self.learner.network.load_state_dict(plan.start.best_weights)
+            self._begin_with(plan.start.checkpoint)
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.after_step: Callable[[], None] = lambda: None
         self.pace = Pace()
@@ -146,6 +147,12 @@ class Trainer:
             got = str(error).splitlines()[-1].strip()
             raise DataFault(expected(want, got, self.plan.folder, "resume this run's own checkpoint")) from error
         self.progress = checkpoint.progress
+
+    def _begin_with(self, checkpoint: Checkpoint) -> None:
+        """Take up the weights of another run; in all processes those that the first has read."""
+        network = self.learner.network
+        network.load_state_dict(checkpoint.best_weights)
+        self.ranks.copy_first(network.state_dict().values())
 
     def _learner(self) -> Learner:
         smallest, largest = min(self.sizes), max(self.sizes)

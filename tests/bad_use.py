@@ -113,7 +113,9 @@ USE: tuple[Case, ...] = (
     _use("resume: a TOML", "got the TOML file", lambda w: (*_resume(w, w.run), "--config", file(w, "c.toml", ""))),
     _use("resume: fine-tune", "got --finetune", lambda w: (*_resume(w, w.run), "--finetune", w.run)),
     _use("fine-tune: another network", "got Network(", lambda w: (*_finetune(w, w.run), "--width", "8,32")),
-    _use("fine-tune: a recipe", "got best (--recipe)", lambda w: (*_finetune(w, w.run), "--recipe", "best")),
+    _use(
+        "fine-tune: a recipe", "got the recipe best (--finetune)", lambda w: (*_finetune(w, w.run), "--recipe", "best")
+    ),
     _use("evaluate: no view", "--views", lambda w: ("evaluate", w.run, w.store, "--views", 0)),
     _use(
         "evaluate: --labels with a run",

@@ -1,11 +1,14 @@
 """The rows that measure a recipe's choices: each can be built, and differences are paired."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from axes import lower_by, table
+from axes_page import difference, page
 from axes_rows import BASE, ROWS, START
 from peers.winner_colour import COMPONENT, SPREAD, tinted
 
@@ -15,6 +18,8 @@ from galaxy_triton.feed import batch_of
 from galaxy_triton.settings import override
 from galaxy_triton.store import open_store
 from galaxy_triton.views import ViewMaker
+
+RESULTS = Path(__file__).resolve().parents[1] / "bench" / "results"
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -42,6 +47,29 @@ def test_table_reads_the_views_of_a_row(tmp_path: Any) -> None:
     assert rows["4 views"]["rmse"] == pytest.approx(0.2)
     assert rows[BASE]["lower_by"] is None
     assert rows["4 views"]["lower_by"] == pytest.approx([0.2, 0.2, 0.2])
+
+
+def test_page_has_each_row_and_marks_what_is_no_chance() -> None:
+    rows = {
+        BASE: {"axis": "", "rmse": 0.11, "lower_by": None, "seeds": 2, "cpu_seconds": 240.4},
+        "1 view": {"axis": "views", "rmse": 0.12, "lower_by": [-0.01, -0.02, -0.005], "seeds": 2, "cpu_seconds": 240.4},
+    }
+    made = {"cpu": "this one", "packages": {"torch": "2.15.0"}, "commit": "abc"}
+    told = page({"command": "python bench/axes.py", "start": START, "rows": rows, "made_with": made})
+    assert "| start |  | 0.1100 |  | 2 | 240 |" in told
+    assert "| 1 view | views | 0.1200 | **-0.0100 [-0.0200, -0.0050]** | 2 | 240 |" in told
+    assert "`best` at 24 epochs" in told
+
+
+@pytest.mark.parametrize(("interval", "bold"), [((0.001, 0.003), True), ((-0.001, 0.003), False), ((0, 0.003), False)])
+def test_bold_is_an_interval_without_zero(interval: tuple[float, float], bold: bool) -> None:
+    assert difference({"lower_by": [0.002, *interval]}).startswith("**") == bold
+
+
+def test_page_is_of_the_result() -> None:
+    """Written by the measurement, not by hand."""
+    kept = json.loads((RESULTS / "axes-cpu.json").read_text())
+    assert (RESULTS / "axes-cpu.md").read_text() == page(kept)
 
 
 def test_tinted_adds_one_colour_to_each_view(sky: Any) -> None:

@@ -1,7 +1,8 @@
 """Fine-tuning: a run begins where another one is, keeps that, and says when its score would be too good."""
 
+import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import finetune
+from galaxy_triton.config import Run
 from galaxy_triton.cross_validation import cross_validate
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, Diverged, Stopped, UsageFault
+from galaxy_triton.evaluate import Asked, evaluate
 from galaxy_triton.launch import describe, launch
-from galaxy_triton.request import Request, configured
+from galaxy_triton.ranks import Ranks
+from galaxy_triton.request import Request, configured, propose
 from galaxy_triton.run_folder import read_config, read_split
 from galaxy_triton.stop import REQUEUE, Stop
-from galaxy_triton.train import Trainer
+from galaxy_triton.train import Plan, Trainer
 
 STILL = {"optimiser.lr": 1e-12, "optimiser.weight_decay": 0.0, "run.epochs": 1, "run.device": "cpu"}
 
@@ -45,11 +50,37 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.allclose(one[name], other[name], rtol=0, atol=1e-6) for name in one.keys() | other.keys())
 
 
+def write_ids(file: Path, ids: Iterable[int]) -> Path:
+    file.write_text("GalaxyID\n" + "".join(f"{number}\n" for number in ids))
+    return file
+
+
 def test_begins_with_the_weights_of_the_run(request_: Request, run: Path, display: Display) -> None:
     launch(request_, display)
     assert request_.run is not None
     assert same(weights(request_.run), weights(run))
-    assert f"weights    of {run}" in said(display)
+    assert "weights    of epoch 2 of another run, fine-tuned" in said(display)
+
+
+def test_running_statistics_are_those_of_the_run_too(run: Path, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = replace(make_plan(tmp_path), start=finetune.start_from(run))
+    state, found = Trainer(plan).learner.network.state_dict(), checkpoints.load(run / "last").weights
+    assert state.keys() == found.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in found.items())
+
+
+class Overwriting(Ranks):
+    """Processes of which the first has weights of zero."""
+
+    def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        for tensor in tensors:
+            tensor.zero_()
+
+
+def test_all_processes_begin_as_the_first(run: Path, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """Even where each has read another checkpoint: the run is still learning, or its folder is not shared."""
+    plan = replace(make_plan(tmp_path), start=finetune.start_from(run), ranks=Overwriting())
+    assert all((tensor == 0).all() for tensor in Trainer(plan).learner.network.state_dict().values())
 
 
 def test_a_random_start_is_another(request_: Request, run: Path, tiny: dict[str, Any], display: Display) -> None:
@@ -67,15 +98,16 @@ def test_learns(request_: Request, run: Path, display: Display) -> None:
 
 
 def test_configuration_is_of_the_run(request_: Request, run: Path, tmp_path: Path) -> None:
-    """Half its peak learning rate and few epochs; then a TOML file, then settings."""
+    """Half its peak learning rate and few epochs, elsewhere chosen anew; then a TOML file, then settings."""
     before, found = read_config(run), configured(replace(request_, settings={}))
+    assert found.run == replace(Run(), epochs=30, batch_size=64, validation=before.run.validation)
+    assert before.run.validation != Run().validation
     assert (found.preprocess, found.augmentation, found.network) == (
         before.preprocess,
         before.augmentation,
         before.network,
     )
     assert found.optimiser == replace(before.optimiser, lr=before.optimiser.lr / 2)
-    assert (found.recipe, found.run.epochs) == (before.recipe, 30)
     (tmp_path / "c.toml").write_text("[run]\nepochs = 7\nseed = 8\n")
     over = configured(replace(request_, config_file=tmp_path / "c.toml", settings={"run.seed": 9}))
     assert (over.run.epochs, over.run.seed) == (7, 9)
@@ -100,24 +132,48 @@ def test_averaged_weights_are_the_start(
 @pytest.mark.parametrize("settings", [{"network.widths": (8, 32)}, {"network.head": "tree"}, {"network.hidden": 0}])
 def test_refuses_another_network(request_: Request, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageFault, match="Expected the network to be fine-tuned"):
-        configured(replace(request_, settings=settings))
+        propose(replace(request_, settings=STILL | settings))
 
 
 def test_dropout_may_differ(request_: Request) -> None:
     assert configured(replace(request_, settings={"network.dropout": 0.1})).network.dropout == 0.1
 
 
-def test_refuses_a_recipe_beside_it(request_: Request) -> None:
-    with pytest.raises(UsageFault, match="--recipe"):
-        configured(replace(request_, recipe="best"))
+def test_the_network_is_that_of_the_weights(request_: Request, run: Path, tmp_path: Path) -> None:
+    """Whatever somebody wrote into the other run's config.toml."""
+    edited = tmp_path / "edited"
+    shutil.copytree(run, edited)
+    text = (edited / "config.toml").read_text()
+    (edited / "config.toml").write_text(text.replace('head = "sigmoid"', 'head = "tree"'))
+    assert read_config(edited).network.head == "tree"
+    with pytest.raises(UsageFault, match="Expected the network to be fine-tuned"):
+        propose(replace(request_, finetune=edited))
 
 
-@pytest.mark.parametrize("missing", ["config.toml", "last", "split.csv"])
-def test_refuses_half_a_run(request_: Request, run: Path, missing: str, tmp_path: Path, display: Display) -> None:
+def test_refuses_a_recipe_beside_it(request_: Request, tmp_path: Path) -> None:
+    """On the command line, or in a TOML file, which would lose the configuration of the run."""
+    (tmp_path / "c.toml").write_text('recipe = "seed"')
+    for other in ({"recipe": "best"}, {"config_file": tmp_path / "c.toml"}):
+        with pytest.raises(UsageFault, match="Expected the configuration of the run to be fine-tuned"):
+            configured(replace(request_, **other))  # type: ignore[arg-type]
+
+
+def test_wants_a_store(request_: Request) -> None:
+    with pytest.raises(UsageFault, match="Expected a STORE to fine-tune on, got none"):
+        configured(replace(request_, store=None))
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [("config.toml", "a run's config.toml"), ("last", "a whole checkpoint"), ("split.csv", "the run's split.csv")],
+)
+def test_refuses_half_a_run(
+    request_: Request, run: Path, missing: str, named: str, tmp_path: Path, display: Display
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     shutil.rmtree(broken / missing) if missing == "last" else (broken / missing).unlink()
-    with pytest.raises(DataFault):
+    with pytest.raises(DataFault, match=f"Expected {named}, got "):
         launch(replace(request_, finetune=broken), display)
     assert request_.run is not None
     assert not request_.run.exists()
@@ -136,14 +192,28 @@ def test_refuses_weights_of_another_network(request_: Request, run: Path, tmp_pa
 def test_warns_of_galaxies_that_the_run_has_seen(
     request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display
 ) -> None:
-    """None where the run held them out too; here its split is kept by the same seed and fraction."""
-    settings = STILL | {"run.validation": read_config(run).run.validation}
-    describe(replace(request_, settings=settings), display)
+    """None as it is: the same seed and fraction hold out the same."""
+    describe(request_, display)
     assert "will score too well" not in said(display)
-    seen = np.sort(read_split(run)["train"])[:3]
-    (tmp_path / "ids.csv").write_text("GalaxyID\n" + "".join(f"{number}\n" for number in seen))
-    describe(replace(request_, held_out=tmp_path / "ids.csv"), display)
-    assert f"{run} was trained on 3 of the galaxies held out: they will score too well" in said(display)
+    seen = write_ids(tmp_path / "ids.csv", np.sort(read_split(run)["train"])[:3])
+    describe(replace(request_, held_out=seen), display)
+    assert "trained on 3 of the galaxies held out, which will score too well" in said(display)
+
+
+def test_knows_what_the_run_before_the_run_has_seen(
+    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """A run that was fine-tuned is so again, on galaxies that only the very first was trained on."""
+    ids = np.sort(read_split(run)["train"])
+    launch(replace(request_, held_out=write_ids(tmp_path / "ids.csv", ids[:5])), display)
+    assert request_.run is not None
+    assert not np.isin(ids[:5], read_split(request_.run)["train"]).any()
+    second = replace(request_, finetune=request_.run, run=tmp_path / "second")
+    again = Display(Console(file=io.StringIO(), width=200))
+    describe(replace(second, held_out=write_ids(tmp_path / "more.csv", ids[:4])), again)
+    assert "trained on 4 of the galaxies held out" in said(again)
+    evaluation = evaluate(request_.run, None, Asked(views=1), Display(quiet=True))
+    assert evaluation.trained_on == 5
 
 
 def test_a_stopped_run_goes_on_without_the_other(
@@ -175,8 +245,9 @@ def test_each_fold_begins_there(
     assert request_.run is not None
     for fold in ("fold-1", "fold-2"):
         assert same(weights(request_.run / fold), weights(run))
-    # each fold holds out galaxies of which `run` knows most
-    assert "will score too well" in said(display)
+    seen = len(read_split(run)["train"])
+    assert f"trained on {seen} of the galaxies held out, which will score too well" in said(display)
+    assert evaluate(request_.run, None, Asked(), Display(quiet=True)).trained_on == seen
 
 
 def test_refuses_a_cross_validation(request_: Request, run: Path, tmp_path: Path) -> None:
@@ -191,11 +262,12 @@ def test_kept_is_what_was_kept(run: Path, tmp_path: Path) -> None:
     assert finetune.kept(tmp_path) is None
     finetune.keep(tmp_path, None)
     assert finetune.kept(tmp_path) is None
-    finetune.keep(tmp_path, finetune.weights_of(run))
+    finetune.keep(tmp_path, finetune.start_from(run))
     found = finetune.kept(tmp_path)
     assert found is not None
-    assert found.config == read_config(run)
-    assert found.state == {}
+    assert found.checkpoint.config == read_config(run)
+    assert found.checkpoint.state == {}
+    assert found.seen.tolist() == sorted(read_split(run)["train"])
 
 
 def _killed(trainer: Trainer, *rest: object) -> None:

@@ -16,18 +16,35 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+def interval(values: list[float]) -> str:
+    middle, low, high = values
+    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"
+
+
 def test_figures_are_those_of_the_results() -> None:
     result = json.loads((ROOT / "bench" / "results" / "subset-cpu.json").read_text())
-    found, seconds = result["evaluation"], result["seconds"]
-    score, low, high = found["rmse"]
-    gain, least, most = found["comparison"]["lower"]
-    for text in (
-        f"**{score:.4f}** [{low:.4f}, {high:.4f}]",
-        f"{gain:.4f} [{least:.4f}, {most:.4f}]",
-        f"{seconds['train'] / 60:.1f} minutes",
+    found, tuned = result["evaluation"], result["fine_tuned"]
+    text = " ".join(README.split())
+    for row, name in ((found, "**`train --recipe best`, 16 views**"), (tuned["evaluation"], "5 folds**")):
+        score, low, high = row["rmse"]
+        assert f"{name} | **{score:.4f}** [{low:.4f}, {high:.4f}] |" in text
+        assert f"lower {'than the plain loop ' * (row is found)}by {interval(row['comparison']['lower'])}" in text
+    for figure in (
+        f"trained for {result['seconds']['train'] / 60:.1f} minutes",
+        f"took {tuned['seconds']['train']:.0f} seconds",
         f"at most {max(row['tree_largest'] for row in found['questions'].values()):.0e}",
+        f"move by an RMS of {interval(found['consistency']['rms_by_views']['16'])}",
     ):
-        assert text in " ".join(README.split()), text
+        assert figure in text, figure
+
+
+def test_figures_of_the_choices() -> None:
+    rows = json.loads((ROOT / "bench" / "results" / "axes-cpu.json").read_text())["rows"]
+    text = " ".join(README.split())
+    # of the rows the start is the better one
+    for said, row in (("the sigmoid head", "sigmoid head"), ("those that were given", "labels not stretched")):
+        middle, low, high = (-value for value in rows[row]["lower_by"])
+        assert f"lower than {said} by {interval([middle, high, low])}" in text
 
 
 def test_figures_of_the_first_run() -> None:

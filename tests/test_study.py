@@ -58,7 +58,7 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
         raise NotImplementedError("no locks here")
 
     monkeypatch.setattr(study_module.FileLock, "acquire", refused)
-    with pytest.raises(DataFault, match="Expected a file system with locks, got no locks here"):
+    with pytest.raises(DataFault, match="Expected a file to lock, got no locks here"):
         study(tmp_path)
 
 
