@@ -32,6 +32,7 @@ from galaxy_triton.request import Proposal, Request, configured, open_galaxies, 
 from galaxy_triton.stop import Stop, stop_between_steps
 from galaxy_triton.store import Store
 from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
+from galaxy_triton.targets import SHARED
 from galaxy_triton.train import Plan, Trainer
 
 
@@ -77,6 +78,7 @@ def begin(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> N
         _resume(trainer, ground, display)
     else:
         plan.ranks.by_first(lambda: _lay_out(plan, ground))
+    _say_stretched(trainer, display)
     display.note(f"{'run':<10} {plan.folder}\n")
 
 
@@ -147,6 +149,13 @@ def _announce(request: Request, proposal: Proposal, store: Store, split: Split, 
     for table in filter(None, (request.held_out, request.fold_ids)):
         warn_of_unknown(table, store, display)
     finetune.say_start(proposal.start, store.ids[split.validation], display)
+
+
+def _say_stretched(trainer: Trainer, display: Display) -> None:
+    if trainer.stretched:
+        why = f"more than {SHARED} galaxies have the same, the mean of a class"
+        factor = trainer.plan.config.labels.stretch
+        display.note(f"{'labels':<10} {trainer.stretched} stretched by {factor:g}: {why}")
 
 
 def _lay_out(plan: Plan, ground: Ground) -> None:

@@ -104,6 +104,12 @@ class Trainer:
         self.progress = Progress()
         self.last_rmse = math.nan
 
+    @property
+    def stretched(self) -> int:
+        """How many of the galaxies trained on are taught another answer than their label."""
+        given, taught = self.plan.galaxies.answers[self.rows], self.taught.answers[self.rows]
+        return int((given != taught).any(dim=1).sum())
+
     def fit(self, display: Display, stop: Stop) -> None:
         """Train the epochs that are left, saving after each.
 

@@ -180,3 +180,19 @@ def raiser(error: Exception) -> Any:
         raise error
 
     return fail
+
+
+@pytest.mark.parametrize(("stretch", "told"), [(1.0, False), (1.5, True)])
+def test_says_which_labels_are_stretched(
+    stretch: float, told: bool, request_: Request, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """Thirty galaxies share a label here, all of them trained on; the others' are their own."""
+    rows = sky.labels.read_text().splitlines()
+    _, shared = rows[1].split(",", 1)
+    for place in range(1, 31):
+        rows[place] = f"{rows[place].split(',', 1)[0]},{shared}"
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
+    settings = {**request_.settings, "labels.stretch": stretch, "run.validation": 0.0}
+    launch(replace(request_, store=tmp_path / "store", settings=settings), display)
+    assert ("labels     30 stretched by 1.5: more than 10 galaxies have the same" in said(display)) == told
