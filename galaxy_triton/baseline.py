@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.config import require
+from galaxy_triton.config import Run, require
 from galaxy_triton.errors import DataFault, expected
-from galaxy_triton.ids import folds_of, rows_of
+from galaxy_triton.folds import draw_folds
+from galaxy_triton.ids import rows_of
 from galaxy_triton.questions import COLUMNS
 from galaxy_triton.store import Progress, Store, verified_pixels
 
@@ -47,13 +48,12 @@ def baselines(
     hence 6 clusters.
 
     With `ids`, those rows are scored and the last two learn from all other labelled rows. Without, every labelled row
-    is scored by what learnt from the other folds; a row's fold is fixed by its id.
+    is scored by what learnt from the other folds, which are those of `train --folds`.
 
     Raises:
-        UsageFault: fewer than 2 folds or 1 cluster.
+        UsageFault: fewer than 2 folds or 1 cluster, or fewer labelled rows than folds.
         DataFault: no label; an id that is not in the store or has no label; no row to learn from; damaged pixels.
     """
-    require(folds >= 2, "folds", "at least 2", folds)
     require(clusters >= 1, "clusters", "at least 1", clusters)
     labels = _labels(store)
     parts = _folds(store, folds) if ids is None else [_split(store, ids)]
@@ -98,14 +98,10 @@ def k_means(points: Floats, clusters: int, rng: np.random.Generator) -> Floats:
     return centres
 
 
-def _folds(store: Store, folds: int) -> list[tuple[Rows, Rows]]:
-    rows = np.flatnonzero(store.labelled)
-    fold = folds_of(store.ids[rows], folds)
-    filled = np.unique(fold)
-    if len(filled) < 2:
-        do = "pack more images with labels"
-        raise DataFault(expected("labelled images in at least 2 folds", f"{len(rows)} in all", store.path, do))
-    return [(rows[fold != part], rows[fold == part]) for part in filled]
+def _folds(store: Store, count: int) -> list[tuple[Rows, Rows]]:
+    folds = draw_folds(store.ids[np.flatnonzero(store.labelled)], count, Run().seed)
+    rows = rows_of(store.ids, folds.ids)
+    return [(rows[folds.numbers != number], rows[folds.numbers == number]) for number in range(1, count + 1)]
 
 
 def _split(store: Store, ids: NDArray[np.int64]) -> tuple[Rows, Rows]:

@@ -57,9 +57,3 @@ def rows_of(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int
     place = np.searchsorted(ids, wanted, sorter=order)
     rows = order[np.minimum(place, len(ids) - 1)]
     return np.where(ids[rows] == wanted, rows, -1)
-
-
-def folds_of(ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
-    """The fold, 0 to folds - 1, of each id: its SHA-256 modulo `folds`, so a row's fold never depends on the others."""
-    digests = (hashlib.sha256(int(number).to_bytes(8, "little")).digest() for number in ids)
-    return np.array([int.from_bytes(digest[:8], "big") % folds for digest in digests], dtype=np.int64)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.baseline import baselines, central_colours, k_means
+from galaxy_triton.config import Run
 from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.ids import folds_of
+from galaxy_triton.folds import draw_folds, ids_to_hold_out
 from galaxy_triton.pack import pack
 from galaxy_triton.store import Store, open_store
 from galaxy_triton.table import write_answers
@@ -50,8 +51,10 @@ def make(tmp_path: Path) -> Callable[..., Store]:
 
 def test_baselines_cross_validated(make: Callable[..., Store]) -> None:
     known = labels().round(7)
-    fold = folds_of(np.arange(LABELLED), 4)
-    scores = baselines(make(), folds=4, clusters=2)
+    store = make()
+    folds = draw_folds(ids_to_hold_out(store, None), 4, Run().seed)
+    fold = folds.numbers[np.argsort(folds.ids)]
+    scores = baselines(store, folds=4, clusters=2)
     mean_errors, colour_errors = [], []
     for row in range(LABELLED):
         others = fold != fold[row]

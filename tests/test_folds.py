@@ -31,6 +31,11 @@ def test_draw_folds_knows_seed_and_ids_alone() -> None:
     assert len({tuple(draw_folds(IDS, 5, seed).numbers) for seed in range(20)}) == 20
 
 
+def test_draw_folds_stays() -> None:
+    """Another draw would silently move every fold of every user."""
+    assert draw_folds(np.arange(100_000, 100_012), 3, 0).numbers.tolist() == [1, 2, 3, 1, 1, 3, 2, 1, 3, 2, 2, 3]
+
+
 def test_draw_folds_is_fair() -> None:
     """Over 400 seeds each galaxy is in each of four folds about a hundred times."""
     numbers = np.array([draw_folds(IDS, 4, seed).numbers for seed in range(400)])

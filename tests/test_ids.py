@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galaxy_triton.errors import DataFault
-from galaxy_triton.ids import check_unique, folds_of, galaxy_id, rows_of
+from galaxy_triton.ids import check_unique, galaxy_id, rows_of
 
 
 @pytest.mark.parametrize(("name", "number"), [("100008", 100008), ("0012", 12), ("0", 0), (str(2**63 - 1), 2**63 - 1)])
@@ -30,13 +30,3 @@ def test_rows_of() -> None:
     ids = np.array([50, 10, 2**62, 30])
     wanted = np.array([10, 11, 2**62, 0, 2**63 - 1, 50])
     assert rows_of(ids, wanted).tolist() == [1, -1, 2, -1, -1, 0]
-
-
-def test_folds_of_is_a_function_of_the_id_alone() -> None:
-    ids = np.arange(5000)
-    folds = folds_of(ids, 5)
-    assert folds_of(ids[::-1][:7], 5).tolist() == folds[::-1][:7].tolist()
-    # a binomial count of 1000 has a standard deviation of 28
-    assert np.abs(np.bincount(folds, minlength=5) - 1000).max() < 140
-    # golden: a change would silently move every fold of every user
-    assert folds[:12].tolist() == [0, 4, 1, 4, 2, 4, 4, 0, 1, 1, 0, 3]

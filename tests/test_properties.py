@@ -18,7 +18,7 @@ from PIL import Image
 
 from galaxy_triton.config import Preprocess
 from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.ids import MAX_LENGTH, folds_of, galaxy_id, is_integer, rows_of
+from galaxy_triton.ids import MAX_LENGTH, galaxy_id, is_integer, rows_of
 from galaxy_triton.images import decode, decoded, measure_frame, open_images
 from galaxy_triton.pack import pack
 from galaxy_triton.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
@@ -180,16 +180,12 @@ def test_galaxy_id_is_in_range_and_keeps_integers(name: str) -> None:
 
 
 @examples(200)
-@given(
-    ids=st.lists(IDS, min_size=1, max_size=20, unique=True), others=st.lists(IDS, max_size=5), folds=st.integers(2, 9)
-)
-def test_rows_of_is_a_dictionary(ids: list[int], others: list[int], folds: int) -> None:
+@given(ids=st.lists(IDS, min_size=1, max_size=20, unique=True), others=st.lists(IDS, max_size=5))
+def test_rows_of_is_a_dictionary(ids: list[int], others: list[int]) -> None:
     rows = {number: row for row, number in enumerate(ids)}
     wanted = [*ids[::2], *others]
     got = rows_of(np.array(ids, np.int64), np.array(wanted, np.int64))
     assert got.tolist() == [rows.get(number, -1) for number in wanted]
-    chosen = folds_of(np.array(ids, np.int64), folds)
-    assert ((chosen >= 0) & (chosen < folds)).all()
 
 
 @examples(100)
