@@ -158,7 +158,7 @@ def _read(file: Path, hashes: dict[str, str], parse: Callable[[bytes], Content])
 
 def _weights(content: bytes) -> Weights:
     weights = safetensors.torch.load(content)
-    bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    bad = sorted(name for name, tensor in weights.items() if not torch.isfinite(tensor).all())
     if bad:
         raise ValueError(f"{reprlib.repr(bad[0])} that is not finite")
     return weights

@@ -40,7 +40,7 @@ def draw_folds(ids: NDArray[np.int64], count: int, seed: int) -> Folds:
         UsageFault: fewer than two folds, or fewer ids than folds.
     """
     if count < 2:
-        raise UsageFault(expected("folds at least 2", count, "--folds", "give more, or leave it out for one run"))
+        raise UsageFault(expected("folds at least 2", count, "--folds", "give more, or leave it out"))
     if len(ids) < count:
         do = "give fewer folds, or more ids"
         raise UsageFault(expected(f"a galaxy for each of {count} folds", len(ids), "--folds", do))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import spoilt
-from bad_use import UNWRITTEN, WEIGHTS, WHOLE
+from bad_run import WEIGHTS, WHOLE
+from bad_use import UNWRITTEN
 from spoilt import Case, World, image, images
 
 

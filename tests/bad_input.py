@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from bad_data import CHECKS, IMAGES, STORES, TABLES
 from bad_export import EXPORTS
+from bad_run import RUNS
 from bad_sweep import SWEEPS
-from bad_use import PLACES, RUNS, USE
+from bad_use import PLACES, USE
 from click.testing import Result
 from spoilt import Case, World
 
