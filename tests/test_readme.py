@@ -38,6 +38,13 @@ def test_figures_are_those_of_the_results() -> None:
         assert figure in text, figure
 
 
+def test_figures_of_the_sky() -> None:
+    result = json.loads((ROOT / "bench" / "results" / "sky-cpu.json").read_text())
+    rmse, floors = result["evaluation"]["rmse"][0], result["in_noise_floors"][0]
+    said = f"{result['count']:,} galaxies `best` scores {rmse:.4f} after {result['epochs']} epochs, {floors:.2f} times"
+    assert f"{said} the volunteers' noise" in " ".join(README.split())
+
+
 def test_figures_of_the_choices() -> None:
     rows = json.loads((ROOT / "bench" / "results" / "axes-cpu.json").read_text())["rows"]
     text = " ".join(README.split())
