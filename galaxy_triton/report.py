@@ -230,10 +230,13 @@ def _content(
 def _facts(subject: Subject, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dict[str, str]:
     config, split = subject.answerer.config, subject.split
     parameters = sum(weights.numel() for weights in subject.answerer.network.parameters())
+    before = run_folder.seen_before(subject.folder)
+    known = int(np.isin(subject.galaxies.ids[split.validation].cpu().numpy(), before).sum())
     return {
-        "Recipe": config.recipe,
+        "Recipe": config.recipe + ", fine-tuned" * bool(len(before)),
         "Network": f"{config.network.name}, {parameters:,} parameters",
-        "Galaxies": f"{len(split.train):,} trained on, {len(split.validation):,} held out",
+        "Galaxies": f"{len(split.train):,} trained on, {len(split.validation):,} held out"
+        + f", {known:,} of them known to the weights that it began with" * bool(known),
         "Epochs": f"{len(metrics)} of {config.run.epochs}",
         "Time": _duration(metrics["seconds"].sum()),
         "Device": " ".join(ran_on[name].split()[0] for name in ("device", "precision")),

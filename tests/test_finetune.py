@@ -214,6 +214,9 @@ def test_knows_what_the_run_before_the_run_has_seen(
     assert "trained on 4 of the galaxies held out" in said(again)
     evaluation = evaluate(request_.run, None, Asked(views=1), Display(quiet=True))
     assert evaluation.trained_on == 5
+    told = (request_.run / "report.html").read_text()
+    assert "seed, fine-tuned" in told
+    assert "5 held out, 5 of them known to the weights that it began with" in told
 
 
 def test_a_stopped_run_goes_on_without_the_other(
