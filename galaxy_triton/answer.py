@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from galaxy_triton import files, run_folder
 from galaxy_triton import head as heads
-from galaxy_triton import run_folder
 from galaxy_triton.checkpoint import Checkpoint, load
 from galaxy_triton.config import RECIPES, Config, Preprocess
 from galaxy_triton.data import Galaxies, slices
@@ -126,6 +126,10 @@ def checkpoint_of(run: Path, which: str) -> Checkpoint:
     if (run / FOLDS).is_file():
         do = f"name a fold's, such as {run / 'fold-1'}"
         raise DataFault(expected("the folder of one run", "a cross-validation's", run, do))
+    if not files.surviving(run / which).exists():
+        first = f"go on with galaxy-triton train --run {run} --resume"
+        do = first if which == run_folder.LAST else "ask for --checkpoint last"
+        raise DataFault(expected(f"the checkpoint {which}", "a run without it", run, do))
     return load(run / which)
 
 

@@ -199,7 +199,7 @@ def spoil_best(run: Path, sky: Any, folder: Path) -> Asked:
         (spoil_unlabelled, r"Expected ids of labelled galaxies in .*, got 1 others"),
         (spoil_against, r"Expected answers for every galaxy scored, got no row for \d+ of them"),
         (spoil_split, r"Expected galaxies to score, got none: the run held none out"),
-        (spoil_best, r"Expected a whole checkpoint, got .*No such file"),
+        (spoil_best, r"Expected the checkpoint best, got a run without it .*: ask for --checkpoint last"),
     ],
 )
 def test_evaluate_explains(

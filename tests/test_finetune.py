@@ -165,7 +165,7 @@ def test_wants_a_store(request_: Request) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "named"),
-    [("config.toml", "a run's config.toml"), ("last", "a whole checkpoint"), ("split.csv", "the run's split.csv")],
+    [("config.toml", "a run's config.toml"), ("last", "the checkpoint last"), ("split.csv", "the run's split.csv")],
 )
 def test_refuses_half_a_run(
     request_: Request, run: Path, missing: str, named: str, tmp_path: Path, display: Display
