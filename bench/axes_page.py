@@ -9,7 +9,7 @@ HEAD = """# What each choice of the recipe `best` is worth
 Every row is `best` at {epochs} epochs with one change, trained on the subset's coarse rows and scored on the galaxies
 whose own answers are known; *lower by* is the paired difference from the first row, with the 95 % interval of a
 bootstrap over galaxies and seeds. **In bold** are intervals that leave 0 out: of so many rows one or two do so by
-chance. CPU time is that of one thread, without the scoring; rows that differ in the views alone share a training.
+chance. CPU time is that of one thread, without the final scoring; rows that differ in the views alone share a training.
 
 `{command}`
 """
@@ -17,10 +17,11 @@ chance. CPU time is that of one thread, without the scoring; rows that differ in
 
 def page(result: dict[str, Any]) -> str:
     """The page of a result as `axes.py` writes it."""
-    lines = ["| choice | of the | RMSE | lower by | seeds | CPU time, s |", "|---|---|---|---|---|---|"]
+    lines = ["| choice | kind | RMSE | lower by | seeds | CPU time, s |", "|---|---|---|---|---|---|"]
     lines += [_line(name, row) for name, row in result["rows"].items()]
     head = HEAD.format(epochs=result["start"]["run.epochs"], command=result["command"])
-    return "\n".join([head, *lines, "", line_of(result["made_with"])])
+    trained_by = sorted({release for row in result["rows"].values() for release in row["made_by"]})
+    return "\n".join([head, *lines, "", f"Trained by {'; '.join(trained_by)}.", "", line_of(result["made_with"])])
 
 
 def difference(row: dict[str, Any]) -> str:

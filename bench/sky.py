@@ -37,7 +37,7 @@ def main() -> None:
     _call("evaluate", run, store, "--json", figures)
     found, floor = json.loads(figures.read_text()), noise_floor(sky, store, run)
     result = {
-        "command": "python bench/sky.py --work FOLDER --out FILE",
+        "command": f"python bench/sky.py --work FOLDER --out FILE --count {options.count} --epochs {options.epochs}",
         "made_with": before,
         "count": options.count,
         "epochs": options.epochs,

@@ -28,7 +28,8 @@ class Loaded(NamedTuple):
 
 
 class Others(NamedTuple):
-    """Other answers, float32 [n, 37]. trained_on: how many of these galaxies the other run trained on; 0 of a table."""
+    """Other answers, float32 [n, 37]. trained_on: how many of these galaxies the other weights were trained on, as far
+    as is known: 0 of a table."""
 
     answers: Answers
     trained_on: int
@@ -46,10 +47,10 @@ def other_answers(
         DataFault: no table, run or store there, or one without some of the galaxies.
         UsageFault: no such device here.
     """
-    against = answers_in(against)
-    if against.is_dir():
-        return _of_run(against, ids, asking, display, loaded)
-    return Others(table_answers(against, ids), 0)
+    table = answers_in(against)
+    if table.is_dir():
+        return _of_run(table, ids, asking, display, loaded)
+    return Others(table_answers(table, ids), int(np.isin(ids, run_folder.seen_before(against)).sum()))
 
 
 def table_answers(table: Path, ids: NDArray[np.int64]) -> Answers:

@@ -48,7 +48,7 @@ def baselines(
     hence 6 clusters.
 
     With `ids`, those rows are scored and the last two learn from all other labelled rows. Without, every labelled row
-    is scored by what learnt from the other folds, which are those of `train --folds`.
+    is scored by what learnt from the other folds, which are those of `train --folds` at its default seed.
 
     Raises:
         UsageFault: fewer than 2 folds or 1 cluster, or fewer labelled rows than folds.

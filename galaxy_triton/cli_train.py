@@ -26,8 +26,8 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
     Without STORE it learns from a small simulated sky, which is drawn once and kept in the user's cache. An option not
     given keeps the recipe's value. Ctrl-C saves and says how to go on (exit code 130); so do SIGTERM and SIGUSR1, with
     exit code 75: start again with --resume. Under torchrun each process takes its part of every batch. With --folds a
-    run for each fold is trained in --run, and every galaxy is answered by the one that has not seen it. With --finetune
-    the network goes on from another run, on labels that are better, or of another survey.
+    run for each fold is trained in --run, and every galaxy is answered by the one that held it out. With --finetune the
+    network and what is not given are those of another run, on labels that are better, or of another survey.
     """
     from galaxy_triton import cross_validation, launch
     from galaxy_triton.display import Display

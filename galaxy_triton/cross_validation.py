@@ -164,7 +164,7 @@ def _announce(request: Request, proposal: Proposal, store: Store, folds: Folds, 
     display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
     if request.fold_ids is not None:
         warn_of_unknown(request.fold_ids, store, display)
-    finetune.say_start(proposal.start, folds.ids, display)
+    finetune.say_start(proposal.start, proposal.folder, folds.ids, display)
 
 
 def _start(folder: Path, ground: Ground, folds: Folds) -> None:

@@ -38,7 +38,8 @@ class Asked(Inquiry):
 class Evaluation:
     """What was found of a run or a table, and what a reader must know of it.
 
-    trained_on: how many of the scored galaxies the run trained on. chosen_on: whether they chose the checkpoint.
+    trained_on: how many of the scored galaxies the weights were trained on, in the run or before it. chosen_on: whether
+    they chose the checkpoint.
     unlabelled: rows of a table of predictions that were not scored, as they have no label.
     """
 

@@ -39,7 +39,7 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
 def warnings(evaluation: Evaluation) -> Iterator[str]:
     """What a reader must know of the figures."""
     if evaluation.trained_on:
-        yield f"the run trained on {evaluation.trained_on} of these galaxies"
+        yield f"these weights were trained on {evaluation.trained_on} of these galaxies"
     if evaluation.chosen_on:
         yield "`best` was chosen on some of these galaxies, so the figure flatters it"
     if evaluation.unlabelled:

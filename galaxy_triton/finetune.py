@@ -27,8 +27,9 @@ class Start(NamedTuple):
 
 
 def configured_after(run: Path) -> Config:
-    """The configuration that fine-tuning `run` starts from: what it prepares, augments, computes and holds out, half
-    its peak learning rate, EPOCHS, and batches of BATCH_SIZE. Where and how it runs is chosen anew.
+    """The configuration that fine-tuning `run` starts from: what it prepares, augments and computes, its seed, which
+    draws the views of its first epochs again, and the fraction held out; half its peak learning rate, EPOCHS, and
+    batches of BATCH_SIZE. Where and how it runs is chosen anew.
 
     Raises:
         DataFault: no run there.
@@ -86,11 +87,15 @@ def kept(folder: Path) -> Start | None:
     return Start(checkpoint, run_folder.seen_before(folder))
 
 
-def say_start(start: Start | None, held_out: NDArray[np.int64], display: Display) -> None:
-    """Say that weights are fine-tuned, and how many of these ids they were trained on."""
-    if start is None:
-        return
-    display.note(f"{'weights':<10} of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
-    seen = int(np.isin(held_out, start.seen).sum())
+def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], display: Display) -> None:
+    """Say that weights are fine-tuned, and how many of these ids they were trained on.
+
+    Args:
+        start: None also of a run that is resumed; `folder`, its own, has the list then.
+    """
+    if start is not None:
+        display.note(f"{'weights':<10} of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
+    before = run_folder.seen_before(folder) if start is None else start.seen
+    seen = int(np.isin(held_out, before).sum())
     if seen:
         display.warn(f"these weights were trained on {seen} of the galaxies held out, which will score too well")

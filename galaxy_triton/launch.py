@@ -148,12 +148,12 @@ def _announce(request: Request, proposal: Proposal, store: Store, split: Split, 
     display.note(f"{'galaxies':<10} {len(split.train)} to train on{repeated}, {len(split.validation)} held out")
     for table in filter(None, (request.held_out, request.fold_ids)):
         warn_of_unknown(table, store, display)
-    finetune.say_start(proposal.start, store.ids[split.validation], display)
+    finetune.say_start(proposal.start, proposal.folder, store.ids[split.validation], display)
 
 
 def _say_stretched(trainer: Trainer, display: Display) -> None:
     if trainer.stretched:
-        why = f"more than {SHARED} galaxies have the same, the mean of a class"
+        why = f"more than {SHARED} galaxies share each, which is taken for the mean of a class"
         factor = trainer.plan.config.labels.stretch
         display.note(f"{'labels':<10} {trainer.stretched} stretched by {factor:g}: {why}")
 

@@ -169,7 +169,7 @@ of_folds = together(
 finetuning = click.option(
     "--finetune",
     type=EXISTING,
-    help="Begin with the weights of this run; its configuration, half its lr, 30 epochs.  [default: random weights]",
+    help="Begin with this run's weights and configuration, half its lr, 30 epochs, batches of 64.  [default: random]",
 )
 
 folding = together(

@@ -67,7 +67,7 @@ def propose(request: Request, processes: int = 1) -> Proposal:
 
     Raises:
         UsageFault: a field, value or choice that cannot be or cannot run here, or a folder that is in use.
-        DataFault: nothing to resume.
+        DataFault: nothing to resume, or no whole run to fine-tune.
     """
     config = configured(request)
     machine = choose(config, processes)

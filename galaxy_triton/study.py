@@ -21,6 +21,7 @@ from galaxy_triton.files import reason
 from galaxy_triton.space import Choices, Range, Space, is_whole
 
 JOURNAL, LOCK = "journal.log", "journal.held"
+WAIT = 300  # seconds, for another worker of a sweep, who holds it for the writing of a line
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "fail", "running"  # Optuna's states, in small letters
 JUDGES = 5  # trials that must have had a fold before one is judged by it
 FOLDS, WORKER, DRAW = "folds", "worker", "draw"  # attributes of a trial
@@ -76,10 +77,10 @@ def held(folder: Path) -> Iterator[None]:
     """While the block runs, no other worker of a sweep begins a trial or is in such a block.
 
     Raises:
-        DataFault: its file cannot be written, or the file system has no locks.
+        DataFault: its file cannot be written, the file system has no locks, or another worker does not let go.
     """
     try:
-        acquired = FileLock(folder / LOCK).acquire()
+        acquired = FileLock(folder / LOCK).acquire(timeout=WAIT)
     except (OSError, NotImplementedError) as error:
         do = "give an --out that can be written, on a file system with locks"
         raise DataFault(expected("a file to lock", reason(error), folder / LOCK, do)) from error

@@ -110,7 +110,9 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     assert re.search(r"lower than \S+ by -?0\.0000  \[-?0\.0000, -?0\.0000\]  paired", said)
     assert "turned or mirrored, 11 of these galaxies" in said
     assert "Warning" not in said
-    assert "Warning: the run trained on 33 of these" in succeed("evaluate", folder, sky.store, "--ids", sky.labels)
+    assert "Warning: these weights were trained on 33 of these" in succeed(
+        "evaluate", folder, sky.store, "--ids", sky.labels
+    )
 
 
 def test_evaluate_writes_what_it_says(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:

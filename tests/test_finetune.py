@@ -212,6 +212,9 @@ def test_knows_what_the_run_before_the_run_has_seen(
     again = Display(Console(file=io.StringIO(), width=200))
     describe(replace(second, held_out=write_ids(tmp_path / "more.csv", ids[:4])), again)
     assert "trained on 4 of the galaxies held out" in said(again)
+    resumed = Display(Console(file=io.StringIO(), width=200))
+    describe(Request(run=request_.run, store=sky.store, resume=True), resumed)
+    assert "trained on 5 of the galaxies held out" in said(resumed)
     evaluation = evaluate(request_.run, None, Asked(views=1), Display(quiet=True))
     assert evaluation.trained_on == 5
     told = (request_.run / "report.html").read_text()
@@ -250,7 +253,10 @@ def test_each_fold_begins_there(
         assert same(weights(request_.run / fold), weights(run))
     seen = len(read_split(run)["train"])
     assert f"trained on {seen} of the galaxies held out, which will score too well" in said(display)
-    assert evaluate(request_.run, None, Asked(), Display(quiet=True)).trained_on == seen
+    evaluation = evaluate(request_.run, None, Asked(against=request_.run), Display(quiet=True))
+    assert evaluation.trained_on == seen
+    assert evaluation.findings.comparison is not None
+    assert evaluation.findings.comparison.trained_on == seen
 
 
 def test_refuses_a_cross_validation(request_: Request, run: Path, tmp_path: Path) -> None:

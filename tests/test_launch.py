@@ -195,4 +195,4 @@ def test_says_which_labels_are_stretched(
     pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
     settings = {**request_.settings, "labels.stretch": stretch, "run.validation": 0.0}
     launch(replace(request_, store=tmp_path / "store", settings=settings), display)
-    assert ("labels     30 stretched by 1.5: more than 10 galaxies have the same" in said(display)) == told
+    assert ("labels     30 stretched by 1.5: more than 10 galaxies share each" in said(display)) == told

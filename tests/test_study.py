@@ -54,7 +54,7 @@ def test_settings_are_of_the_space(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(lock: object) -> None:
+    def refused(lock: object, timeout: float) -> None:
         raise NotImplementedError("no locks here")
 
     monkeypatch.setattr(study_module.FileLock, "acquire", refused)
