@@ -55,7 +55,11 @@ def evaluate(
     from galaxy_triton.display import Display
     from galaxy_triton.evaluate import Asked
     from galaxy_triton.evaluate import evaluate as score
+    from galaxy_triton.files import check_place
 
+    for file, option in ((json_file, "--json"), (errors, "--errors")):
+        if file:
+            check_place(file, option)
     display = Display(quiet=quiet)
     found = score(run, store, Asked(**asked), display)
     if json_file:

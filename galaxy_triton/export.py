@@ -18,7 +18,7 @@ from galaxy_triton.config import Preprocess
 from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
-from galaxy_triton.files import whole_file
+from galaxy_triton.files import check_place, whole_file
 from galaxy_triton.images import decoded, open_images, preprocessed
 from galaxy_triton.pillow_resize import PillowResize
 from galaxy_triton.questions import COLUMNS
@@ -156,8 +156,7 @@ def simulated_frames(frame: int) -> Frames:
 def _check_out(out: Path) -> None:
     if out.suffix != SUFFIX:
         raise UsageFault(expected(f"a file named {SUFFIX}", out.name, "--out", "choose another name"))
-    if out.exists() and not out.is_file():
-        raise UsageFault(expected("a file to write", "a folder or a device", out, "choose another --out"))
+    check_place(out, "--out")
 
 
 def _decoded(path: Path, preprocess: Preprocess) -> Frames:

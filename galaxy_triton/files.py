@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.errors import DataFault, UsageFault, expected
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -242,6 +242,23 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     # and each method of packing has its own errors
     except Exception as error:
         raise DataFault(expected("a readable file", reason(error), where, "copy or make the zip again")) from error
+
+
+def check_place(file: Path, option: str) -> None:
+    """Raise unless a file may stand here, before the work that fills it.
+
+    Args:
+        option: of the command line, that named it.
+
+    Raises:
+        UsageFault: a folder or a device is there, or a file where its folder should be.
+    """
+    do = f"choose another {option}"
+    if file.exists() and not file.is_file():
+        raise UsageFault(expected("a file to write", "a folder or a device", file, do))
+    above = next(folder for folder in file.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageFault(expected("a folder to write in", f"the file {above}", file, do))
 
 
 def reason(error: Exception) -> str:

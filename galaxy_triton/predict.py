@@ -17,6 +17,7 @@ from galaxy_triton.answer import Answerer, Asking, check_preprocess, open_run
 from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.files import check_place
 from galaxy_triton.ids import is_integer
 from galaxy_triton.images import Entry, ImageSource, decoded, open_images
 from galaxy_triton.layouts import LAYOUTS, Cells, Found, Layout
@@ -116,8 +117,7 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
 
 
 def _check_out(source: Path, out: Path) -> None:
-    if out.exists() and not out.is_file():
-        raise UsageFault(expected("a file to write", "a folder or a device", out, "choose another --out"))
+    check_place(out, "--out")
     if out.exists() and out.samefile(source):
         raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 

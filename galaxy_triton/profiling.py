@@ -31,7 +31,7 @@ from galaxy_triton.breakdown import (
 )
 from galaxy_triton.ceilings import Ceilings
 from galaxy_triton.errors import DataFault, UsageFault, expected
-from galaxy_triton.files import whole_file
+from galaxy_triton.files import check_place, whole_file
 
 WAITS = {"Context Sync", "Event Sync", "Stream Sync", "Stream Wait Event"}  # not work, though on the device's side
 USER_SCOPE = 7  # at::RecordScope of what Python labels; operations have others
@@ -74,8 +74,7 @@ def check_trace(trace: Path, device: torch.device) -> None:
     """
     if not trace.name.endswith(SUFFIXES):
         raise UsageFault(expected("a file named .json or .json.gz", trace.name, "--profile", "choose another name"))
-    if trace.exists() and not trace.is_file():
-        raise UsageFault(expected("a file to write", "a folder or a device", trace, "choose another --profile"))
+    check_place(trace, "--profile")
     if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
         raise UsageFault(expected("a folder to write in", f"none at {trace.parent}", "--profile", "make or choose one"))
     if reason := unavailable(device):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import spoilt
 from bad_run import WEIGHTS, WHOLE
-from bad_use import UNWRITTEN
+from bad_use import BELOW
 from spoilt import Case, World, image, images
 
 
@@ -30,7 +30,7 @@ EXPORTS: tuple[Case, ...] = (
     _use("no .pt2", "Expected a file named .pt2, got out (--out)", "out"),
     _use("no view", "--views", "a.pt2", "--views", 0),
     Case("export: out is a folder", lambda w: _export(w, w.run, _folder(w)), 2, "Expected a file to write, got"),
-    Case("export: out below a file", lambda w: _export(w, w.run, w.labels / "a.pt2"), 1, UNWRITTEN),
+    Case("export: out below a file", lambda w: _export(w, w.run, w.labels / "a.pt2"), 2, BELOW),
     Case("export: no run", lambda w: _export(w, w.store), 1, "Expected a run's config.toml, got none"),
     Case("export: half the weights", lambda w: _export(w, spoilt.run(w, WEIGHTS, spoilt.cut)), 1, WHOLE),
     _compared("a bad image", "do not decode (7.png)", b""),

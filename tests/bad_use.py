@@ -145,7 +145,7 @@ USE: tuple[Case, ...] = (
 )
 
 
-UNWRITTEN = "Expected to write it whole, got"
+UNWRITTEN, BELOW = "Expected to write it whole, got", "Expected a folder to write in, got the file"
 
 PLACES: tuple[Case, ...] = (
     data_case(
@@ -162,11 +162,9 @@ PLACES: tuple[Case, ...] = (
     data_case(
         "info: montage over a folder", f"{UNWRITTEN} Is a directory", lambda w: ("info", w.store, "--montage", w.store)
     ),
-    data_case("evaluate: JSON over a folder", UNWRITTEN, lambda w: ("evaluate", w.run, "--json", w.store)),
-    data_case(
-        "evaluate: errors below a file", UNWRITTEN, lambda w: ("evaluate", w.run, "--errors", w.labels / "e.csv")
-    ),
-    data_case("predict: out below a file", UNWRITTEN, lambda w: predict(w, w.run, out=w.labels / "o.csv")),
+    _use("evaluate: JSON over a folder", "got a folder or", lambda w: ("evaluate", w.run, "--json", w.store)),
+    _use("evaluate: errors below a file", BELOW, lambda w: ("evaluate", w.run, "--errors", w.labels / "e.csv")),
+    _use("predict: out below a file", BELOW, lambda w: predict(w, w.run, out=w.labels / "o.csv")),
 )
 
 
