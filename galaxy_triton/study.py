@@ -82,7 +82,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         acquired = FileLock(folder / LOCK).acquire(timeout=WAIT)
     except (OSError, NotImplementedError) as error:
-        do = "give an --out that can be written, on a file system with locks"
+        do = "wait for other workers, or give an --out that can be written, on a file system with locks"
         raise DataFault(expected("a file to lock", reason(error), folder / LOCK, do)) from error
     with acquired:
         yield
