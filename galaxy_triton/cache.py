@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import reason
+from galaxy_triton.lock import locked
 
 LOCK = "lock"
 WAIT = 600  # seconds, for a sky that another process draws
@@ -60,22 +60,8 @@ def held() -> Iterator[Path]:
     Raises:
         DataFault: the folder cannot be written, or another process does not let go of it.
     """
-    folder = root()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=WAIT)
-    except Timeout as error:
-        got = f"one that another process has held for {WAIT} s"
-        raise DataFault(expected("a free cache", got, folder / LOCK, "remove that file if nothing runs")) from error
-    # some file systems cannot lock
-    except (OSError, NotImplementedError) as error:
-        do = "mend it, or give `train` a STORE, which needs no cache"
-        raise DataFault(expected("a cache to write to", reason(error), folder, do)) from error
-    try:
-        yield folder
-    finally:
-        lock.release()
+    with locked(root() / LOCK, WAIT, "cache", "mend it, or give `train` a STORE, which needs no cache"):
+        yield root()
 
 
 def _bytes(path: Path) -> int:

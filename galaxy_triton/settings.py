@@ -127,7 +127,7 @@ def _read(kind: Any, value: Any) -> Any:
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _no()
     if isinstance(kind, types.GenericAlias):
-        entries = value.split(",") if isinstance(value, str) else value
+        entries = value.strip().removeprefix("[").removesuffix("]").split(",") if isinstance(value, str) else value
         return tuple(_read(int, entry) for entry in entries)
     if kind is int and isinstance(value, float):
         return int(value) if value.is_integer() else _no()

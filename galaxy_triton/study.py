@@ -13,11 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from galaxy_triton.config import Config
 from galaxy_triton.errors import DataFault, UsageFault, expected
-from galaxy_triton.files import reason
+from galaxy_triton.lock import locked
 from galaxy_triton.space import Choices, Range, Space, is_whole
 
 JOURNAL, LOCK = "journal.log", "journal.held"
@@ -79,12 +78,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         DataFault: its file cannot be written, the file system has no locks, or another worker does not let go.
     """
-    try:
-        acquired = FileLock(folder / LOCK).acquire(timeout=WAIT)
-    except (OSError, NotImplementedError) as error:
-        do = "wait for other workers, or give an --out that can be written, on a file system with locks"
-        raise DataFault(expected("a file to lock", reason(error), folder / LOCK, do)) from error
-    with acquired:
+    with locked(folder / LOCK, WAIT, "sweep", "give an --out that can be written, on a file system with locks"):
         yield
 
 

@@ -53,6 +53,7 @@ def test_to_toml_says_everything() -> None:
         ("run.deterministic", "True", True),
         ("run.deterministic", False, False),
         ("network.widths", "8,16", (8, 16)),
+        ("network.widths", "[8, 16]", (8, 16)),
         ("network.widths", [8, 16], (8, 16)),
         ("network.head", "tree", "tree"),
     ],

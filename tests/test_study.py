@@ -53,15 +53,6 @@ def test_settings_are_of_the_space(tmp_path: Path) -> None:
         override(SEED, each)
 
 
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(lock: object, timeout: float) -> None:
-        raise NotImplementedError("no locks here")
-
-    monkeypatch.setattr(study_module.FileLock, "acquire", refused)
-    with pytest.raises(DataFault, match="Expected a file to lock, got no locks here"):
-        study(tmp_path)
-
-
 def test_trials_are_counted_over_all_workers(tmp_path: Path) -> None:
     """What runs counts and what failed does not."""
     one, other = study(tmp_path), study(tmp_path)

@@ -1,0 +1,34 @@
+"""A file that one process at a time holds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.files import reason
+
+
+@contextmanager
+def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
+    """While the block runs, no other process is in such a block of the same file, whose folder is made.
+
+    Args:
+        wait: Seconds, for another process to let go.
+        what: The file is locked for, in messages.
+        do: What to do where the file cannot be written.
+
+    Raises:
+        DataFault: it cannot be written, the file system has no locks, or another process does not let go.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        acquired = FileLock(file).acquire(timeout=wait)
+    except Timeout as error:
+        got = f"one that another process has held for {wait:g} s"
+        raise DataFault(expected(f"a free {what}", got, file, "remove that file if nothing runs")) from error
+    except (OSError, NotImplementedError) as error:
+        raise DataFault(expected(f"a {what} to write to", reason(error), file.parent, do)) from error
+    with acquired:
+        yield

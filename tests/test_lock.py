@@ -1,0 +1,53 @@
+"""A lock lets one in at a time, and says why it lets nobody in."""
+
+import re
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from galaxy_triton.errors import DataFault
+from galaxy_triton.lock import locked
+
+
+def taken(file: Path) -> None:
+    with locked(file, 0, "sky", "name another folder"):
+        pass
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """In a folder that is made; who fails inside lets go."""
+    file = tmp_path / "new" / "lock"
+
+    def fail() -> None:
+        with locked(file, 0, "sky", "name another folder"):
+            with pytest.raises(Timeout):
+                FileLock(file).acquire(timeout=0)
+            raise DataFault("in the middle")
+
+    with pytest.raises(DataFault, match="in the middle"):
+        fail()
+    taken(file)
+
+
+def test_held_by_another(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    said = f"Expected a free sky, got one that another process has held for 0 s ({file}): remove that file if nothing"
+    with FileLock(file), pytest.raises(DataFault, match=re.escape(said)):
+        taken(file)
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(lock: object, timeout: float) -> None:
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    said = f"Expected a sky to write to, got no locks here ({tmp_path}): name another folder"
+    with pytest.raises(DataFault, match=re.escape(said)):
+        taken(tmp_path / "lock")
+
+
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataFault, match=r"Expected a sky to write to, got .*: name another folder"):
+        taken(tmp_path / "file" / "lock")
