@@ -34,6 +34,7 @@ from galaxy_triton.request import Request
 from galaxy_triton.settings import override
 from galaxy_triton.stop import INTERRUPTED, Stop
 from galaxy_triton.store import open_store
+from galaxy_triton.table import write_answers
 from galaxy_triton.train import Plan, Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,3 +214,26 @@ def _write_table(path: Path, ids: np.ndarray[Any, Any], answers: np.ndarray[Any,
         writer = csv.writer(handle)
         writer.writerow(["GalaxyID", *COLUMNS])
         writer.writerows([number, *row] for number, row in zip(ids.tolist(), answers.tolist(), strict=True))
+
+
+@pytest.fixture
+def table(sky: Any, tmp_path: Path) -> Callable[..., Path]:
+    """table(change): the sky's labels, 44 rows that keep every rule, after a change."""
+
+    def make(change: Callable[[list[list[str]]], object] = lambda rows: None, name: str = "t.csv") -> Path:
+        with sky.labels.open(newline="") as handle:
+            rows = list(csv.reader(handle))
+        change(rows)
+        with (tmp_path / name).open("w", newline="") as handle:
+            csv.writer(handle).writerows(rows)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def sigmoid(sky: Any, tmp_path: Path) -> Path:
+    """Predictions for the sky's 48 images, as a sigmoid head gives them: no sum of them holds."""
+    answers = np.random.default_rng(3).uniform(0.1, 0.9, (48, 37))
+    write_answers(tmp_path / "sigmoid.csv", [(sky.ids, answers)])
+    return tmp_path / "sigmoid.csv"

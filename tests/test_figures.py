@@ -1,17 +1,26 @@
 """The figures of a report: what they do not depend on, and the words for the answers."""
 
 import io
+import shutil
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
-from galaxy_triton import figures, reliability_plot
+from galaxy_triton import figures, reliability_plot, run_folder
 from galaxy_triton.calibration import bins_of, by_question, calibration_of
+from galaxy_triton.data import load
+from galaxy_triton.display import Display
+from galaxy_triton.feed import batch_of
 from galaxy_triton.questions import QUESTIONS
-from galaxy_triton.report import read_metrics
+from galaxy_triton.report import Asked, read_metrics, write_report
 from galaxy_triton.scores import Score
+from galaxy_triton.store import open_store
+from galaxy_triton.views import ViewMaker
 
 
 def test_figures_do_not_depend_on_the_users_settings(run: Path) -> None:
@@ -65,3 +74,27 @@ def test_every_question_has_a_panel_and_its_error_in_words() -> None:
         assert f"{question.name.replace('_', ' ')} {ece[question.name]:.3f}" in picture.words
     assert picture.words == other.words
     assert picture.png != other.png
+
+
+def test_augmentation_shows_the_views_of_the_run(
+    run: Path, sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    draw = figures.augmentation
+    monkeypatch.setattr(figures, "augmentation", lambda views: seen.append(views) or draw(views))
+    folder = shutil.copytree(run, tmp_path / "run")
+    write_report(folder, Asked(views=1), display)
+    (views,) = seen
+    store, config = open_store(sky.store), run_folder.read_config(folder)
+    galaxies = load(store, torch.device("cpu"), lambda done: None)
+    train = run_folder.read_split(folder)["train"]
+    rows = torch.from_numpy(np.searchsorted(store.ids, train[[0, 6, 13, 19, 26, 32]]))
+    maker, side = ViewMaker(config.augmentation), tiny["augmentation.size"]
+    edge = (store.preprocess.size - side) // 2
+    centre = store.pixels[rows.numpy(), edge : edge + side, edge : edge + side, :3]
+    np.testing.assert_allclose(views[:, 0], centre / 255, atol=1e-6)
+    for epoch in range(tiny["run.epochs"]):
+        buffer = maker.empty(6, rows.device)
+        drawn = maker.random(batch_of(galaxies, rows), torch.tensor(config.run.seed), torch.tensor(epoch), buffer)
+        np.testing.assert_array_equal(views[:, 1 + epoch], drawn.permute(0, 2, 3, 1).numpy())
+    assert views.shape == (6, 1 + tiny["run.epochs"], side, side, 3)

@@ -1,4 +1,4 @@
-"""Runs that are damaged, or asked about with the wrong store: a fault, and no report."""
+"""Runs that are damaged, or asked about with the wrong store: a fault, and no report; and a stranger's names."""
 
 import json
 import shutil
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsed_page import Page
 
-from galaxy_triton import run_folder
+from galaxy_triton import report, run_folder
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.pack import pack
@@ -92,3 +93,20 @@ def test_a_truth_of_other_galaxies_is_a_fault(copied: Path, display: Display, sk
     change_source(copied, truth=str(tmp_path / "truth.csv"))
     with pytest.raises(DataFault, match="true probabilities of every galaxy held out"):
         write_report(copied, Asked(views=1), display)
+
+
+def test_names_of_a_stranger_stay_text(copied: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = ['"><script>alert(1)</script>', "$\\frac{$", "{{ 7 * 7 }}", "名前", "a\nb\x00", "\udcff", "n" * 300]
+    # All that are held out are shown.
+    held_out = run_folder.read_split(copied)["validation"].tolist()
+    named = {number: hostile[place % len(hostile)] for place, number in enumerate(held_out)}
+    monkeypatch.setattr(report, "names_of", lambda store: [named.get(number, "") for number in store.ids.tolist()])
+    folder = copied.rename(copied.parent / "<script>alert(2)<")
+    with (folder / "log.txt").open("a") as handle:
+        handle.write("store      <script>alert(3)</script>\n")
+    page = Page(write_report(folder, Asked(views=1), display).page.read_text(encoding="utf-8"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "<script>alert(2)<" in page.texts
+    assert "<script>alert(3)</script>" in page.texts
+    shown = " ".join(str(attributes.get("alt")) for _, attributes in page.tags)
+    assert [name for name in hostile[:4] if name not in shown] == []
