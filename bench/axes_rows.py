@@ -73,6 +73,7 @@ ROWS: dict[str, Row] = {
     "1.5 times as wide": Row("width", {"network.widths": [36, 72, 144, 192, 240]}),
     "two convolutions a block": Row("depth", {"network.convs": 2}),
     "4 blocks": Row("depth", {"network.widths": [24, 48, 96, 160]}),
+    "6 blocks": Row("depth", {"network.widths": [24, 48, 96, 128, 160, 192]}),
     "hidden layer of 256": Row("depth", {"network.hidden": 256}),
     "vgg11": Row("model", {"network.name": "vgg11"}),
     "vgg16": Row("model", {"network.name": "vgg16"}),

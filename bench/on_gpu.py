@@ -41,7 +41,8 @@ class Stage:
 PLAN = {
     "environment": Stage(60, "GPU, driver, versions, commit"),
     "parity": Stage(
-        150, "Triton against torch at full size: dtypes, borders, layouts, CUDA graphs; losses against float64"
+        150,
+        "Triton against torch at full size: dtypes, borders, layouts, CUDA graphs; losses, block ends against float64",
     ),
     "sanitizer": Stage(90, "compute-sanitizer's memcheck and racecheck on one small launch of each kernel"),
     "tuning": Stage(100, "which launch settings are fastest, for kernels/launch_settings.py"),

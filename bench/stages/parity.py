@@ -1,15 +1,16 @@
-"""Triton against the torch reference on this device, at full size; the losses against float64."""
+"""Triton against the torch reference on this device, at full size; the losses and block ends against float64."""
 
 import itertools
 import sys
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from loss_rows import LOSSES, captured, inputs, loss_call
 from stage import begin, full_ranges, sources
 from torch import Tensor
 
-from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, sample
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, norm_relu_pool, sample
 
 # Six times the error that torch's own float path was seen to have against another order of its roundings.
 FP32 = 2e-4
@@ -88,6 +89,47 @@ def loss(found, name: str, device: str, rows: int) -> None:
         found.row(**what, value=got[0], gradient=got[1], torch_gradient=usual[1], ok=ok)
 
 
+def block_inputs(count: int, channels: int, side: int, device: str) -> tuple[Tensor, ...]:
+    """x, weight, bias and the gradient of y; no value is near the ReLU's kink, where a rounding decides a gradient."""
+    x, upstream = (torch.randn(count, channels, s, s, device=device) for s in (side, side // 2))
+    weight = torch.empty(channels, device=device).uniform_(-0.1, 0.1)
+    bias = torch.where(torch.arange(channels, device=device) % 4 == 0, -1.0, 1.0)
+    return x.contiguous(memory_format=torch.channels_last), weight, bias, upstream
+
+
+def block_call(impl: str, x: Tensor, weight: Tensor, bias: Tensor, upstream: Tensor) -> Callable[[], tuple]:
+    """y and the gradients of x, weight and bias."""
+    x, weight, bias = (one.detach().requires_grad_() for one in (x, weight, bias))
+    running = torch.zeros_like(weight), torch.ones_like(weight)
+
+    def call() -> tuple[Tensor, ...]:
+        if impl == "float64":
+            y = F.max_pool2d(F.batch_norm(x, None, None, weight, bias, training=True).relu(), 2)
+        else:
+            y = norm_relu_pool(x, weight, bias, *running, impl=impl)
+        return (y.detach(), *torch.autograd.grad(y, (x, weight, bias), upstream.to(y.dtype)))
+
+    return call
+
+
+def block_end(found, device: str, count: int, channels: int, side: int) -> None:
+    given = block_inputs(count, channels, side, device)
+    for dtype in DTYPES:
+        if device == "cpu" and dtype == torch.bfloat16:
+            continue  # the interpreter truncates it
+        x, *others = given[0].to(dtype), *given[1:3], given[3].to(dtype)
+        want = block_call("float64", *(one.double() for one in (x, *others)))()
+        usual, got = (relative(block_call(impl, x, *others)(), want) for impl in ("torch", "triton"))
+        slack = 1e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
+        ok = all(mine <= 2 * theirs + slack for mine, theirs in zip(got, usual, strict=True))
+        found.row(what="norm_relu_pool", dtype=str(dtype)[6:], errors=got, torch_errors=usual, ok=ok)
+
+
+def relative(got: tuple[Tensor, ...], want: tuple[Tensor, ...]) -> list[float]:
+    """The largest error of each, relative to its largest value."""
+    return [((g - w).abs().max() / w.abs().max()).item() for g, w in zip(got, want, strict=True)]
+
+
 def in_graphs(found, device: torch.device, side: int, size: int, count: int) -> None:
     """Each kernel in a captured CUDA graph, replayed after everything that it reads has changed."""
     pixels, index = sources(count, side, device), torch.randperm(count, device=device)
@@ -111,6 +153,8 @@ def in_graphs(found, device: torch.device, side: int, size: int, count: int) -> 
             targets.uniform_()
 
         replayed(found, f"{name} loss", loss_call(name, "triton", logits, targets), change_batch)
+    x, *others = block_inputs(count, 24, size, device)
+    replayed(found, "norm_relu_pool", block_call("triton", x, *others), x.normal_)
 
 
 def replayed(found, what: str, call: Callable[[], tuple[Tensor, ...]], change: Callable[[], None]) -> None:
@@ -132,10 +176,11 @@ def main() -> None:
     augmentation(found, arguments.device, *sizes)
     for name, rows in itertools.product(LOSSES, (7, 256, 1000)):
         loss(found, name, arguments.device, rows)
+    block_end(found, arguments.device, *((3, 8, 10) if arguments.small else (64, 64, 128)))
     if arguments.device == "cuda":
         in_graphs(found, torch.device("cuda"), *sizes)
     else:
-        found.fact("left_out", [{"what": "captured CUDA graphs, bfloat16 views", "reason": "no GPU"}])
+        found.fact("left_out", [{"what": "captured CUDA graphs, bfloat16 views and blocks", "reason": "no GPU"}])
     sys.exit(1 if found.faults() else 0)
 
 

@@ -6,7 +6,7 @@ import torch
 from loss_rows import COLUMNS, TREE
 from stage import full_ranges, sources
 
-from galaxy_triton.kernels import AugmentDraw, RandomView, augment, sample, sigmoid_mse, tree_mse
+from galaxy_triton.kernels import AugmentDraw, NormReluPool, RandomView, augment, sample, sigmoid_mse, tree_mse
 
 
 def augmentation(device: str) -> None:
@@ -36,8 +36,16 @@ def losses(device: str, rows: int) -> None:
     tree_mse(logits, targets, TREE, weight=weight, impl="triton").backward()
 
 
+def block_ends(device: str, side: int) -> None:
+    """Forward and backward; an odd side leaves a row and a column out."""
+    x = torch.randn(3, 20, side, side, device=device, requires_grad=True)
+    NormReluPool(20, impl="triton").to(device)(x).sum().backward()
+
+
 def main(device: str) -> None:
     augmentation(device)
+    for side in (7, 64):
+        block_ends(device, side)
     for rows in (5, 500):
         losses(device, rows)
     if device == "cuda":
