@@ -112,7 +112,8 @@ def open_run(run: Path, which: str, device: str) -> Answerer:
     checkpoint = checkpoint_of(run, which)
     # Implementations are chosen anew: a run trained on one machine, or by several processes, is asked on another.
     settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body", "norm", "resident")}
-    config = override(checkpoint.config, {**settings, "run.sync_norm": False, "run.device": device})
+    off = {"run.sync_norm": False, "run.deterministic": False}  # of training alone
+    config = override(checkpoint.config, {**settings, **off, "run.device": device})
     return make_answerer(checkpoint, config, choose(config))
 
 
@@ -160,6 +161,17 @@ def check_weights(checkpoint: Checkpoint) -> None:
     except RuntimeError as error:
         got, do = str(error).splitlines()[-1].strip(), "use the checkpoint of this run"
         raise DataFault(expected(f"the weights of {network.name}", got, "the checkpoint", do)) from error
+
+
+def check_finite(answers: Answers, network: str) -> None:
+    """Raise unless all answers of a network, called `network`, are numbers.
+
+    Raises:
+        DataFault: one is none.
+    """
+    if not np.isfinite(answers).all():
+        do = "train with a lower --lr; an earlier checkpoint may be whole"
+        raise DataFault(expected("finite answers", "nan", network, do))
 
 
 def check_preprocess(wanted: Preprocess, store: Preprocess, where: object) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.config import Run, require
+from galaxy_triton.data import require_labels
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.folds import draw_folds
 from galaxy_triton.ids import rows_of
@@ -119,9 +120,7 @@ def _split(store: Store, ids: NDArray[np.int64]) -> tuple[Rows, Rows]:
 
 
 def _labels(store: Store) -> Floats:
-    if store.labels is None:
-        raise DataFault(expected("labels", "a store without", store.path, "pack it again with --labels"))
-    return store.labels.astype(np.float64)
+    return require_labels(store).astype(np.float64)
 
 
 def _score(learner: Learner, parts: list[tuple[Rows, Rows]], labels: Floats) -> float:

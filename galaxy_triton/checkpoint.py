@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import reprlib
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ Content = TypeVar("Content")
 class Progress:
     """How far a run is: whole epochs, steps inside the next one, and that epoch's sum of losses over images.
 
-    best_rmse: inf before the first epoch; nan when nothing is held out.
+    best_rmse: inf before the first epoch, and when nothing is held out.
     """
 
     epoch: int = 0
@@ -165,6 +166,10 @@ def _weights(content: bytes) -> Weights:
 
 
 def _state(content: bytes) -> dict[str, Any]:
+    # torch stores tensors as they are; a stranger's archive may unpack to more than the memory
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(content):
+            raise ValueError("a state that is larger than its file")
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise ValueError(f"a {type(state).__name__}")

@@ -21,6 +21,7 @@ LAYOUTS = ("kaggle", "conditional", "wide")
 NORMS = ("auto", "layers", "torch", "compile", "triton")
 # Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
 MAX_WIDTH = 65_536
+MAX_SIDE = 4096
 MAX_COUNT = 1_000_000
 
 
@@ -43,7 +44,7 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         require(1 <= self.crop <= self.frame, "preprocess.crop", f"from 1 to frame = {self.frame}", self.crop)
-        require(1 <= self.size <= 4096, "preprocess.size", "from 1 to 4096", self.size)
+        require(1 <= self.size <= MAX_SIDE, "preprocess.size", f"from 1 to {MAX_SIDE}", self.size)
 
 
 @dataclass(frozen=True)

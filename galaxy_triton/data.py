@@ -47,12 +47,10 @@ def load(
     Raises:
         DataFault: the store has no labels, or a block does not match its hash.
     """
-    if store.labels is None:
-        message = expected("a store with labels", "one without", store.path, "pack it again with --labels")
-        raise DataFault(message)
+    labels = require_labels(store)
     pixels = _pixels(store, device, pixels_on or device, progress)
     ids = torch.from_numpy(np.array(store.ids)).to(device)
-    return Galaxies(pixels, ids, torch.from_numpy(np.array(store.labels)).to(device))
+    return Galaxies(pixels, ids, torch.from_numpy(np.array(labels)).to(device))
 
 
 def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progress: Callable[[int], None]) -> Tensor:
@@ -101,9 +99,8 @@ def split_by_fraction(store: Store, fraction: float, seed: int) -> Split:
     Raises:
         DataFault: too few labelled galaxies to train on one and hold out one.
     """
+    require_labels(store)
     labelled = labelled_rows(store)
-    if store.labels is None:
-        raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
     if fraction == 0:
         return Split(labelled, labelled[:0])
     count = max(1, round(fraction * len(labelled)))
@@ -131,6 +128,17 @@ def with_repeated(split: Split, store: Store, ids: NDArray[np.int64]) -> Split:
         )
         raise DataFault(expected(want, "none", store.path, do))
     return split._replace(repeated=repeated)
+
+
+def require_labels(store: Store) -> NDArray[np.float32]:
+    """The labels of a store, float32 [N, 37].
+
+    Raises:
+        DataFault: it has none.
+    """
+    if store.labels is None:
+        raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
+    return store.labels
 
 
 def labelled_rows(store: Store) -> NDArray[np.int64]:

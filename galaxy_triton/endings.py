@@ -7,6 +7,15 @@ import click
 
 from galaxy_triton.errors import DataFault, Stopped, UsageFault, out_of_memory
 
+# An option -> how it lowers the memory that a command takes.
+LIGHTER = {
+    "--batch-size": "lower --batch-size",
+    "--width": "lower --width",
+    "--accumulate": "raise --accumulate",
+    "--resident": "use --resident host",
+    "--workers": "lower --workers",
+}
+
 
 class Endings(click.Group):
     """Commands that end in one of these ways."""
@@ -36,6 +45,13 @@ class Endings(click.Group):
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            do = "lower --batch-size or --width, raise --accumulate or use --resident host; what was saved is whole"
+            do = f"{_lighter(self, ctx)}; what was saved is whole"
             got = (str(error) or "none").splitlines()[0]
             raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
+
+
+def _lighter(group: click.Group, ctx: click.Context) -> str:
+    """What the command that ran out of memory has for it."""
+    command = group.get_command(ctx, ctx.invoked_subcommand or "")
+    has = {option for parameter in command.params for option in parameter.opts} if command else set()
+    return ", or ".join(way for option, way in LIGHTER.items() if option in has) or "end other programs"

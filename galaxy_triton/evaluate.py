@@ -5,21 +5,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from galaxy_triton import run_folder
-from galaxy_triton.against import table_answers
-from galaxy_triton.answer import check_preprocess, open_run
-from galaxy_triton.data import Split, labelled_rows, load, names_of
+from galaxy_triton.against import Named, chosen_on, table_answers
+from galaxy_triton.answer import Answerer, check_preprocess, open_run
+from galaxy_triton.data import Galaxies, Split, labelled_rows, load, names_of, require_labels
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.findings import Findings, Inquiry, compared, find
 from galaxy_triton.folds import answers_in
-from galaxy_triton.ids import rows_of
+from galaxy_triton.head import training_bytes
+from galaxy_triton.ids import galaxy_id, rows_of
+from galaxy_triton.machine import free_memory
+from galaxy_triton.memory import residence
+from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.ranks import require_alone
 from galaxy_triton.scores import constants, score
 from galaxy_triton.store import Store, open_store
-from galaxy_triton.table import read_answers, read_ids
+from galaxy_triton.table import read_answers, read_header, read_names, read_rows
+
+# The options that ask a network -> the fields that they set.
+ASKING = {"--views": "views", "--checkpoint": "which", "--device": "device", "--batch-size": "batch_size"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Disp
 
     Raises:
         DataFault: no run, table or store there, a store packed otherwise, or galaxies without labels.
-        UsageFault: no such device here, several processes, or no labels or two sources of them for a table.
+        UsageFault: no such device here, several processes, no labels or two sources of them for a table, or what only a
+            network can be asked.
     """
     require_alone("evaluate")
     table = answers_in(subject)
@@ -78,44 +87,59 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
     answerer = open_run(run, asked.which, asked.device)
     store = open_store(store_path) if store_path else run_folder.open_source(run)
     check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
-    parts = run_folder.read_split(run)
-    ids = parts["validation"] if asked.ids is None else read_ids(asked.ids)
-    rows = _labelled(store, ids, asked.ids or run / run_folder.SPLIT)
-    with display.progress("reading", "images") as show:
-        galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)))
-    split = Split(_trained_on(store, parts["train"]), rows)
-    chosen_on = asked.which == run_folder.BEST and bool(np.isin(store.ids[rows], parts["validation"]).any())
+    rows = _scored(store, run, asked.ids)
+    galaxies = galaxies_of(store, answerer, asked.batch_size, display)
+    split = Split(_trained_on(store, run_folder.read_split(run)["train"]), rows)
     return Evaluation(
         run,
         asked,
         find(answerer, galaxies, split, names_of(store), None, asked, display),
         trained_on=int(np.isin(store.ids[rows], run_folder.trained_on(run)).sum()),
-        chosen_on=chosen_on,
+        chosen_on=chosen_on(run, asked.which, store.ids[rows]),
     )
+
+
+def galaxies_of(store: Store, answerer: Answerer, batch_size: int, display: Display) -> Galaxies:
+    """The galaxies of a store, for a network to be asked about so many at a time: their pixels where the network is if
+    they fit there, else on the host.
+
+    Raises:
+        DataFault: as `load`.
+    """
+    machine, network, size = answerer.machine, answerer.config.network, answerer.config.augmentation.size
+    step = training_bytes(network, batch_size, size, machine.dtype.itemsize)  # asking takes less
+    # a CPU has no other place for them, and a smaller store would be none of this run
+    free = None if machine.device.type == "cpu" else free_memory(machine.device)
+    choice = residence("auto", machine.device, store.pixels.nbytes, step, free)
+    pixels_on = torch.device("cpu") if choice.name == "host" else machine.device
+    with display.progress("reading", "images") as show:
+        return load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
 
 
 def _of_table(
     table: Path, store_path: Path | None, asked: Asked, display: Display, seen: NDArray[np.int64]
 ) -> Evaluation:
+    _check_asking(table, asked)
     truth = _truth(table, store_path, asked.labels)
     answered, _ = read_answers(table)
-    ids = np.sort(answered[np.isin(answered, truth.ids)] if asked.ids is None else read_ids(asked.ids))
+    ids = answered[np.isin(answered, truth.ids)] if asked.ids is None else _listed(asked.ids, truth)
     if len(ids) == 0:
         raise DataFault(expected(f"galaxies of {table}", "none of them", truth.where, "give the labels of these"))
-    rows = rows_of(truth.ids, ids)
-    if (rows < 0).any():
-        raise _unlabelled(ids[rows < 0], truth.where, asked.ids)
-    people, predicted = truth.labels[rows], table_answers(table, ids)
-    findings = Findings(
-        [str(name) for name in truth.names[rows]],
-        predicted,
-        people,
-        score(predicted, people),
-        constants(people, None),
-        comparison=compared(ids, predicted, people, asked, display),
-    )
+    findings = _findings(table, truth, rows_of(truth.ids, np.sort(ids)), asked, display)
     unlabelled = len(answered) - len(ids) if asked.ids is None else 0
     return Evaluation(table, asked, findings, trained_on=int(np.isin(ids, seen).sum()), unlabelled=unlabelled)
+
+
+def _check_asking(table: Path, asked: Asked) -> None:
+    """Raise unless what is asked of networks alone is asked of one: of that to compare with, if any."""
+    beside_run = asked.against is not None and answers_in(asked.against).is_dir()
+    names = {} if beside_run else ASKING
+    unused = [option for option, name in names.items() if getattr(asked, name) != getattr(Asked, name)]
+    if asked.consistency not in (0, Asked.consistency):
+        unused.append("--consistency")
+    if unused:
+        option = " and ".join(unused)
+        raise UsageFault(expected(f"{option} with a run", "a table of predictions", table, f"leave {option} out"))
 
 
 class _Truth(NamedTuple):
@@ -129,32 +153,64 @@ class _Truth(NamedTuple):
 
 def _truth(table: Path, store_path: Path | None, labels: Path | None) -> _Truth:
     if labels is not None and store_path is None:
-        ids, answers = read_answers(labels)
-        return _Truth(ids, answers, ids.astype(np.str_), labels)
+        return _Truth(*read_answers(labels), _names_in(labels), labels)
     if store_path is None or labels is not None:
         got = "neither" if store_path is None else "both"
         do = "name the one that has the labels"
         raise UsageFault(expected("STORE or --labels with a table of predictions", got, table, do))
-    store = open_store(store_path)
-    rows = labelled_rows(store)
-    if store.labels is None:
-        raise DataFault(expected("a store with labels", "one without", store_path, "pack it again with --labels"))
-    return _Truth(store.ids[rows], store.labels[rows], names_of(store)[rows], store_path)
+    return _truth_of(open_store(store_path))
 
 
-def _labelled(store: Store, ids: NDArray[np.int64], where: Path) -> NDArray[np.int64]:
+def _truth_of(store: Store) -> _Truth:
+    labels, rows = require_labels(store), labelled_rows(store)
+    return _Truth(store.ids[rows], labels[rows], names_of(store)[rows], store.path)
+
+
+def _names_in(table: Path) -> NDArray[np.str_]:
+    """What the galaxies of a table of answers are called there, in its order."""
+    rows = read_rows(table)
+    column = read_header(rows, table).index(ID_COLUMN)
+    return np.array([row[column].strip() for _, row in rows])
+
+
+def _findings(table: Path, truth: _Truth, rows: NDArray[np.int64], asked: Asked, display: Display) -> Findings:
+    galaxies, people = Named(truth.ids[rows], [str(name) for name in truth.names[rows]]), truth.labels[rows]
+    predicted = table_answers(table, galaxies)
+    return Findings(
+        galaxies.names,
+        predicted,
+        people,
+        score(predicted, people),
+        constants(people, None),
+        comparison=compared(galaxies, predicted, people, asked, display),
+    )
+
+
+def _scored(store: Store, run: Path, listed: Path | None) -> NDArray[np.int64]:
+    """The rows of the galaxies to score: those listed, or those that the run held out. int64 [n >= 1], ascending."""
+    truth = _truth_of(store)
+    if listed is not None:
+        return np.sort(rows_of(store.ids, _listed(listed, truth)))
+    ids, where = run_folder.read_split(run)["validation"], run / run_folder.SPLIT
     if len(ids) == 0:
         raise DataFault(expected("galaxies to score", "none: the run held none out", where, "give --ids CSV"))
-    rows = rows_of(store.ids, ids)
-    missing = ids[~np.isin(rows, labelled_rows(store))]
+    _check_labelled(Named(ids, ids.astype(np.str_)), truth, where, "give --ids CSV, of galaxies with a label there")
+    return np.sort(rows_of(store.ids, ids))
+
+
+def _listed(table: Path, truth: _Truth) -> NDArray[np.int64]:
+    """The galaxies that a table of ids lists, which all have a label: int64 [n]."""
+    names = read_names(table)
+    ids = np.array([galaxy_id(name) for name in names], np.int64)
+    _check_labelled(Named(ids, names), truth, table, "leave them out")
+    return ids
+
+
+def _check_labelled(galaxies: Named, truth: _Truth, where: Path, do: str) -> None:
+    missing = np.flatnonzero(~np.isin(galaxies.ids, truth.ids))
     if len(missing):
-        raise _unlabelled(missing, store.path, where)
-    return np.sort(rows)
-
-
-def _unlabelled(missing: NDArray[np.int64], truth: Path, where: object) -> DataFault:
-    got = f"{len(missing)} others, {missing[0]} the first"
-    return DataFault(expected(f"ids of labelled galaxies in {truth}", got, where, "leave them out"))
+        got = f"{len(missing)} others, {galaxies.names[missing[0]]} the first"
+        raise DataFault(expected(f"ids of labelled galaxies in {truth.where}", got, where, do))
 
 
 def _trained_on(store: Store, ids: NDArray[np.int64]) -> NDArray[np.int64]:

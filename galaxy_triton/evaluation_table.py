@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from galaxy_triton.consistency import DEGREES, Consistency
+from galaxy_triton.consistency import Consistency
 from galaxy_triton.evaluate import Evaluation
 from galaxy_triton.files import whole_file
 from galaxy_triton.findings import Comparison, Findings, GalaxyError
@@ -47,6 +47,8 @@ def warnings(evaluation: Evaluation) -> Iterator[str]:
     comparison = evaluation.findings.comparison
     if comparison is not None and comparison.trained_on:
         yield f"{comparison.name} trained on {comparison.trained_on} of these galaxies"
+    if comparison is not None and comparison.chosen_on:
+        yield f"`best` of {comparison.name} was chosen on some of these galaxies, which flatters it"
 
 
 def write_json(file: Path, evaluation: Evaluation) -> None:
@@ -139,9 +141,15 @@ def _is_nan(value: object) -> bool:
 
 
 def _consistency_json(found: Consistency) -> dict[str, Any]:
-    poses = [{"degrees": angle, "mirrored": mirrored} for angle, mirrored in DEGREES.items()]
+    # 110 degrees, and not 110.00000000000001
+    poses = [{"degrees": round(360 * pose.turn, 9), "mirrored": pose.mirrored} for pose in found.poses]
     return {"galaxies": found.galaxies, "poses": poses, "rms_by_views": found.by_views}
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
-    return {"with": comparison.name, "lower": comparison.lower.overall, "trained_on": comparison.trained_on}
+    return {
+        "with": comparison.name,
+        "lower": comparison.lower.overall,
+        "trained_on": comparison.trained_on,
+        "chosen_on": comparison.chosen_on,
+    }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from galaxy_triton import run_folder
 from galaxy_triton.answer import Answerer, Answers, open_run
-from galaxy_triton.config import Preprocess
+from galaxy_triton.config import MAX_SIDE, Preprocess
 from galaxy_triton.data import slices
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault, expected
@@ -160,6 +160,9 @@ def _check_out(out: Path) -> None:
 
 
 def _decoded(path: Path, preprocess: Preprocess) -> Frames:
+    if preprocess.frame > MAX_SIDE:
+        want, got = f"a run on images of at most {MAX_SIDE} pixels a side to compare with", preprocess.frame
+        raise UsageFault(expected(want, got, "--compare", "leave it out"))
     whole = replace(preprocess, crop=preprocess.frame, size=preprocess.frame)
     with open_images(path) as source:
         some = replace(source, entries=source.entries[:COMPARED])

@@ -115,7 +115,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def append(file: Path, text: str) -> None:
-    """Add text to the end of a file, which need not exist.
+    """Add text to the end of a file, which need not exist; it is on the disk before what is written after it.
 
     Raises:
         DataFault: the disk is full, or the file cannot be written.
@@ -127,6 +127,8 @@ def append(file: Path, text: str) -> None:
             require_regular(file)
         with file.open("a", encoding="utf-8") as handle:
             handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
     except OSError as error:
         do = "free some space or choose another place; what was saved before is whole"
         raise DataFault(expected("to write to it", reason(error), file, do)) from error

@@ -1,6 +1,5 @@
 """What labelled galaxies say about answers: gathered once, for every table, figure and file."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,19 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxy_triton import calibration
-from galaxy_triton.against import Loaded, other_answers
-from galaxy_triton.answer import Answerer, Answers, Asking
+from galaxy_triton.against import Loaded, Named, Names, other_answers
+from galaxy_triton.answer import Answerer, Answers, Asking, check_finite
 from galaxy_triton.consistency import GALAXIES, Consistency, consistency
 from galaxy_triton.data import Galaxies, Split
 from galaxy_triton.display import Display
-from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.questions import QUESTIONS
 from galaxy_triton.scores import Constants, Difference, Estimate, Score, by_galaxy, compare, constants, rmse, score
 from galaxy_triton.tree import gaps
 
 EXAMPLES = 4  # galaxies of each kind
-
-Names = Sequence[str] | NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,12 @@ class Inquiry(Asking):
 
 class Comparison(NamedTuple):
     """By how much lower the RMSE is than that of the answers called `name`. trained_on: how many of the galaxies they
-    come from a network that trained on them."""
+    come from a network that trained on them. chosen_on: whether some of them chose its checkpoint."""
 
     name: str
     lower: Difference
     trained_on: int
+    chosen_on: bool = False
 
 
 class QuestionFindings(NamedTuple):
@@ -141,19 +138,21 @@ def find(
     """Ask a network about the galaxies held out, of which there is at least one.
 
     Args:
-        answerer, galaxies: on one device.
+        answerer, galaxies: on one device, but for pixels that the host keeps.
         split: rows; where none was trained on, the mean answer is that of the galaxies held out.
         names: of the galaxies, by row.
         truth: the true probabilities by row, float32 [N, 37], or None.
 
     Raises:
-        DataFault, UsageFault: what `other_answers` raises.
+        DataFault: answers that are no numbers, or what `other_answers` raises.
+        UsageFault: what `other_answers` raises.
     """
     held_out, train = split.validation, split.train
     people, on_train = (galaxies.answers[_on(galaxies, rows)].cpu().numpy() for rows in (held_out, train))
     predicted = _answers(answerer, galaxies, held_out, asked, display)
+    called = [str(names[row]) for row in held_out]
     return Findings(
-        names=[str(names[row]) for row in held_out],
+        names=called,
         predicted=predicted,
         people=people,
         score=score(predicted, people),
@@ -161,27 +160,28 @@ def find(
         noise_floor=None if truth is None else rmse(truth[held_out], people),
         views=asked.views,
         consistency=_consistency(answerer, galaxies, held_out, asked, display) if asked.consistency else None,
-        comparison=_comparison(answerer, galaxies, held_out, predicted, asked, display),
+        comparison=_comparison(answerer, galaxies, held_out, called, predicted, asked, display),
     )
 
 
 def compared(
-    ids: NDArray[np.int64],
+    galaxies: Named,
     predicted: Answers,
     people: Answers,
     asked: Inquiry,
     display: Display,
     loaded: Loaded | None = None,
 ) -> Comparison | None:
-    """The answers [n, 37] of the galaxies `ids` beside those that `asked` names; None where it names none.
+    """The answers [n, 37] of these galaxies beside those that `asked` names; None where it names none.
 
     Raises:
         DataFault, UsageFault: what `other_answers` raises.
     """
     if asked.against is None:
         return None
-    others = other_answers(asked.against, ids, asked, display, loaded)
-    return Comparison(str(asked.against), compare(predicted, others.answers, people), others.trained_on)
+    others = other_answers(asked.against, galaxies, asked, display, loaded)
+    lower = compare(predicted, others.answers, people)
+    return Comparison(str(asked.against), lower, others.trained_on, others.chosen_on)
 
 
 def _answers(
@@ -191,9 +191,7 @@ def _answers(
         answers = answerer.answer(
             galaxies, _on(galaxies, rows), asked.views, asked.batch_size, lambda done: show(done, len(rows))
         )
-    if not np.isfinite(answers).all():
-        do = "train with a lower --lr; an earlier checkpoint may be whole"
-        raise DataFault(expected("finite answers", "nan", "the network", do))
+    check_finite(answers, "the network")
     return answers
 
 
@@ -210,6 +208,7 @@ def _comparison(
     answerer: Answerer,
     galaxies: Galaxies,
     rows: NDArray[np.int64],
+    names: Names,
     predicted: Answers,
     asked: Inquiry,
     display: Display,
@@ -217,7 +216,7 @@ def _comparison(
     on_device = _on(galaxies, rows)
     ids, people = (values[on_device].cpu().numpy() for values in (galaxies.ids, galaxies.answers))
     loaded = Loaded(answerer.config.preprocess, galaxies, rows)
-    return compared(ids, predicted, people, asked, display, loaded)
+    return compared(Named(ids, names), predicted, people, asked, display, loaded)
 
 
 def _on(galaxies: Galaxies, rows: NDArray[np.int64]) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton import files
-from galaxy_triton.data import Split, labelled_rows, split_by_ids, split_order, with_repeated
+from galaxy_triton.data import Split, labelled_rows, require_labels, split_by_ids, split_order, with_repeated
 from galaxy_triton.errors import DataFault, UsageFault, expected
 from galaxy_triton.questions import ID_COLUMN
 from galaxy_triton.store import Store
@@ -34,7 +34,7 @@ class Folds:
 def draw_folds(ids: NDArray[np.int64], count: int, seed: int) -> Folds:
     """Folds that (seed, ids) alone decide; their sizes differ by one at most.
 
-    The first holds out what `data.split_by_fraction` would of a fraction of 1 / count.
+    The first holds out what `data.split_by_fraction` would of a fraction of 1 / count, or a galaxy more.
 
     Raises:
         UsageFault: fewer than two folds, or fewer ids than folds.
@@ -55,8 +55,9 @@ def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
     """The labelled galaxies of a store that are in a table of ids; without one, all of them. int64 [M], ascending.
 
     Raises:
-        DataFault: none is, or the table is none.
+        DataFault: none is, the store has no labels, or the table is none.
     """
+    require_labels(store)
     labelled = store.ids[labelled_rows(store)]
     if table is None:
         return np.array(labelled)
@@ -106,7 +107,8 @@ def read_folds(file: Path) -> Folds:
     try:
         rows = list(csv.DictReader(io.StringIO(files.read_file(file).decode(), newline="")))
         folds = Folds(*(np.array([int(row[name]) for row in rows], np.int64) for name in (ID_COLUMN, "fold")))
-        if len(rows) == 0 or (np.diff(folds.ids) <= 0).any() or set(folds.numbers) != set(range(1, folds.count + 1)):
+        present = np.unique(folds.numbers)
+        if len(rows) == 0 or (np.diff(folds.ids) <= 0).any() or (present != np.arange(1, len(present) + 1)).any():
             raise ValueError("other ids or folds")
         return folds
     # OverflowError: an id beyond 64 bits; TypeError: a row too short

@@ -6,6 +6,7 @@ from pathlib import Path
 from galaxy_triton import checkpoint as checkpoints
 from galaxy_triton import finetune, run_folder
 from galaxy_triton.checkpoint import Checkpoint, Progress
+from galaxy_triton.config import Config
 from galaxy_triton.data import Split, names_of
 from galaxy_triton.demo import advising
 from galaxy_triton.display import Display
@@ -28,7 +29,8 @@ from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
 from galaxy_triton.ranks import Ranks, from_environment, joined
 from galaxy_triton.report import Asked, Report, Subject, report_of
-from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose, split_of
+from galaxy_triton.request import RESUMABLE, Proposal, Request, configured, open_galaxies, propose, split_of
+from galaxy_triton.settings import flat
 from galaxy_triton.stop import Stop, stop_between_steps
 from galaxy_triton.store import Store
 from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
@@ -171,6 +173,7 @@ def _resume(trainer: Trainer, ground: Ground, display: Display) -> None:
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
+        _warn_of_changes(display, checkpoint.config, trainer.plan.config)
         _warn_of_other_bits(display, checkpoint)
     else:
         display.warn("the run has no checkpoint yet: it begins again")
@@ -188,6 +191,14 @@ def _go_on(plan: Plan, progress: Progress, ground: Ground) -> None:
 def _begun(folder: Path) -> Progress:
     """How far an earlier run is."""
     return checkpoints.load(folder / run_folder.LAST).progress if run_folder.has_checkpoint(folder) else Progress()
+
+
+def _warn_of_changes(display: Display, before: Config, now: Config) -> None:
+    """Whoever edits config.toml has a run of two configurations."""
+    was = flat(before)
+    for field, value in flat(now).items():
+        if field not in RESUMABLE and value != was[field]:
+            display.warn(f"{field} is {value}, and was {was[field]} so far: its config.toml has been changed")
 
 
 def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from galaxy_triton import files
 from galaxy_triton.answer import Answers, Asking
 from galaxy_triton.config import Run
-from galaxy_triton.data import Split, answers_by_row, names_of
+from galaxy_triton.data import Split, answers_by_row, names_of, require_labels
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.folds import ANSWERS
 from galaxy_triton.scores import Score, rmse, score
@@ -117,6 +117,4 @@ def _together(folds: Sequence[FoldResult]) -> tuple[NDArray[np.int64], Answers]:
 
 
 def _labels(store: Store, rows: NDArray[np.int64]) -> Answers:
-    if store.labels is None:
-        raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
-    return np.array(store.labels[rows])
+    return np.array(require_labels(store)[rows])

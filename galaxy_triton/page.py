@@ -10,7 +10,6 @@ import jinja2
 import numpy as np
 
 from galaxy_triton.calibration import BINS, calibration_of
-from galaxy_triton.consistency import DEGREES
 from galaxy_triton.figures import Picture, plain
 from galaxy_triton.findings import Findings
 from galaxy_triton.reliability_plot import FEW
@@ -56,7 +55,7 @@ def page_of(content: Content) -> str:
     )
     environment.filters |= {"base64": _base64, "percent": _percent}
     found = content.findings
-    known: dict[str, Any] = {"bins": BINS, "degrees": list(DEGREES), "few": FEW, "level": LEVEL}
+    known: dict[str, Any] = {"bins": BINS, "few": FEW, "level": LEVEL}
     if found is not None:
         known["verdict"] = verdict(found.score.rmse, found.constants.mean.rmse, found.noise_floor)
         known |= {"questions": _by_question(found), "differences": _differences(found), "worst": _worst(found)}

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from galaxy_triton import calibration, figures, files, reliability_plot, run_folder
+from galaxy_triton.against import Names
 from galaxy_triton.answer import Answerer, Answers, open_run
-from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, load, names_of
+from galaxy_triton.data import Galaxies, Split, answers_by_row, labelled_rows, names_of
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.evaluate import galaxies_of
 from galaxy_triton.feed import batch_of
 from galaxy_triton.figures import Example, Picture
-from galaxy_triton.findings import Findings, Inquiry, Names, find
+from galaxy_triton.findings import Findings, Inquiry, find
 from galaxy_triton.ids import rows_of
 from galaxy_triton.page import Content, page_of
 from galaxy_triton.ranks import require_alone
@@ -47,7 +49,7 @@ class Subject:
 
     folder: Path
     answerer: Answerer
-    galaxies: Galaxies  # on the answerer's device
+    galaxies: Galaxies  # on the answerer's device, but for pixels that the host keeps
     split: Split
     names: Names
     truth: Answers | None = None
@@ -83,8 +85,7 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
     store = open_store(asked.store) if asked.store else run_folder.open_source(run)
     run_folder.check_source(run, store)
     split = _split(run, store)
-    with display.progress("reading", "images") as show:
-        galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)))
+    galaxies = galaxies_of(store, answerer, asked.batch_size, display)
     truth = None if source.truth is None else answers_by_row(source.truth, store)
     subject = Subject(run, answerer, galaxies, split, names_of(store), truth, chosen_on=asked.which == run_folder.BEST)
     return report_of(subject, asked, display)

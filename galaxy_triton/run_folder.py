@@ -246,14 +246,16 @@ def cut_metrics(folder: Path, epochs: int) -> None:
         file.unlink(missing_ok=True)
         return
     try:
-        lines = files.read_file(file).splitlines(keepends=True)[: epochs + 1]
+        lines = files.read_file(file).splitlines(keepends=True)
     except OSError as error:
         raise DataFault(expected("the run's metrics.csv", files.reason(error), file, "use a whole run")) from error
-    if len(lines) != epochs + 1:
+    # the next row would be written to the end of half a one
+    whole = [line for line in lines if line.endswith(b"\n")][: epochs + 1]
+    if len(whole) != epochs + 1:
         want = f"a header and {epochs} rows, an epoch each"
-        raise DataFault(expected(want, f"{len(lines)} lines", file, "use a whole run"))
+        raise DataFault(expected(want, f"{len(whole)} whole lines", file, "use a whole run"))
     with files.whole_file(file) as temporary:
-        temporary.write_bytes(b"".join(lines))
+        temporary.write_bytes(b"".join(whole))
 
 
 def add_metrics(folder: Path, row: EpochRow) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from galaxy_triton.config import Config
-from galaxy_triton.data import Galaxies, Split, load
-from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.data import Galaxies, Split, load, require_labels
+from galaxy_triton.errors import UsageFault, expected
 from galaxy_triton.ladder import Way
 from galaxy_triton.learner import Learner, unlabelled
 from galaxy_triton.machine import choose, peak_memory
@@ -127,9 +127,7 @@ class _Bench:
 
     def _labelled(self) -> Labelled:
         rows = self.job.split.train
-        if self.store.labels is None:
-            raise DataFault(expected("a store with labels", "one without", self.store.path, "pack it with --labels"))
-        answers = torch.from_numpy(np.array(self.store.labels[rows]))
+        answers = torch.from_numpy(np.array(require_labels(self.store)[rows]))
         taught = targets(answers, torch.arange(len(rows)), self.config.labels.stretch)
         return Labelled(np.array(self.store.ids[rows]), taught.numpy())
 

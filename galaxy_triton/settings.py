@@ -33,6 +33,12 @@ def override(config: Config, settings: dict[str, Any]) -> Config:
     return replace(config, **{name: replace(getattr(config, name), **values) for name, values in sections.items()})
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """Every field by its dotted name, as `override` takes them."""
+    sections = {name: getattr(config, name) for name in _sections()}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in vars(section).items()}
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, with the format's version first."""
     return {"version": VERSION, **dataclasses.asdict(config)}
@@ -51,13 +57,13 @@ def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Con
     if "recipe" in values:
         require_choice("recipe", values["recipe"], tuple(RECIPES))
         base = RECIPES[values["recipe"]]
-    flat = dict(BEFORE[version])
+    settings = dict(BEFORE[version])
     for section, content in values.items():
         if section not in ("version", "recipe", CHOSEN):
             require_choice("section", section, tuple(_sections()))
             require(isinstance(content, dict), section, "a section of fields", content)
-            flat |= {f"{section}.{name}": value for name, value in content.items()}
-    return override(base, flat)
+            settings |= {f"{section}.{name}": value for name, value in content.items()}
+    return override(base, settings)
 
 
 def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import shutil
 import statistics
 import warnings
 from collections.abc import Iterator, Sequence, Set
@@ -46,6 +47,10 @@ class Trial:
         """The mean RMSE of the first so many folds, or of all so far."""
         return statistics.fmean(self.folds[:folds])
 
+    def folder(self, out: Path) -> Path:
+        """Where in a sweep's folder its networks are while it is tried."""
+        return out / f"trial-{self.number}"
+
 
 def is_poor(mean: float, others: Sequence[float]) -> bool:
     """Whether a mean RMSE over some folds is above the median of other trials' over the same folds.
@@ -82,6 +87,26 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def trials_in(folder: Path) -> list[Trial]:
+    """All trials in a folder, by number, and nothing is written there; none before the first worker's journal.
+
+    Raises:
+        UsageFault, DataFault: as `Study`.
+    """
+    optuna, journal = require_optuna(), folder / JOURNAL
+    if not journal.exists():
+        return []
+    with _reading(journal):
+        storage = _storage(optuna, journal)
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
+        return [_trial(found) for study in studies for found in study.get_trials(deepcopy=False)]
+
+
+def counted(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that count among those wanted: none that failed, or that a killed worker has left running."""
+    return [trial for trial in trials if trial.state != FAILED and not _is_lost(trial)]
+
+
 class Study:
     """The trials in a folder. One worker tries one at a time.
 
@@ -106,10 +131,10 @@ class Study:
         """
         with self._writing():
             self._fail_lost()
-            counted = [trial for trial in self.trials() if trial.state != FAILED]
-            if len(counted) >= wanted:
+            taken = counted(self.trials())
+            if len(taken) >= wanted:
                 return None
-            draw = _lowest_free({trial.draw for trial in counted})
+            draw = _lowest_free({trial.draw for trial in taken})
             self._study.sampler = self._sampler(draw)
             self._begun = self._study.ask()
             self._begun.set_user_attr(DRAW, draw)
@@ -151,10 +176,9 @@ class Study:
             return list(map(_trial, self._study.get_trials(deepcopy=False)))
 
     def _opened(self) -> Any:
-        storages = self.optuna.storages
         with _reading(self.journal):
             # Optuna's lock is a link to the path: a relative one leads nowhere, and its owner's end is never noticed.
-            storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(self.journal)))
+            storage = _storage(self.optuna, self.journal)
             return self.optuna.create_study(storage=storage, study_name="sweep", load_if_exists=True)
 
     @contextmanager
@@ -193,13 +217,18 @@ class Study:
             self._begun.suggest_float(field, part.low, part.high, log=part.log)
 
     def _fail_lost(self) -> None:
-        """Mark what a killed worker of this machine has left running; of another machine's nobody here can know."""
-        for trial in self.trials():
-            if trial.state == RUNNING and _is_lost(trial.worker):
-                self._tell(trial.number, FAILED, None)
+        """End what a killed worker of this machine has left running; of another machine's nobody here can know."""
+        for trial in filter(_is_lost, self.trials()):
+            # before the mark: who is killed between the two leaves a folder that is looked for again
+            shutil.rmtree(trial.folder(self.folder), ignore_errors=True)
+            self._tell(trial.number, FAILED, None)
 
     def _tell(self, number: int, state: str, value: float | None) -> None:
         self._study.tell(number, value, self.optuna.trial.TrialState[state.upper()])
+
+
+def _storage(optuna: ModuleType, journal: Path) -> Any:
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
 
 
 @contextmanager
@@ -229,11 +258,13 @@ def _lowest_free(taken: Set[int | None]) -> int:
     return next(number for number in itertools.count() if number not in taken)
 
 
-def _is_lost(worker: tuple[str, int, int | None] | None) -> bool:
-    """Whether a trial's process is known to be gone; it names itself before it lets another begin."""
-    if worker is None:
+def _is_lost(trial: Trial) -> bool:
+    """Whether a trial runs whose process is known to be gone; it names itself before it lets another begin."""
+    if trial.state != RUNNING:
+        return False
+    if trial.worker is None:
         return True
-    machine, process, started = worker
+    machine, process, started = trial.worker
     # a process that started at another time only has the number of the one that is gone
     return machine == platform.node() and not (_is_alive(process) and _started(process) in (None, started))
 

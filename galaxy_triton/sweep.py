@@ -21,8 +21,19 @@ from galaxy_triton.settings import override
 from galaxy_triton.space import SPACE, Space, check_space, line, read_space
 from galaxy_triton.stop import Stop, stop_between_steps
 from galaxy_triton.store import Store
-from galaxy_triton.study import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial, held, require_optuna
-from galaxy_triton.sweep_folder import BEST, TRIALS, best_of, join, write
+from galaxy_triton.study import (
+    COMPLETE,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    Study,
+    Trial,
+    counted,
+    held,
+    require_optuna,
+    trials_in,
+)
+from galaxy_triton.sweep_folder import BEST, TRIALS, best_of, check_joinable, join, write
 from galaxy_triton.train import Trainer
 
 
@@ -81,7 +92,8 @@ def sweep(asked: Asked, display: Display) -> None:
         worker = Worker(plan, ground, study, stop, display)
         while not stop.requested and (trial := study.begin(asked.trials)) is not None:
             _try(worker, trial)
-    _summarise(study.trials(), plan, display)
+    # though none was tried: who ended the last may have been killed, or found the disk full, before its row was there
+    _summarise(_written(plan, study), plan, display)
     if stop.requested:
         raise Stopped(stop.code)
 
@@ -94,11 +106,13 @@ def describe(asked: Asked, display: Display) -> None:
     """
     plan = _planned(asked)
     _announce(plan, display)
+    config = plan.proposal.config
+    check_joinable(plan.out, config, plan.space, plan.store, plan.folds)
+    done = len(counted(trials_in(plan.out)))
     settled_residence(plan.proposal, plan.store, Ranks(), display)
-    epochs = plan.proposal.config.run.epochs
-    display.say(
-        f"Would try {asked.trials} configurations, {plan.folds.count} folds of {epochs} epochs each, in {plan.out}"
-    )
+    left = f"{max(asked.trials - done, 0)} of {asked.trials}" if done else f"{asked.trials}"
+    folds = f"{plan.folds.count} folds of {config.run.epochs} epochs each"
+    display.say(f"Would try {left} configurations, {folds}, in {plan.out}")
     display.say("Nothing was written")
 
 
@@ -131,7 +145,7 @@ def _announce(plan: Plan, display: Display) -> None:
 def _try(worker: Worker, trial: Trial) -> None:
     """Train a trial over the folds, and keep what came of it, whatever that is."""
     plan, state = worker.plan, FAILED
-    folder = plan.out / f"trial-{trial.number}"
+    folder = trial.folder(plan.out)
     worker.display.note(
         f"trial {trial.number}  " + ", ".join(f"{name} {_short(value)}" for name, value in trial.settings.items())
     )
@@ -142,8 +156,15 @@ def _try(worker: Worker, trial: Trial) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         worker.study.end(state)
-        with held(plan.out):
-            write(plan.out, worker.study.trials(), plan.proposal.config, plan.space, plan.folds.count)
+        _written(plan, worker.study)
+
+
+def _written(plan: Plan, study: Study) -> list[Trial]:
+    """All trials so far, once the table of them and the best are in the folder."""
+    with held(plan.out):
+        trials = study.trials()
+        write(plan.out, trials, plan.proposal.config, plan.space, plan.folds.count)
+    return trials
 
 
 def _state(worker: Worker, trial: Trial, folder: Path) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,19 @@ def join(out: Path, config: Config, space: Space, store: Store, folds: Folds) ->
     _check_same(identity, out / SWEEP)
 
 
+def check_joinable(out: Path, config: Config, space: Space, store: Store, folds: Folds) -> None:
+    """See that `join` would take the folder, and write nothing.
+
+    Raises:
+        UsageFault, DataFault: as `join`; whether the folder can be written is not tried.
+    """
+    if (out / SWEEP).is_file():
+        _check_same(_identity(config, space, store, folds), out / SWEEP)
+        return
+    with suppress(FileNotFoundError):
+        _check_unused(out)
+
+
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The trial of the lowest mean RMSE over all folds, the first of equal ones; None before the first is complete."""
     complete = (trial for trial in trials if trial.state == COMPLETE)
@@ -56,16 +70,20 @@ def write(out: Path, trials: Sequence[Trial], config: Config, space: Space, fold
 
 def _begin(out: Path, identity: dict[str, Any], folds: Folds) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    others = any(file.name.removesuffix(files.PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir())
-    # sweep.json last: another worker writes it before any of the others
-    if others and not (out / SWEEP).is_file():
-        do = "choose another --out"
-        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
+    _check_unused(out)
     with held(out):
         # another worker may have begun it meanwhile
         if not (out / SWEEP).is_file():
             write_folds(out / FOLDS, folds)
             files.write_text(out / SWEEP, json.dumps(identity, indent=1) + "\n")
+
+
+def _check_unused(out: Path) -> None:
+    others = any(file.name.removesuffix(files.PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir())
+    # sweep.json last: another worker writes it before any of the others
+    if others and not (out / SWEEP).is_file():
+        do = "choose another --out"
+        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
 
 
 def _identity(config: Config, space: Space, store: Store, folds: Folds) -> dict[str, Any]:

@@ -38,6 +38,13 @@ SWEEPS: tuple[Case, ...] = (
     _sweep(
         "a folder of something else", 2, "or that of a sweep, got one with other files", make=lambda w: ("--out", w.run)
     ),
+    _sweep(
+        "a dry run in a folder of something else",
+        2,
+        "or that of a sweep, got one with other files",
+        "--dry-run",
+        make=lambda w: ("--out", w.run),
+    ),
     _sweep("half a sweep.json", 1, "Expected the sweep.json of a sweep, got", make=lambda w: ("--out", _broken(w))),
     _sweep("below a file", 1, "got Not a directory", make=lambda w: ("--out", w.labels / "s")),
     _space("no TOML", "Expected a TOML file, got", "[run"),

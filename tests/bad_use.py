@@ -125,6 +125,11 @@ USE: tuple[Case, ...] = (
         "evaluate: a table's labels twice", "got both", lambda w: ("evaluate", w.labels, w.store, "--labels", w.labels)
     ),
     _use(
+        "evaluate: a network's options with a table",
+        "Expected --views and --consistency with a run, got a table of predictions",
+        lambda w: ("evaluate", w.labels, w.store, "--views", 4, "--consistency", 8),
+    ),
+    _use(
         "evaluate: no galaxies to turn",
         "--consistency",
         lambda w: ("evaluate", w.run, w.store, "--consistency", -1),

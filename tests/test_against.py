@@ -3,14 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from galaxy_triton.against import Others, other_answers
-from galaxy_triton.answer import Asking
+from galaxy_triton.against import Named, Others, other_answers
+from galaxy_triton.answer import Asking, open_run
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault
 from galaxy_triton.evaluate import Asked, evaluate
@@ -46,8 +48,9 @@ def predicted(sky: Any, tmp_path: Path, succeed: Callable[..., str]) -> Callable
     return answers
 
 
-def ask(against: Path, ids: Any) -> Others:
-    return other_answers(against, np.array(ids), ASKING, Display(quiet=True))
+def ask(against: Path, ids: Any, which: str = "last") -> Others:
+    galaxies = Named(np.array(ids), [f"galaxy {number}" for number in ids])
+    return other_answers(against, galaxies, replace(ASKING, which=which), Display(quiet=True))
 
 
 def test_a_run_is_asked_on_the_store_it_was_trained_on(cropped: Path, sky: Any, predicted: Any) -> None:
@@ -89,7 +92,7 @@ def test_what_is_missing_is_named(run: Path, cropped: Path, sky: Any, tmp_path: 
     write_answers(tmp_path / "others.csv", [(sky.ids[:2], sky.answers[:2])])
     ids = [int(sky.ids[0]), 6, 7]
     for against, where in ((tmp_path / "others.csv", "others.csv"), (cropped, "store")):
-        with pytest.raises(DataFault, match=rf"answers for every galaxy scored, got no row for 2 .*, 6 .* \(.*{where}"):
+        with pytest.raises(DataFault, match=rf"every galaxy scored, got no row for 2 .*, galaxy 6 .* \(.*{where}"):
             ask(against, ids)
     with pytest.raises(DataFault, match=r"Expected a run's config\.toml, got none"):
         ask(sky.store, ids)
@@ -97,6 +100,23 @@ def test_what_is_missing_is_named(run: Path, cropped: Path, sky: Any, tmp_path: 
     _source(tmp_path / "run", tmp_path / "gone")
     with pytest.raises(DataFault, match=r"the store that .*run was trained on, got none there \(.*gone\): put it back"):
         ask(tmp_path / "run", sky.ids[:3])
+
+
+@pytest.mark.parametrize(
+    ("which", "part", "chosen_on"),
+    [("best", "validation", True), ("best", "train", False), ("last", "validation", False)],
+)
+def test_another_run_may_have_been_chosen_on_these(run: Path, which: str, part: str, chosen_on: bool) -> None:
+    assert ask(run, read_split(run)[part][:3], which).chosen_on == chosen_on
+
+
+def test_answers_of_another_run_that_are_no_numbers(run: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answerer = open_run(run, "last", "cpu")
+    with torch.no_grad():
+        answerer.network.answers.bias.fill_(torch.nan)
+    monkeypatch.setattr("galaxy_triton.against.open_run", lambda *asked: answerer)
+    with pytest.raises(DataFault, match=rf"^Expected finite answers, got nan \(the network of {run}\)"):
+        ask(run, sky.ids[:3])
 
 
 def _source(run: Path, store: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,12 +227,27 @@ def test_load_refuses_weights_that_are_not_finite(folder: Path) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize("write", [torch.save, write_pickle])
-def test_load_runs_no_code(write: Callable[[object, Path], None], folder: Path, tmp_path: Path) -> None:
+def test_load_unpacks_nothing_larger_than_its_file(folder: Path) -> None:
+    """Torch would read a compressed archive: some kilobytes of a stranger's could fill the memory."""
+    with zipfile.ZipFile(folder / STATE) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / STATE, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+        archive.writestr("archive/zeros", bytes(10**6))
+    rehash(folder / STATE)
+    with pytest.raises(DataFault, match=f"got a state that is larger than its file .*{STATE}"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"), [(torch.save, "Weights only load failed"), (write_pickle, "File is not a zip file")]
+)
+def test_load_runs_no_code(write: Callable[[object, Path], None], said: str, folder: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     write({"optimiser": Attack(trace)}, folder / STATE)
     rehash(folder / STATE)
-    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*Weights only load failed.*{STATE}"):
+    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*{said}.*{STATE}"):
         load(folder)
     assert not trace.exists()
     # It is an attack: whoever unpickles it runs it.

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from galaxy_triton.answer import Answerer, open_run
 from galaxy_triton.config import Augmentation
-from galaxy_triton.consistency import DEGREES, POSES, Consistency, consistency
+from galaxy_triton.consistency import POSES, Consistency, consistency, poses_for
 from galaxy_triton.data import Galaxies, load
+from galaxy_triton.errors import DataFault
 from galaxy_triton.head import HEADS
 from galaxy_triton.store import open_store
-from galaxy_triton.views import Pose, ViewMaker
+from galaxy_triton.views import Pose, ViewMaker, fixed_affines
 
 ROWS = torch.arange(5)
 
@@ -64,7 +65,7 @@ def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> N
     for views, (value, low, high) in found.by_views.items():
         still, *turned = (
             answerer.answer(galaxies, ROWS, views, 8, lambda done: None, pose=pose).tolist()
-            for pose in (Pose(), *POSES)
+            for pose in (Pose(), *poses_for(4))
         )
         squares = [
             (answers[row][column] - still[row][column]) ** 2
@@ -100,12 +101,39 @@ def test_one_view_is_asked_once(answering: Callable[[Tensor], Answerer], sky_of_
     assert seen == [(done, total) for done in range(5, total + 1, 5)]
 
 
-@pytest.mark.parametrize("rotations", [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 20, 24, 30, 32])
-def test_no_pose_nearly_permutes_the_fixed_views(rotations: int) -> None:
-    least = 0.25 if rotations == 8 else 0.05  # 8 of them, each mirrored too, are asked unless told otherwise
-    for degrees in DEGREES:
-        off = degrees * rotations / 360 % 1
-        assert least < off < 1 - least
+def test_answers_that_are_not_finite_are_a_fault(
+    answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies
+) -> None:
+    with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
+        asked(answering(torch.full((16, 16), torch.nan)), sky_of_noise, 1)
+
+
+def off(views: int, pose: Pose) -> float:
+    """By how much of the turn between fixed views those of a pose miss the ones that are mirrored as they are."""
+    here, there = (fixed_affines(views, 24, 16, torch.device("cpu"), each)[:, :, :2] for each in (Pose(), pose))
+    alike = here[here.det() * there[0].det() > 0]
+    between = alike.transpose(1, 2) @ there[0]
+    turns = torch.atan2(between[:, 1, 0], between[:, 0, 0]).abs() * len(alike) / (2 * math.pi)
+    return float(turns.min()) if len(alike) else math.inf
+
+
+def test_no_pose_nearly_permutes_the_fixed_views() -> None:
+    for views in range(1, 257):
+        poses = poses_for(views)
+        assert min(off(views, pose) for pose in poses) > 0.124, views
+        assert len({pose.turn for pose in poses}) == len(POSES)
+        assert [pose.mirrored for pose in poses] == [pose.mirrored for pose in POSES]
+
+
+def test_poses_are_as_they_were_for_the_views_asked_for_unless_told_otherwise() -> None:
+    assert poses_for(16) == POSES
+    assert min(off(16, pose) for pose in POSES) > 0.25
+
+
+def test_poses_move_by_no_more_than_they_must() -> None:
+    """Of 72 views, 10 degrees apart: 110 and 250 degrees are multiples, 65 is halfway."""
+    moved = [round(360 * pose.turn, 6) for pose in poses_for(72)]
+    assert moved == [65, 111.25, 166, 251.25, 327]
 
 
 def test_poses_of_a_permutation_would_move_nothing(

@@ -10,15 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from galaxy_triton.answer import open_run
+from galaxy_triton.answer import checkpoint_of, open_run
 from galaxy_triton.display import Display
 from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.evaluate import Asked, evaluate
+from galaxy_triton.evaluate import Asked, evaluate, galaxies_of
+from galaxy_triton.machine import Machine
 from galaxy_triton.pack import pack
+from galaxy_triton.report import Asked as ReportAsked
+from galaxy_triton.report import write_report
 from galaxy_triton.run_folder import read_split
+from galaxy_triton.settings import override
+from galaxy_triton.store import open_store
 from galaxy_triton.table import write_answers
 
 ASKED = Asked(views=1, device="cpu", consistency=0)
+OF_TABLE = Asked()  # nothing that only a network can be asked
 
 
 def write_ids(path: Path, ids: Any) -> Path:
@@ -120,7 +126,7 @@ def predictions(sky: Any, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("source", ["store", "labels"])
 def test_evaluate_a_table(source: str, predictions: Path, sky: Any, display: Display) -> None:
     """With the labels of a store or of a table; galaxies without one are counted."""
-    asked = replace(ASKED, labels=sky.labels if source == "labels" else None)
+    asked = replace(OF_TABLE, labels=sky.labels if source == "labels" else None)
     found = evaluate(predictions, sky.store if source == "store" else None, asked, display)
     errors = np.random.default_rng(4).random((48, 37))[:44] - sky.answers
     assert found.findings.score.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-6)
@@ -148,12 +154,12 @@ def test_evaluate_a_table_on_some_galaxies_beside_a_run(
 def test_evaluate_a_table_needs_one_source_of_labels(both: bool, predictions: Path, sky: Any, display: Display) -> None:
     sources = (sky.store, sky.labels) if both else (None, None)
     with pytest.raises(UsageFault, match=f"Expected STORE or --labels .*, got {'both' if both else 'neither'}"):
-        evaluate(predictions, sources[0], replace(ASKED, labels=sources[1]), display)
+        evaluate(predictions, sources[0], replace(OF_TABLE, labels=sources[1]), display)
 
 
 def test_evaluate_a_table_of_other_galaxies(predictions: Path, display: Display, tmp_path: Path) -> None:
     write_answers(tmp_path / "labels.csv", [([1, 2], np.zeros((2, 37)))])
-    asked = replace(ASKED, labels=tmp_path / "labels.csv")
+    asked = replace(OF_TABLE, labels=tmp_path / "labels.csv")
     with pytest.raises(DataFault, match=r"Expected galaxies of .*predictions.csv, got none of them \(.*labels.csv"):
         evaluate(predictions, None, asked, display)
     asked = replace(asked, ids=write_ids(tmp_path / "ids.csv", [1, 3]))
@@ -216,6 +222,61 @@ def test_evaluate_refuses_another_preprocessing(run: Path, sky: Any, display: Di
     message = r"Expected a store of Preprocess\(frame=40, crop=40, size=24\), got Preprocess\(frame=40, crop=30"
     with pytest.raises(DataFault, match=message + r".*pack with --crop 40 --size 24"):
         evaluate(run, tmp_path / "s", ASKED, display)
+
+
+def test_evaluate_needs_a_store_with_labels(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
+    """And with those of the galaxies held out, whose list is no user's to shorten."""
+    pack(sky.images, None, tmp_path / "bare", size=24, workers=1)
+    with pytest.raises(DataFault, match=r"store with labels, got one without \(.*bare\): pack it again with --labels"):
+        evaluate(run, tmp_path / "bare", ASKED, display)
+    trained_on = np.isin(sky.ids[:44], read_split(run)["train"])
+    write_answers(tmp_path / "labels.csv", [(sky.ids[:44][trained_on], sky.answers[trained_on])])
+    pack(sky.images, tmp_path / "labels.csv", tmp_path / "other", size=24, workers=1)
+    with pytest.raises(DataFault, match=r"got 11 others, \d+ the first \(.*split.csv\): give --ids CSV"):
+        evaluate(run, tmp_path / "other", ASKED, display)
+
+
+@pytest.mark.parametrize(("step", "where"), [(0, "cpu"), (10**12, "meta")])
+def test_pixels_lie_on_the_device_where_they_fit(
+    step: int, where: str, run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a batch; else on the host. The device is torch's "meta", in place of a GPU."""
+    answerer, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    elsewhere = replace(answerer, machine=replace(answerer.machine, device=torch.device("meta")))
+    monkeypatch.setattr("galaxy_triton.evaluate.free_memory", lambda device: store.pixels.nbytes + step)
+    galaxies = galaxies_of(store, elsewhere, 8, display)
+    assert (galaxies.pixels.device.type, galaxies.ids.device.type) == (where, "meta")
+    assert galaxies.pixels.shape == store.pixels.shape
+
+
+def test_evaluate_and_report_choose_a_place_for_the_pixels(
+    run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Chosen(Exception):
+        pass
+
+    def choose(*asked: object) -> None:
+        raise Chosen
+
+    monkeypatch.setattr("galaxy_triton.evaluate.residence", choose)
+    with pytest.raises(Chosen):
+        evaluate(run, sky.store, ASKED, display)
+    with pytest.raises(Chosen):
+        write_report(run, ReportAsked(store=sky.store), display)
+
+
+def test_open_run_asks_a_deterministic_vgg_on_a_gpu(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pooling has no deterministic gradient there, which no question needs."""
+    checkpoint = checkpoint_of(run, "last")
+    vgg = {"network.name": "vgg11", "preprocess.size": 40, "augmentation.size": 32}
+    trained = replace(checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True}))
+    chosen: list[Machine] = []
+    monkeypatch.setattr("galaxy_triton.answer.checkpoint_of", lambda *asked: trained)
+    monkeypatch.setattr("galaxy_triton.answer.make_answerer", lambda *made: chosen.append(made[2]))
+    for name, value in (("is_available", True), ("get_device_name", "GPU"), ("get_device_capability", (8, 0))):
+        monkeypatch.setattr(torch.cuda, name, lambda *device, value=value: value)
+    open_run(run, "last", "cuda")
+    assert chosen[0].device.type == "cuda"
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")

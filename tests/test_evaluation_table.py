@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from galaxy_triton.consistency import DEGREES, Consistency
+from galaxy_triton.consistency import Consistency
 from galaxy_triton.errors import DataFault
 from galaxy_triton.evaluate import Asked, Evaluation
 from galaxy_triton.evaluation_table import lines, warnings, write_errors, write_json
@@ -32,7 +32,7 @@ def evaluation() -> Evaluation:
         constants(people, people[0].astype(np.float64)),
         views=16,
         consistency=Consistency(8, {16: (0.01, 0.005, 0.015), 1: (0.04, 0.03, 0.05)}),
-        comparison=Comparison("runs/other", compare(predicted, others, people), 3),
+        comparison=Comparison("runs/other", compare(predicted, others, people), 3, True),
     )
     return Evaluation(Path("runs/mine"), Asked(), findings, trained_on=2, chosen_on=True, unlabelled=4)
 
@@ -69,6 +69,7 @@ def test_warnings(evaluation: Evaluation) -> None:
     said = list(warnings(evaluation))
     for words in ("trained on 2 of", "`best` was chosen", "4 galaxies of runs/mine", "runs/other trained on 3"):
         assert sum(words in line for line in said) == 1
+    assert "`best` of runs/other was chosen on some of these galaxies, which flatters it" in said
     assert list(warnings(Evaluation(Path("x"), Asked(), Findings(**_bare(evaluation.findings))))) == []
 
 
@@ -89,9 +90,10 @@ def test_json_holds_what_was_found(evaluation: Evaluation, tmp_path: Path) -> No
             assert of_question[name] == getattr(row, name)
         assert of_question["slope"] == (None if row.name == "bar" else row.slope)
     assert values["consistency"]["rms_by_views"] == {"16": [0.01, 0.005, 0.015], "1": [0.04, 0.03, 0.05]}
-    assert [pose["degrees"] for pose in values["consistency"]["poses"]] == list(DEGREES)
+    poses = [(pose["degrees"], pose["mirrored"]) for pose in values["consistency"]["poses"]]
+    assert poses == [(65, False), (110, True), (166, False), (250, True), (327, False)]
     lower = list(found.comparison.lower.overall)
-    assert values["comparison"] == {"with": "runs/other", "lower": lower, "trained_on": 3}
+    assert values["comparison"] == {"with": "runs/other", "lower": lower, "trained_on": 3, "chosen_on": True}
     assert (values["trained_on"], values["chosen_on"], values["unlabelled"]) == (2, True, 4)
 
 

@@ -1,5 +1,6 @@
 """Folds: equal parts that a seed and ids alone decide, kept in a file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,20 @@ def test_split_of_fold(sky: Any) -> None:
     assert splits[0].validation.tolist() == split_by_fraction(store, 0.25, 1).validation.tolist()
 
 
+def test_the_first_fold_is_the_fraction_or_one_more(sky: Any) -> None:
+    """44 galaxies in 10 folds: the larger ones come first, and a fraction is rounded."""
+    store = open_store(sky.store)
+    fold = split_of_fold(store, draw_folds(ids_to_hold_out(store, None), 10, 1), 1, 1).validation
+    fraction = split_by_fraction(store, 0.1, 1).validation
+    assert (len(fold), len(fraction)) == (5, 4)
+    assert set(fold) > set(fraction)
+
+
+def test_folds_of_a_store_without_labels(sky: Any) -> None:
+    with pytest.raises(DataFault, match="Expected a store with labels, got one without"):
+        ids_to_hold_out(replace(open_store(sky.store), labels=None), None)
+
+
 def test_listed_ids_alone_are_held_out(sky: Any, tmp_path: Path) -> None:
     """Ids that are unlabelled or unknown are in no fold; with repeats, the listed that are trained on come again."""
     table = tmp_path / "ids.csv"
@@ -96,6 +111,7 @@ def test_read_folds_explains(content: bytes | None, tmp_path: Path) -> None:
         (tmp_path / "folds.csv").write_bytes(content)
     with pytest.raises(DataFault, match="Expected the folds of a cross-validation, got"):
         read_folds(tmp_path / "folds.csv")
-    (tmp_path / "folds.csv").write_bytes(b"GalaxyID,fold\n1,1\n2,3\n")
-    with pytest.raises(DataFault, match="got other ids or folds"):
-        read_folds(tmp_path / "folds.csv")
+    for last in (3, 0, 9 * 10**18):  # none of which is counted up to
+        (tmp_path / "folds.csv").write_text(f"GalaxyID,fold\n1,1\n2,{last}\n")
+        with pytest.raises(DataFault, match="got other ids or folds"):
+            read_folds(tmp_path / "folds.csv")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from galaxy_triton import evaluate as evaluate_module
 from galaxy_triton import launch as launch_module
 from galaxy_triton import memory
 from galaxy_triton.display import Display
@@ -74,6 +75,18 @@ def test_launch_warns_of_other_bits(
         manifest.write_text(json.dumps(values))
     launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
     assert ("Warning: begun with torch torch 1.0, 96 threads" in said(display)) == bool(torch_of_the_run)
+
+
+def test_launch_warns_of_an_edited_configuration(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace("epochs = 2", "epochs = 3"))
+    settings = {"run.augment": "torch"}  # which may change
+    launch(Request(sky.store, settings=settings, run=tmp_path / "run", resume=True), display)
+    assert said(display).count("so far: its config.toml has been changed") == 1
+    assert "Warning: run.epochs is 3, and was 2 so far: its config.toml has been changed" in " ".join(
+        said(display).split()
+    )
 
 
 def test_launch_ends_with_the_score_and_the_report(request_: Request, display: Display) -> None:
@@ -173,6 +186,12 @@ def test_memory_that_runs_out_is_explained(
         assert result.exit_code == 1
         assert (f"Expected more free memory, got {str(error) or 'none'}" in result.output) == explained
         assert isinstance(result.exception, SystemExit) == explained
+
+
+def test_advice_names_options_of_the_command(run: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate_module, "load", raiser(MemoryError()))
+    said = " ".join(call("evaluate", run).output.split())
+    assert said.endswith("(--device): lower --batch-size; what was saved is whole")
 
 
 def raiser(error: Exception) -> Any:

@@ -140,6 +140,8 @@ def test_every_question_has_its_numbers(reported: Reported, succeed: Any) -> Non
     assert f"smooth {values['questions']['smooth']['ece']:.3f}" in reported.page.words("Reliability by question")
     consistency = [f"{value[0]:.4f}" for value in values["consistency"]["rms_by_views"].values()]
     assert set(consistency) <= set(reported.page.texts)
+    turned = ", ".join(f"{pose['degrees']:.4g}" for pose in values["consistency"]["poses"])
+    assert any(f"turned by {turned} degrees" in text for text in reported.page.texts)
 
 
 def test_the_page_says_what_constants_score(reported: Reported) -> None:
@@ -264,10 +266,13 @@ def test_a_new_report_takes_the_place_of_the_old_and_a_fault_does_not(copied: Ca
 
 
 def test_the_best_checkpoint_is_said_to_be_chosen_on_these_galaxies(
-    copied: Callable[[], Path], reported: Reported
+    copied: Callable[[], Path], reported: Reported, run: Path
 ) -> None:
-    page = Page(write_report(copied(), Asked(which="best", views=1), quiet()).page.read_text(encoding="utf-8"))
-    assert any("chosen as the best on these same galaxies" in text for text in page.texts)
+    """And so is that of the run beside it."""
+    asked = Asked(which="best", views=1, consistency=0, against=run)
+    page = Page(write_report(copied(), asked, quiet()).page.read_text(encoding="utf-8"))
+    for words in ("The checkpoint was chosen", f"The checkpoint of {run} was chosen"):
+        assert sum(text.startswith(words) for text in page.texts) == 1
     assert not any("chosen" in text for text in reported.page.texts)
 
 

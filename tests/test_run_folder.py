@@ -206,9 +206,15 @@ def test_add_and_cut_metrics(tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",")[:5] == ["epoch", "train_loss", "validation_loss", "validation_rmse", "learning_rate"]
     assert lines[2] == "2,0.03,0.02,0.1414214,0.001,123.456,0.25,512,7.5"
-    with pytest.raises(DataFault, match="Expected a header and 4 rows, an epoch each, got 4 lines"):
+    with pytest.raises(DataFault, match="Expected a header and 4 rows, an epoch each, got 4 whole lines"):
         run_folder.cut_metrics(tmp_path, 4)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines
+    with (tmp_path / "metrics.csv").open("a") as handle:
+        handle.write("4,0.0")  # where the power failed
+    with pytest.raises(DataFault, match="got 4 whole lines"):
+        run_folder.cut_metrics(tmp_path, 4)
+    run_folder.cut_metrics(tmp_path, 3)
+    assert (tmp_path / "metrics.csv").read_text() == "\n".join(lines) + "\n"
     run_folder.cut_metrics(tmp_path, 1)
     assert (tmp_path / "metrics.csv").read_text().splitlines() == lines[:2]
     run_folder.cut_metrics(tmp_path, 0)  # of the header, too, only a part may have been written

@@ -13,7 +13,7 @@ from galaxy_triton.config import SEED, Config
 from galaxy_triton.errors import DataFault
 from galaxy_triton.settings import override
 from galaxy_triton.space import Range, Space
-from galaxy_triton.study import COMPLETE, FAILED, JUDGES, PRUNED, Study, is_poor
+from galaxy_triton.study import COMPLETE, FAILED, JUDGES, PRUNED, Study, counted, is_poor, trials_in
 
 SPACE: Space = {
     "optimiser.lr": Range(1e-4, 1e-2, log=True),
@@ -112,13 +112,17 @@ def test_each_draw_comes_once(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
+    """Its networks go: nothing else would look for them again."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_study; test_study.study(sys.argv[2]).begin(1)"
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
     subprocess.run(command, check=True)
+    (tmp_path / "trial-0" / "fold-1").mkdir(parents=True)
     mine = study(tmp_path)
     assert [trial.state for trial in mine.trials()] == ["running"]
+    assert counted(trials_in(tmp_path)) == []
     drawn = mine.begin(1)
     assert drawn is not None
+    assert not (tmp_path / "trial-0").exists()
     assert [trial.state for trial in mine.trials()] == ["fail", "running"]
     assert drawn.settings == mine.trials()[0].settings
 
@@ -196,7 +200,26 @@ def test_a_worker_elsewhere_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
         patch.setattr("platform.node", lambda: "elsewhere")
         patch.setattr("os.getpid", lambda: 2**22 + 1)  # above what Linux gives
         assert study(tmp_path).begin(1) is not None
+    (tmp_path / "trial-0").mkdir()
     assert study(tmp_path).begin(1) is None
+    assert (tmp_path / "trial-0").is_dir()
+
+
+def test_trials_are_read_without_a_write(tmp_path: Path) -> None:
+    """Before the first worker, beside one that runs, and where one writes a line just now."""
+    assert trials_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    mine = study(tmp_path)
+    tried(mine, 9, 0.5)
+    tried(mine, 9, state=FAILED)
+    begun(mine, 9)
+    journal = tmp_path / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b"{")
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    trials = trials_in(tmp_path)
+    assert trials == mine.trials()
+    assert [trial.state for trial in counted(trials)] == [COMPLETE, "running"]
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
 
 
 def test_is_poor_by_hand() -> None:

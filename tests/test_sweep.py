@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import sys
 import weakref
@@ -131,16 +132,19 @@ def test_a_stop_between_folds(asked: Asked, tmp_path: Path, display: Display, mo
     assert [(row["state"], row["fold_2"]) for row in table(tmp_path / "sweep")] == [("fail", "")]
 
 
-def test_going_on_with_more_trials(done: Path, asked: Asked, display: Display) -> None:
-    """As many as there are: none is tried, and the summary comes again."""
-    before = table(done)
-    sweep(asked, display)
-    assert table(done) == before
+def test_as_many_trials_as_there_are(done: Path, asked: Asked, tmp_path: Path, display: Display) -> None:
+    """None is tried. The summary comes again, and so do files that a kill or a full disk had kept from the folder."""
+    before, out = table(done), shutil.copytree(done, tmp_path / "sweep")
+    (out / "best.toml").unlink()
+    (out / "trials.csv").write_text("trial\n")
+    sweep(replace(asked, out=out), display)
+    assert table(out) == before
+    assert (out / "best.toml").read_bytes() == (done / "best.toml").read_bytes()
     assert "trials       3 complete, 0 pruned, 0 failed" in said(display)
     means = sorted(float(row["mean_rmse"]) for row in before)
     assert f"best         {means[0]:.4f}  ± " in said(display)
     assert f"spread       {means[0]:.4f} to {means[2]:.4f}, median {means[1]:.4f}" in said(display)
-    assert "a trial" not in said(display)
+    assert f"trial {TRIALS}" not in said(display)
 
 
 def test_poor_trials_are_stopped(
@@ -254,12 +258,14 @@ def test_a_sweep_that_another_worker_begins_meanwhile(
     assert (done / "sweep.json").read_bytes() == before
 
 
-def test_dry_run(asked: Asked, tmp_path: Path, display: Display) -> None:
+def test_dry_run(done: Path, asked: Asked, tmp_path: Path, display: Display) -> None:
     out = tmp_path / "sweep"
     describe(replace(asked, out=out, space=None), display)
     assert "space      optimiser.lr from 0.0005 to 0.02, by its logarithm" in said(display)
     assert f"Would try 3 configurations, 2 folds of 1 epochs each, in {out}" in said(display)
     assert list(tmp_path.iterdir()) == []
+    describe(replace(asked, trials=5), display)
+    assert f"Would try 2 of 5 configurations, 2 folds of 1 epochs each, in {done}" in said(display)
 
 
 def test_another_sweep_in_the_folder(done: Path, asked: Asked, tmp_path: Path, display: Display) -> None:
@@ -270,9 +276,12 @@ def test_another_sweep_in_the_folder(done: Path, asked: Asked, tmp_path: Path, d
         ({"space": tmp_path / "space.toml"}, r"got another space.network.hidden.high"),
         ({"request": _changed(asked, "run.seed", 2)}, r"got another config.run.seed, folds"),
         ({"request": _changed(asked, "optimiser.clip", 1.0)}, r"got another config.optimiser.clip \("),
+        ({"out": tmp_path}, "Expected an empty folder or that of a sweep, got one with other files"),
     ):
-        with pytest.raises(UsageFault, match=message):
-            sweep(replace(asked, **change), display)
+        for command in (describe, sweep):
+            with pytest.raises(UsageFault, match=message):
+                command(replace(asked, **change), display)
+    assert [file.name for file in tmp_path.iterdir()] == ["space.toml"]
     assert (done / "journal.log").read_bytes() == before
     sweep(replace(asked, request=_changed(asked, "run.augment", "torch")), display)
 
