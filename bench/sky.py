@@ -1,8 +1,9 @@
 """How near `best` comes to the volunteers' noise on a simulated sky, which no network can be below -> one JSON.
 
-    python bench/sky.py --work FOLDER --out bench/results/sky-cpu.json [--count 60000] [--epochs 90]
+    python bench/sky.py --work FOLDER --out bench/results/sky-cpu.json [--count 60000] [--epochs 75] [--more 12]
 
-What FOLDER holds of the same count and epochs is not made again, and a training that was stopped there goes on.
+A training of so many epochs, then fine-tuning on the same galaxies for so many more, at a low rate. What FOLDER holds of
+the same numbers is not made again, and a training that was stopped there goes on.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from galaxy_triton.ids import rows_of
 from galaxy_triton.simulate import IMAGES, TRUTH, VOTES
 from galaxy_triton.store import open_store
 
-HELD_OUT, SEED = 0.1, 1
+HELD_OUT, SEED, VIEWS = 0.1, 1, 64
+LOW_RATE = 1e-3  # of the fine-tuning, at its peak
 # Over `best`: all galaxies of a sky have one scale and lie in the middle, and there are enough for a block more.
 SETTINGS = {
     "augmentation.zoom": 1,
@@ -37,33 +39,36 @@ def main() -> None:
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     before = made_with(device("cpu"))
-    sky, store, run = places(options)
+    sky, store, run, tuned = places(options)
     _make(sky, store, options)
-    _train(store, run, options.epochs)
+    own = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    _train(store, run, "--recipe", "best", "--epochs", options.epochs, *own)
+    _train(store, tuned, "--finetune", run, "--epochs", options.more, "--lr", LOW_RATE)
     figures = options.work / "figures.json"
-    _call("evaluate", run, store, "--json", figures)
-    found, floor = json.loads(figures.read_text()), noise_floor(sky, store, run)
+    _call("evaluate", tuned, store, "--views", VIEWS, "--json", figures)
+    found, floor = json.loads(figures.read_text()), noise_floor(sky, store, tuned)
     result = _settings(options) | {
         "made_with": before,
         "noise_floor": floor,
         "in_noise_floors": [value / floor for value in found["rmse"]],
-        "evaluation": found | {"subject": run.name},
-        "metrics": (run / run_folder.METRICS).read_text().splitlines(),
+        "evaluation": found | {"subject": tuned.name},
+        "metrics": {each.name: (each / run_folder.METRICS).read_text().splitlines() for each in (run, tuned)},
     }
     with whole_file(options.out) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _settings(options: argparse.Namespace) -> dict[str, object]:
-    given = {"count": options.count, "epochs": options.epochs}
+    given = {"count": options.count, "epochs": options.epochs, "more": options.more}
     words = " ".join(f"--{name} {value}" for name, value in given.items())
     return {"command": f"python bench/sky.py --work FOLDER --out FILE {words}", **given, "settings": SETTINGS}
 
 
-def places(options: argparse.Namespace) -> tuple[Path, Path, Path]:
-    """Of the sky, its store and the run."""
-    name = f"sky-{options.count}"
-    return options.work / name, options.work / f"{name}.store", options.work / f"{name}-epochs-{options.epochs}"
+def places(options: argparse.Namespace) -> tuple[Path, Path, Path, Path]:
+    """Of the sky, its store, the run and the fine-tuned one."""
+    sky = options.work / f"sky-{options.count}"
+    run = options.work / f"{sky.name}-epochs-{options.epochs}"
+    return sky, options.work / f"{sky.name}.store", run, options.work / f"{run.name}-tuned-{options.more}"
 
 
 def noise_floor(sky: Path, store: Path, run: Path) -> float:
@@ -83,13 +88,10 @@ def _make(sky: Path, store: Path, options: argparse.Namespace) -> None:
         _call("pack", sky / IMAGES, "--labels", sky / VOTES, "--out", store, *size)
 
 
-def _train(store: Path, run: Path, epochs: int) -> None:
-    """From the start, or what is left of it: whoever stopped it may have moved the store."""
-    if run.exists():
-        _call("train", store, "--run", run, "--resume")
-    else:
-        own = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
-        _call("train", store, "--recipe", "best", "--epochs", epochs, "--validation", HELD_OUT, *own, "--run", run)
+def _train(store: Path, run: Path, *new: object) -> None:
+    """A new run, or what is left of it: whoever stopped it may have moved the store."""
+    how = ("--resume",) if run.exists() else (*new, "--validation", HELD_OUT)
+    _call("train", store, "--run", run, *how)
 
 
 def _call(command: str, *arguments: object) -> None:
@@ -101,7 +103,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60_000)
-    parser.add_argument("--epochs", type=int, default=90)
+    parser.add_argument("--epochs", type=int, default=75)
+    parser.add_argument("--more", type=int, default=12)
     return parser.parse_args()
 
 
