@@ -2,8 +2,8 @@
 
     python bench/sky.py --work FOLDER --out bench/results/sky-cpu.json [--count 60000] [--epochs 75] [--more 12]
 
-A training of so many epochs, then fine-tuning on the same galaxies for so many more, at a low rate. What FOLDER holds of
-the same numbers is not made again, and a training that was stopped there goes on.
+A training of so many epochs, then fine-tuning on the same galaxies for so many more, at a low rate. What FOLDER holds
+of the same numbers is not made again, and a training that was stopped there goes on.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from galaxy_triton.config import RECIPES
 from galaxy_triton.data import answers_by_row
 from galaxy_triton.files import whole_file
 from galaxy_triton.ids import rows_of
+from galaxy_triton.report import PAGE
 from galaxy_triton.simulate import IMAGES, TRUTH, VOTES
 from galaxy_triton.store import open_store
 
@@ -90,6 +91,8 @@ def _make(sky: Path, store: Path, options: argparse.Namespace) -> None:
 
 def _train(store: Path, run: Path, *new: object) -> None:
     """A new run, or what is left of it: whoever stopped it may have moved the store."""
+    if (run / PAGE).exists():
+        return
     how = ("--resume",) if run.exists() else (*new, "--validation", HELD_OUT)
     _call("train", store, "--run", run, *how)
 
