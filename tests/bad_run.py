@@ -111,7 +111,7 @@ RUNS: tuple[Case, ...] = (
         "eft out: Expected a whole",
         ("out",),
     ),
-    data_case("baseline: no labels", "got a store without", lambda w: ("baseline", store_of_size(w, 16, labels=False))),
+    data_case("baseline: no labels", "got one without", lambda w: ("baseline", store_of_size(w, 16, labels=False))),
     data_case("train: no store", "Expected a store, got", lambda w: ("train", w.new, *w.tiny)),
     data_case("train: store of another size", OTHER_SIZE, lambda w: ("train", store_of_size(w, 16), *w.tiny)),
     data_case("train: no labels", "Expected ", lambda w: ("train", store_of_size(w, 24, labels=False), *w.tiny)),

@@ -108,7 +108,7 @@ def test_baselines_refuses_options(make: Callable[..., Store], options: dict[str
 def test_baselines_wants_labels(make: Callable[..., Store], tmp_path: Path) -> None:
     make()
     pack(tmp_path / "images", None, tmp_path / "bare", size=SIDE, workers=1)
-    with pytest.raises(DataFault, match="Expected labels, got a store without"):
+    with pytest.raises(DataFault, match="Expected a store with labels, got one without"):
         baselines(open_store(tmp_path / "bare"))
 
 
