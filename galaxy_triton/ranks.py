@@ -1,6 +1,9 @@
 """The processes that work together, as torchrun or srun start them: which one this is, and what they agree on."""
 
+import gc
+import importlib
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,6 +153,9 @@ def joined(device: str) -> Iterator[Ranks]:
 
 
 def _meet(backend: str) -> None:
+    # Its functions keep the group of their first import as a default, which DDP makes after this: held so, gloo's
+    # threads outlive the group, and one that still has a tensor when Python ends aborts the process.
+    importlib.import_module("torch.distributed.nn")
     try:
         dist.init_process_group(backend, init_method="env://")
     except (ValueError, RuntimeError) as error:
@@ -163,10 +169,16 @@ def _left_at_the_end(waits: bool) -> Iterator[None]:
     """Leave the others at the end of the block. waits: NCCL would, after a fault, for processes that wait for this."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if not waits:
-            dist.destroy_process_group()
+            traceback.clear_frames(error.__traceback__)
+            _leave()
         raise
+    _leave()
+
+
+def _leave() -> None:
+    gc.collect()  # what trained holds itself in circles, and DDP's reducer the group
     dist.destroy_process_group()
 
 

@@ -9,12 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-import torch
-
-# Of two processes of torch 2.6 that leave each other, one was seen to abort as it ended.
-OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11)
-several = pytest.mark.skipif(OLD, reason="several processes need torch 2.11")
 LIMIT = 120.0  # seconds for a whole process
 
 
@@ -52,8 +46,6 @@ def end(process: "subprocess.Popen[str]") -> Ended:
 
 def together(count: int, command: list[str], cwd: Path) -> list[Ended]:
     """Run a command in `count` processes that know of each other, by rank."""
-    if OLD:
-        pytest.skip(several.kwargs["reason"])
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": count}
     return [end(process) for process in [start(command, cwd, RANK=rank, **group) for rank in range(count)]]
 

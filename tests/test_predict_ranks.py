@@ -170,7 +170,6 @@ def test_one_speaks_of_what_would_happen(found: dict[str, list[Found]]) -> None:
     assert [(each.code, each.said) for each in others] == [(0, "")] * len(others)
 
 
-@processes.several
 def test_under_torchrun(sky: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the command line says it, with parts of their own size: one process has nothing to answer."""
     monkeypatch.setattr(predict, "CHUNK", 512)

@@ -19,6 +19,7 @@ from galaxy_triton.settings import override
 from galaxy_triton.train import Plan, Trainer
 
 JOB = Path(rank_job.__file__)
+LEAVE = JOB.with_name("leave_job.py")
 
 
 def job(*words: object) -> list[str]:
@@ -106,6 +107,15 @@ def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
     assert first.code == 1
     assert "Expected all 2 processes to go on, got" in first.said
     assert "Traceback" not in first.said
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no threads")
+@pytest.mark.parametrize("how", [[], ["--stop"]], ids=["done", "stopped"])
+def test_no_thread_of_gloo_is_left(how: list[str]) -> None:
+    """One that still has a tensor when Python ends aborts the process, with no word of why."""
+    for ended in together(2, [sys.executable, str(LEAVE), *how], JOB.parent):
+        assert ended.code == 0
+        assert not [line for line in ended.said.splitlines() if "gloo" in line]
 
 
 def test_part_covers_a_batch() -> None:

@@ -16,7 +16,6 @@ from test_readme import README
 
 from galaxy_triton import checkpoint, run_folder
 
-pytestmark = processes.several
 SCRIPT = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "#SBATCH" in block)
 TASKS, EPOCHS = 2, 4
 
