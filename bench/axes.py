@@ -1,7 +1,7 @@
 """What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
 difference from the start with its interval, paired by galaxy and seed -> one JSON, and a page beside it.
 
-    python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--rows NAME ...] [--seeds 1 2]
+    python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--table networks] [--rows NAME ...]
 
 DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
 from before is not trained again, so the table grows over many calls; each training has one thread.
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from axes_page import page
-from axes_rows import BASE, ROWS, START, Row
+from axes_rows import BASE, TABLES, Row
 from made_with import made_with
 from numpy.typing import NDArray
 from peers.winner_colour import tinted
@@ -39,6 +39,8 @@ from galaxy_triton.surroundings import surroundings
 from galaxy_triton.table import read_ids
 from galaxy_triton.train import Plan, Trainer
 
+VIEWS = sorted({row.views for table in TABLES.values() for row in table.rows.values()})
+
 
 @dataclass(frozen=True)
 class Job:
@@ -54,34 +56,38 @@ class Job:
 def main() -> None:
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
-    names = options.rows or [name for name in ROWS if name != BASE]
-    jobs = {(name, seed): _job(options, name, seed) for seed in options.seeds for name in [BASE, *names]}
+    chosen = {name: row for name, row in TABLES[options.table].rows.items() if name in [BASE, *options.rows]}
+    jobs = {(name, seed): _job(options, row, seed) for seed in options.seeds for name, row in chosen.items()}
     # rows that differ in the views at the end share a training
     wanted = {job.file: job for job in jobs.values() if not job.file.exists()}
     _train(list(wanted.values()), options.jobs)
-    rows = table({name: [jobs[name, seed].file for seed in options.seeds] for name in [BASE, *names]})
     result = {
-        "command": "python bench/axes.py DATA --work FOLDER --out FILE",
+        "command": command(options.table),
         "made_with": made_with(torch.device("cpu")),
-        "start": START,
-        "rows": rows,
+        "start": TABLES[options.table].start,
+        "rows": table({name: [jobs[name, seed].file for seed in options.seeds] for name in chosen}, chosen),
     }
     with whole_file(options.out) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")
     with whole_file(options.out.with_suffix(".md")) as file:
         file.write_text(page(result))
-    for name, found in rows.items():
-        print(f"{name:<26} {found['rmse']:.4f}  lower by {found['lower_by']}")
+    print(page(result))
 
 
-def table(files: dict[str, list[Path]]) -> dict[str, dict[str, object]]:
+def command(name: str) -> str:
+    """What measures a table, all of its rows."""
+    words = "" if name == "choices" else f" --table {name}"
+    return f"python bench/axes.py DATA --work FOLDER --out FILE{words}"
+
+
+def table(files: dict[str, list[Path]], rows: dict[str, Row]) -> dict[str, dict[str, object]]:
     """Each row's RMSE, and by how much it is lower than the start's with the same seeds."""
     kept = {name: [np.load(file) for file in found] for name, found in files.items()}
-    squares = {name: np.stack([each[f"views_{ROWS[name].views}"] for each in found]) for name, found in kept.items()}
+    squares = {name: np.stack([each[f"views_{rows[name].views}"] for each in found]) for name, found in kept.items()}
     return {
         name: {
-            "axis": ROWS[name].axis,
-            "changes": ROWS[name].settings | {"views": ROWS[name].views},
+            "axis": rows[name].axis,
+            "changes": rows[name].settings | {"views": rows[name].views},
             "seeds": len(own),
             "rmse": float(np.sqrt(own.mean())),
             "by_seed": np.sqrt(own.mean(axis=1)).tolist(),
@@ -115,7 +121,7 @@ def train(job: Job) -> None:
     answerer, people = trainer.learner.answerer(), galaxies.answers[rows].numpy()
     squares = {
         f"views_{views}": _squares(answerer.answer(galaxies, rows, views, 256, lambda done: None), people)
-        for views in sorted({row.views for row in ROWS.values()})
+        for views in VIEWS
     }
     with whole_file(job.file) as file, file.open("wb") as handle:
         spent = after.user + after.system - before.user - before.system
@@ -126,9 +132,9 @@ def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:
     return np.square(answers.astype(np.float64) - people).mean(axis=1)
 
 
-def _job(options: argparse.Namespace, name: str, seed: int) -> Job:
-    row = ROWS[name]
-    config = override(RECIPES["best"], START | row.settings | {"run.seed": seed, "run.device": "cpu"})
+def _job(options: argparse.Namespace, row: Row, seed: int) -> Job:
+    start = TABLES[options.table].start
+    config = override(RECIPES["best"], start | row.settings | {"run.seed": seed, "run.device": "cpu"})
     store = packed(options.data, options.work, config.preprocess.size, config.preprocess.crop)
     file = kept_as(options.work, [to_dict(config), row.tint])
     return Job(row, config, store, options.data / options.held_out, file)
@@ -142,8 +148,14 @@ def _train(jobs: list[Job], processes: int) -> None:
 
 def _options() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--rows", nargs="+", choices=list(ROWS))
-    return options.parse_args()
+    options.add_argument("--table", default="choices", choices=list(TABLES))
+    options.add_argument("--rows", nargs="+", metavar="NAME")
+    asked = options.parse_args()
+    known = list(TABLES[asked.table].rows)
+    asked.rows = asked.rows or known
+    if unknown := set(asked.rows) - set(known):
+        options.error(f"Expected rows of {', '.join(known)}, got {', '.join(unknown)} (--rows): choose of these")
+    return asked
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The choices that `axes.py` measures: a network to start from, and one change a row."""
+"""The choices that `axes.py` measures: a network to start from, and one change a row, in two tables."""
 
 from dataclasses import dataclass, field
 
@@ -28,12 +28,13 @@ START: Settings = {
     "run.batch_size": 64,
     "run.views": 1,
 }
+SIX = [24, 48, 96, 128, 160, 192]
 BASE = "start"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One change. axis: what kind of choice it is. settings: over START. tint: colour as the challenge's winner did
+    """One change. axis: what kind of choice it is. settings: over the start. tint: colour as the challenge's winner did
     it. views: fixed views at the end."""
 
     axis: str
@@ -73,11 +74,9 @@ ROWS: dict[str, Row] = {
     "1.5 times as wide": Row("width", {"network.widths": [36, 72, 144, 192, 240]}),
     "two convolutions a block": Row("depth", {"network.convs": 2}),
     "4 blocks": Row("depth", {"network.widths": [24, 48, 96, 160]}),
-    "6 blocks": Row("depth", {"network.widths": [24, 48, 96, 128, 160, 192]}),
+    "6 blocks": Row("depth", {"network.widths": SIX}),
+    "6 blocks, no shift": Row("depth and shift", {"network.widths": SIX, "augmentation.shift": 0.0}),
     "hidden layer of 256": Row("depth", {"network.hidden": 256}),
-    "vgg11": Row("model", {"network.name": "vgg11"}),
-    "vgg16": Row("model", {"network.name": "vgg16"}),
-    "resnet50": Row("model", {"network.name": "resnet50"}),
     "dropout 0.2": Row("regularisation", {"network.dropout": 0.2}),
     "dropout 0.5": Row("regularisation", {"network.dropout": 0.5}),
     "no weight decay": Row("regularisation", {"optimiser.weight_decay": 0.0}),
@@ -90,3 +89,24 @@ ROWS: dict[str, Row] = {
     "average 0.99": Row("averaging", {"optimiser.average": 0.99}),
     "average 0.998": Row("averaging", {"optimiser.average": 0.998}),
 }
+
+NETWORKS: dict[str, Row] = {
+    BASE: Row(""),
+    "resnet50": Row("network", {"network.name": "resnet50"}),
+    "resnet50, lr 1e-3": Row("network", {"network.name": "resnet50", "optimiser.lr": 1e-3}),
+    "vgg11": Row("network", {"network.name": "vgg11"}),
+    "vgg11, lr 1e-3": Row("network", {"network.name": "vgg11", "optimiser.lr": 1e-3}),
+    "vgg16, lr 1e-3": Row("network", {"network.name": "vgg16", "optimiser.lr": 1e-3}),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """start: what each row changes. rows: by name, the first without a change."""
+
+    start: Settings
+    rows: dict[str, Row]
+
+
+# A step of torchvision's networks takes 9 to 25 times the start's: they have fewer epochs, and a start of their own.
+TABLES = {"choices": Table(START, ROWS), "networks": Table(START | {"run.epochs": 8}, NETWORKS)}

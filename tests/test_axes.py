@@ -9,7 +9,7 @@ import pytest
 import torch
 from axes import lower_by, table
 from axes_page import difference, page
-from axes_rows import BASE, ROWS, START
+from axes_rows import BASE, ROWS, START, TABLES
 from peers.winner_colour import COMPONENT, SPREAD, tinted
 
 from galaxy_triton.config import RECIPES, Augmentation
@@ -22,11 +22,11 @@ from galaxy_triton.views import ViewMaker
 RESULTS = Path(__file__).resolve().parents[1] / "bench" / "results"
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_each_row_changes_the_start(name: str) -> None:
-    start = override(RECIPES["best"], START)
-    changed = override(start, ROWS[name].settings)
-    assert (changed != start) == bool(ROWS[name].settings)
+@pytest.mark.parametrize(("of", "name"), [(of, name) for of, table in TABLES.items() for name in table.rows])
+def test_each_row_changes_the_start(of: str, name: str) -> None:
+    start = override(RECIPES["best"], TABLES[of].start)
+    row = TABLES[of].rows[name]
+    assert (override(start, row.settings) != start) == bool(row.settings)
 
 
 def test_lower_by_is_paired() -> None:
@@ -42,7 +42,7 @@ def test_lower_by_is_paired() -> None:
 def test_table_reads_the_views_of_a_row(tmp_path: Any) -> None:
     squares = {f"views_{views}": np.full(3, views / 100) for views in (1, 4, 16, 64)}
     np.savez(tmp_path / "a.npz", **squares, cpu_seconds=5.0, made_by="this")
-    rows = table({BASE: [tmp_path / "a.npz"], "4 views": [tmp_path / "a.npz"]})
+    rows = table({BASE: [tmp_path / "a.npz"], "4 views": [tmp_path / "a.npz"]}, ROWS)
     assert rows[BASE]["rmse"] == pytest.approx(0.4)
     assert rows["4 views"]["rmse"] == pytest.approx(0.2)
     assert rows[BASE]["lower_by"] is None
