@@ -1,13 +1,16 @@
 """The optimiser, its schedule, and the average of the weights."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from galaxy_triton.config import Optimiser
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
@@ -38,11 +41,32 @@ def _layout(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
-    """The exponential moving average of weights and buffers, or None for a decay of 0."""
+    """The exponential moving average of weights and buffers, or None for a decay of 0.
+
+    After n steps the decay is (1 + n) / (10 + n) where that is less, as TensorFlow's ExponentialMovingAverage has it:
+    the first weights, and batch norm's statistics of them, would else be in the average for 1 / (1 - decay) steps.
+    Numbers that count, such as batch norm's batches, are those of the network.
+    """
     if decay == 0:
         return None
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(network, use_buffers=True)
+    average.multi_avg_fn = _towards(decay, average.n_averaged)
+    return average
+
+
+def _towards(decay: float, count: Tensor) -> Callable[[Tensors, Tensors, object], None]:
+    """What moves averages towards the current values. count: of the steps so far, on the host, so nothing waits."""
+
+    @torch.no_grad()
+    def move(averages: Tensors, values: Tensors, _: object) -> None:
+        steps = int(count)
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + steps) / (10 + steps)))
+        else:
+            for average, value in zip(averages, values, strict=True):
+                average.copy_(value)
+
+    return move
 
 
 def one_cycle(step: int, steps: int, options: Optimiser) -> float:

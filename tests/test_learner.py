@@ -109,6 +109,23 @@ def test_averages_are_counted_on_the_host() -> None:
     assert average.n_averaged.device.type == "cpu"
 
 
+@pytest.mark.parametrize(("decay", "kept"), [(0.9, (0, 2 / 11, 3 / 12, 4 / 13)), (0.2, (0, 2 / 11, 0.2, 0.2))])
+def test_averages_forget_the_first_weights(decay: float, kept: tuple[float, ...]) -> None:
+    network = nn.BatchNorm1d(1)
+    average = average_of(network, decay)
+    assert average is not None
+    wanted = 0.0
+    for value, part in zip((1.0, 5.0, -2.0, 3.0), kept, strict=True):
+        nn.init.constant_(network.weight, value)
+        network.running_mean.fill_(10 * value)  # type: ignore[union-attr]
+        network.num_batches_tracked += 1  # type: ignore[operator]
+        average.update_parameters(network)
+        wanted = part * wanted + (1 - part) * value
+    assert average.module.weight.item() == pytest.approx(wanted, rel=1e-6)
+    assert average.module.running_mean.item() == pytest.approx(10 * wanted, rel=1e-6)
+    assert average.module.num_batches_tracked.item() == 4
+
+
 def test_waits_are_seen() -> None:
     """The watcher is code too."""
     waits, values = Waits(), torch.arange(3.0)
