@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 Settings = dict[str, object]
 
-# Where the rows start: what `best` was before its sixth block, for 24 epochs.
+# Where the rows start: the recipe `best`, for 24 epochs.
 START: Settings = {
     "preprocess.crop": 192,
     "preprocess.size": 80,

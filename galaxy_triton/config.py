@@ -204,7 +204,7 @@ BEST = Config(
     preprocess=Preprocess(crop=192, size=80),
     augmentation=Augmentation(size=64, zoom=1.2, shift=0.05, crop="centre"),
     labels=Labels(stretch=1.3),
-    network=Network(widths=(24, 48, 96, 128, 160, 192), convs=1, hidden=0, dropout=0.0, head="tree"),
+    network=Network(widths=(24, 48, 96, 128, 160), convs=1, hidden=0, dropout=0.0, head="tree"),
     optimiser=Optimiser(lr=4e-3, weight_decay=0.02, warmup=0.2),
     run=Run(epochs=180, batch_size=64),
 )

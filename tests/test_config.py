@@ -101,11 +101,11 @@ def test_seed_recipe() -> None:
 
 
 def test_best_recipe() -> None:
-    """Centred views of the middle of each image, six blocks of one convolution, at least 24 epochs."""
+    """Centred views of the middle of each image, five blocks of one convolution, at least 24 epochs."""
     best = RECIPES["best"]
     assert best.recipe == "best"
     assert (best.augmentation.crop, best.augmentation.rotation) == ("centre", 180.0)
-    assert (len(best.network.widths), best.network.convs) == (6, 1)
+    assert (len(best.network.widths), best.network.convs) == (5, 1)
     assert best.run.epochs >= 24
     assert best.preprocess.crop < best.preprocess.frame
 

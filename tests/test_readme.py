@@ -58,6 +58,15 @@ def test_figures_of_the_choices() -> None:
     for said, row in (("the sigmoid head", "sigmoid head"), ("those that were given", "labels not stretched")):
         middle, low, high = (-value for value in rows[row]["lower_by"])
         assert f"lower than {said} by {interval([middle, high, low])}" in text
+    assert f"a sixth block, lower by {interval(rows['6 blocks']['lower_by'])} there" in text
+
+
+def test_figures_of_a_sixth_block() -> None:
+    result = json.loads((ROOT / "bench" / "results" / "subset-six-blocks-cpu.json").read_text())
+    scores = [found["rmse"][0] for found in (result["evaluation"], result["fine_tuned"]["evaluation"])]
+    text = " ".join(README.split())
+    assert f"scored {scores[0]:.4f} and, when fine-tuned, {scores[1]:.4f} (one training; the command of the" in text
+    assert f"on commit {result['made_with']['commit'][:7]}," in text
 
 
 def test_figures_of_the_first_run() -> None:
