@@ -118,7 +118,7 @@ class Optimiser:
     weight_decay: float = 0.02  # of matrices and kernels; biases and norms have none
     warmup: float = 0.1  # fraction of all steps
     clip: float = 0.0  # largest norm of the gradient; 0: not clipped
-    average: float = 0.0  # decay of the exponential moving average of the weights; 0: none
+    average: float = 0.0  # decay of the weights' moving average, after n steps at most n / (9 + n); 0: none
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "optimiser.lr", "above 0", self.lr)

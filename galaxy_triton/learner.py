@@ -17,7 +17,7 @@ from galaxy_triton.checkpoint import Checkpoint
 from galaxy_triton.config import Config
 from galaxy_triton.feed import Batch
 from galaxy_triton.machine import Machine, compiled
-from galaxy_triton.optimise import average_of, make_optimiser, one_cycle, restore, set_learning_rate
+from galaxy_triton.optimise import Average, make_optimiser, one_cycle, restore, set_learning_rate
 from galaxy_triton.ranks import ALONE, Ranks
 from galaxy_triton.views import ViewMaker
 
@@ -51,7 +51,7 @@ class Learner:
         self.body = compiled(machine.body.name, ranks.together(self.network, machine.device))
         self.optimiser = make_optimiser(self.network, config.optimiser, machine.device)
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision.name == "fp16")
-        self.average = average_of(self.network, config.optimiser.average)
+        self.average = Average(self.network, config.optimiser.average) if config.optimiser.average else None
         self.maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
         self.buffer = self.maker.empty(-(-largest // config.run.accumulate), machine.device)
         self.seed = torch.tensor(config.run.seed, device=machine.device)
@@ -96,7 +96,7 @@ class Learner:
         """What `restore` needs beside the weights: plain tensors and numbers."""
         state: dict[str, Any] = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         if self.average is not None:
-            state["averaged"] = int(self.average.n_averaged)
+            state["averaged"] = self.average.steps
         return state
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -112,7 +112,7 @@ class Learner:
             self.scaler.load_state_dict(checkpoint.state["scaler"])
         if self.average is not None and checkpoint.average is not None:
             self.average.module.load_state_dict(checkpoint.average)
-            self.average.n_averaged.fill_(checkpoint.state["averaged"])
+            self.average.steps = int(checkpoint.state["averaged"])
 
     def share_statistics(self) -> None:
         """Give every process the running statistics of the first, whose network is the one that is saved."""
@@ -163,7 +163,7 @@ class Learner:
             self.scaler.update()
             self.optimiser.zero_grad(set_to_none=True)
             if self.average is not None:
-                self.average.update_parameters(self.network)
+                self.average.update(self.network)
 
 
 def _times(loss: Tensor, factor: float) -> Tensor:

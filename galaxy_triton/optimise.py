@@ -1,16 +1,13 @@
 """The optimiser, its schedule, and the average of the weights."""
 
 import math
-from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from galaxy_triton.config import Optimiser
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
@@ -40,33 +37,36 @@ def _layout(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(tensor.shape), tensor.stride()
 
 
-def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
-    """The exponential moving average of weights and buffers, or None for a decay of 0.
+class Average:
+    """The exponential moving average of a network's weights and buffers. Nothing in it waits for the device.
 
-    After n steps the decay is (1 + n) / (10 + n) where that is less, as TensorFlow's ExponentialMovingAverage has it:
-    the first weights, and batch norm's statistics of them, would else be in the average for 1 / (1 - decay) steps.
-    Numbers that count, such as batch norm's batches, are those of the network.
+    The first update copies the network. After n of them the decay is n / (9 + n) where that is less than what was asked
+    for, as TensorFlow's ExponentialMovingAverage has it: the first weights would else keep a share of decay^n, and with
+    them batch norm's statistics. Numbers that count, such as batch norm's batches, are those of the network.
+
+    Attributes:
+        module: the averaged network.
+        steps: the updates so far.
     """
-    if decay == 0:
-        return None
-    average = AveragedModel(network, use_buffers=True)
-    average.multi_avg_fn = _towards(decay, average.n_averaged)
-    return average
 
-
-def _towards(decay: float, count: Tensor) -> Callable[[Tensors, Tensors, object], None]:
-    """What moves averages towards the current values. count: of the steps so far, on the host, so nothing waits."""
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module, self.decay, self.steps = deepcopy(network), decay, 0
 
     @torch.no_grad()
-    def move(averages: Tensors, values: Tensors, _: object) -> None:
-        steps = int(count)
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + steps) / (10 + steps)))
-        else:
-            for average, value in zip(averages, values, strict=True):
+    def update(self, network: nn.Module) -> None:
+        """Move towards the network as it is now."""
+        averages, values = _tensors(self.module), _tensors(network)
+        floats = [place for place, value in enumerate(values) if value.is_floating_point()]
+        weight = 1 - min(self.decay, self.steps / (9 + self.steps))
+        torch._foreach_lerp_([averages[place] for place in floats], [values[place] for place in floats], weight)
+        for average, value in zip(averages, values, strict=True):
+            if not value.is_floating_point():
                 average.copy_(value)
+        self.steps += 1
 
-    return move
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def one_cycle(step: int, steps: int, options: Optimiser) -> float:

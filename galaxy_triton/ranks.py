@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from galaxy_triton.errors import DataFault, UsageFault, expected
+from galaxy_triton.errors import DataFault, Stopped, UsageFault, expected
 
 Value = TypeVar("Value")
 
@@ -153,8 +153,8 @@ def joined(device: str) -> Iterator[Ranks]:
 
 
 def _meet(backend: str) -> None:
-    # Its functions keep the group of their first import as a default, which DDP makes after this: held so, gloo's
-    # threads outlive the group, and one that still has a tensor when Python ends aborts the process.
+    # DDP imports it later, and its functions keep the group of that moment as a default: held so, gloo's threads
+    # outlive the group, and one that still has a tensor when Python ends aborts the process.
     importlib.import_module("torch.distributed.nn")
     try:
         dist.init_process_group(backend, init_method="env://")
@@ -170,16 +170,27 @@ def _left_at_the_end(waits: bool) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not waits:
-            traceback.clear_frames(error.__traceback__)
+        # all stop after the same step
+        if not waits or isinstance(error, Stopped):
+            _forget(error)
             _leave()
         raise
     _leave()
 
 
+def _forget(error: BaseException | None) -> None:
+    """Let go of what the functions held that an error ended, and those that it came from."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def _leave() -> None:
     gc.collect()  # what trained holds itself in circles, and DDP's reducer the group
+    # Destroyed last: torch 2.6 would else wait for gloo's threads with Python's lock, which they may want.
+    gloo = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
+    del gloo
 
 
 def _backend(device: str, here: Ranks) -> str:

@@ -110,12 +110,12 @@ def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no threads")
-@pytest.mark.parametrize("how", [[], ["--stop"]], ids=["done", "stopped"])
-def test_no_thread_of_gloo_is_left(how: list[str]) -> None:
+@pytest.mark.parametrize("how", ["done", "stopped", "failed"])
+def test_no_thread_of_gloo_is_left(how: str) -> None:
     """One that still has a tensor when Python ends aborts the process, with no word of why."""
-    for ended in together(2, [sys.executable, str(LEAVE), *how], JOB.parent):
-        assert ended.code == 0
-        assert not [line for line in ended.said.splitlines() if "gloo" in line]
+    for ended in together(2, [sys.executable, str(LEAVE), how], JOB.parent):
+        during, after = map(int, ended.said.split())
+        assert (ended.code, during > 1, after) == (0, True, 1), ended
 
 
 def test_part_covers_a_batch() -> None:
