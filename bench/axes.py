@@ -61,11 +61,16 @@ def main() -> None:
     # rows that differ in the views at the end share a training
     wanted = {job.file: job for job in jobs.values() if not job.file.exists()}
     _train(list(wanted.values()), options.jobs)
+    files = {name: [jobs[name, seed].file for seed in options.seeds] for name in chosen}
+    _write(options, table(files, chosen))
+
+
+def _write(options: argparse.Namespace, rows: dict[str, dict[str, object]]) -> None:
     result = {
         "command": command(options.table),
         "made_with": made_with(torch.device("cpu")),
         "start": TABLES[options.table].start,
-        "rows": table({name: [jobs[name, seed].file for seed in options.seeds] for name in chosen}, chosen),
+        "rows": rows,
     }
     with whole_file(options.out) as file:
         file.write_text(json.dumps(result, indent=1) + "\n")

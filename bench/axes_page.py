@@ -6,10 +6,11 @@ from made_with import line_of
 
 HEAD = """# What each choice of the recipe `best` is worth
 
-Every row is `best` at {epochs} epochs with one change, trained on the subset's coarse rows and scored on the galaxies
-whose own answers are known; *lower by* is the paired difference from the first row, with the 95 % interval of a
-bootstrap over galaxies and seeds. **In bold** are intervals that leave 0 out: of so many rows one or two do so by
-chance. CPU time is that of one thread, without the final scoring; rows that differ in the views alone share a training.
+The first row is `best` at {epochs} epochs, every other one that with what its name says changed, trained on the
+subset's coarse rows and scored on the galaxies whose own answers are known; *lower by* is the paired difference from
+the first row, with the 95 % interval of a bootstrap over galaxies and seeds. **In bold** are intervals that leave 0
+out: of twenty rows about one does so by chance. CPU time is that of one thread, without the final scoring; rows that
+differ in the views alone share a training.
 
 `{command}`
 """

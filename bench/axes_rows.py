@@ -1,4 +1,4 @@
-"""The choices that `axes.py` measures: a network to start from, and one change a row, in two tables."""
+"""The choices that `axes.py` measures: a network to start from, and what each row changes, in two tables."""
 
 from dataclasses import dataclass, field
 
@@ -28,13 +28,14 @@ START: Settings = {
     "run.batch_size": 64,
     "run.views": 1,
 }
+# a block more for a view of 64 px, down to a pixel
 SIX = [24, 48, 96, 128, 160, 192]
 BASE = "start"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One change. axis: what kind of choice it is. settings: over the start. tint: colour as the challenge's winner did
+    """A row. axis: what kind of choice it is. settings: over the start. tint: colour as the challenge's winner did
     it. views: fixed views at the end."""
 
     axis: str
@@ -86,6 +87,7 @@ ROWS: dict[str, Row] = {
     "warm-up 0.05": Row("schedule", {"optimiser.warmup": 0.05}),
     "batch 32": Row("schedule", {"run.batch_size": 32}),
     "batch 128": Row("schedule", {"run.batch_size": 128}),
+    # at 24 epochs the decay gets to 0.994
     "average 0.99": Row("averaging", {"optimiser.average": 0.99}),
     "average 0.998": Row("averaging", {"optimiser.average": 0.998}),
 }
@@ -108,5 +110,5 @@ class Table:
     rows: dict[str, Row]
 
 
-# A step of torchvision's networks takes 9 to 25 times the start's: they have fewer epochs, and a start of their own.
+# A step of torchvision's networks takes many times the start's: they have fewer epochs, and a start of their own.
 TABLES = {"choices": Table(START, ROWS), "networks": Table(START | {"run.epochs": 8}, NETWORKS)}

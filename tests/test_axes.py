@@ -22,10 +22,10 @@ from galaxy_triton.views import ViewMaker
 RESULTS = Path(__file__).resolve().parents[1] / "bench" / "results"
 
 
-@pytest.mark.parametrize(("of", "name"), [(of, name) for of, table in TABLES.items() for name in table.rows])
-def test_each_row_changes_the_start(of: str, name: str) -> None:
-    start = override(RECIPES["best"], TABLES[of].start)
-    row = TABLES[of].rows[name]
+@pytest.mark.parametrize(("which", "name"), [(which, name) for which, table in TABLES.items() for name in table.rows])
+def test_each_row_changes_the_start(which: str, name: str) -> None:
+    start = override(RECIPES["best"], TABLES[which].start)
+    row = TABLES[which].rows[name]
     assert (override(start, row.settings) != start) == bool(row.settings)
 
 
@@ -74,10 +74,11 @@ def test_bold_is_an_interval_without_zero(interval: tuple[float, float], bold: b
     assert difference({"lower_by": [0.002, *interval]}).startswith("**") == bold
 
 
-def test_page_is_of_the_result() -> None:
+@pytest.mark.parametrize("result", ["axes-cpu", "axes-networks-cpu"])
+def test_page_is_of_the_result(result: str) -> None:
     """Written by the measurement, not by hand."""
-    kept = json.loads((RESULTS / "axes-cpu.json").read_text())
-    assert (RESULTS / "axes-cpu.md").read_text() == page(kept)
+    kept = json.loads((RESULTS / f"{result}.json").read_text())
+    assert (RESULTS / f"{result}.md").read_text() == page(kept)
 
 
 def test_tinted_adds_one_colour_to_each_view(sky: Any) -> None:

@@ -58,7 +58,16 @@ def test_figures_of_the_choices() -> None:
     for said, row in (("the sigmoid head", "sigmoid head"), ("those that were given", "labels not stretched")):
         middle, low, high = (-value for value in rows[row]["lower_by"])
         assert f"lower than {said} by {interval([middle, high, low])}" in text
-    assert f"a sixth block, lower by {interval(rows['6 blocks']['lower_by'])} there" in text
+    assert f"A sixth block, lower by {interval(rows['6 blocks']['lower_by'])} at 24 epochs" in text
+
+
+def test_figures_of_the_networks() -> None:
+    rows = json.loads((ROOT / "bench" / "results" / "axes-networks-cpu.json").read_text())["rows"]
+    start, row = rows["start"], rows["resnet50, lr 1e-3"]
+    middle, low, high = (-value for value in row["lower_by"])
+    times = row["cpu_seconds"] / start["cpu_seconds"]
+    told = f"scores higher by {interval([middle, high, low])} and takes {times:.0f} times as long"
+    assert told in " ".join(README.split())
 
 
 def test_figures_of_a_sixth_block() -> None:
