@@ -70,13 +70,13 @@ def test_fit_keeps_the_best(
 
 def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
     """a <- d a + (1 - d) w, beginning with the weights after the first step; evaluation uses the averages."""
-    trainer = Trainer(make_plan(tmp_path, **{"optimiser.average": 0.9}))
+    trainer = Trainer(make_plan(tmp_path, **{"optimiser.average": 0.08}))
     seen: list[torch.Tensor] = []
     for steps in (1, 2):
         with pytest.raises(Stopped):
             trainer.fit(display, stop_after(trainer, steps))
         seen.append(trainer.learner.network.answers.weight.detach().double().clone())
-    want = 0.9 * seen[0] + 0.1 * seen[1]
+    want = 0.08 * seen[0] + 0.92 * seen[1]
     assert torch.allclose(trainer.learner.average.module.answers.weight.double(), want, rtol=0, atol=1e-7)
     assert trainer.learner.answerer().network is trainer.learner.average.module
 
