@@ -3,16 +3,18 @@
 import csv
 import io
 import resource
-import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from held import held_by, traced
 from numpy.typing import NDArray
 from PIL import Image
 
+from galaxy_triton import images as images_of
+from galaxy_triton import pack as packing
 from galaxy_triton.config import Preprocess
 from galaxy_triton.errors import DataFault, UsageFault
 from galaxy_triton.ids import galaxy_id
@@ -220,16 +222,20 @@ def test_pack_on_a_full_disk_leaves_nothing(images: Path, tmp_path: Path) -> Non
 
 
 def test_pack_holds_few_images(tmp_path: Path) -> None:
-    def peak(count: int) -> int:
+    def held_at_the_end(count: int) -> int:
         folder = tmp_path / f"{count}"
         folder.mkdir()
         for number in range(count):
             (folder / f"{number}.png").write_bytes(encoded("7"))
-        tracemalloc.start()
-        pack(folder, None, tmp_path / f"s{count}", size=64, workers=1)
-        used = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return used
+        held: list[int] = []
 
-    # 180 more images of 64 x 64 x 4 bytes would be 2.9 MB
-    assert peak(200) - peak(20) < 500_000
+        def look(done: int, total: int) -> None:
+            if done == total:
+                held.append(held_by(packing, images_of))
+
+        with traced():
+            pack(folder, None, tmp_path / f"s{count}", size=64, workers=1, progress=look)
+        return held[0]
+
+    # 180 more images of 64 x 64 x 3 bytes would be 2.2 MB
+    assert held_at_the_end(200) - held_at_the_end(20) < 500_000
