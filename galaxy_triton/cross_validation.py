@@ -33,7 +33,7 @@ from galaxy_triton.ground import (
     warn_of_unknown,
     with_largest_batch,
 )
-from galaxy_triton.launch import begin, fit, report
+from galaxy_triton.launch import begun, fit, report
 from galaxy_triton.out_of_fold import FoldResult, lines, result_of, summarise, write_summary
 from galaxy_triton.ranks import Ranks, from_environment, joined
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
@@ -126,8 +126,8 @@ def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, d
     # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
     torch.compiler.reset()
     trainer = Trainer(ground.plan(split, folder))
-    begin(trainer, ground, ground.ranks.agree((folder / run_folder.CONFIG).is_file()), display)
-    fit(trainer, stop, go_on, display)
+    with begun(trainer, ground, ground.ranks.agree((folder / run_folder.CONFIG).is_file()), display):
+        fit(trainer, stop, go_on, display)
     return trainer
 
 

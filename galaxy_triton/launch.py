@@ -1,6 +1,8 @@
 """A run from its start, or from where it stopped, to its report; or only what would happen."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from galaxy_triton import checkpoint as checkpoints
@@ -24,6 +26,7 @@ from galaxy_triton.ground import (
     warn_of_unknown,
     with_largest_batch,
 )
+from galaxy_triton.lock import NoLocks, locked
 from galaxy_triton.passes import count_steps
 from galaxy_triton.profiled import profiled
 from galaxy_triton.profiling import check_trace
@@ -36,6 +39,8 @@ from galaxy_triton.store import Store
 from galaxy_triton.surroundings import BITS_DEPEND_ON, surroundings
 from galaxy_triton.targets import SHARED
 from galaxy_triton.train import Plan, Trainer
+
+WAIT = 10.0  # seconds, for a process that is stopping to let go of the run
 
 
 def launch(request: Request, display: Display) -> None:
@@ -62,26 +67,31 @@ def _launch(request: Request, ranks: Ranks, display: Display) -> None:
         if request.fit_batch:
             ground = with_largest_batch(ground, split, display)
         trainer = Trainer(ground.plan(split, proposal.folder))
-    begin(trainer, ground, request.resume, display)
-    with profiled(trainer, request.profile, display), stop_between_steps() as stop:
-        fit(trainer, stop, f"galaxy-triton train {store.path} --run {proposal.folder} --resume", display)
-    if ranks.first:
-        _say(report(trainer, ground, display), trainer, display)
+    with begun(trainer, ground, request.resume, display):
+        with profiled(trainer, request.profile, display), stop_between_steps() as stop:
+            fit(trainer, stop, f"galaxy-triton train {store.path} --run {proposal.folder} --resume", display)
+        if ranks.first:
+            _say(report(trainer, ground, display), trainer, display)
 
 
-def begin(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> None:
-    """Lay out the folder of a new run, or put one back to where it stopped.
+@contextmanager
+def begun(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> Iterator[None]:
+    """Lay out the folder of a new run, or put one back to where it stopped; while the block runs, it is this job's.
 
     Raises:
-        DataFault: a folder that cannot be written, or a checkpoint that is not this run's.
+        DataFault: a folder that cannot be written, one that another job trains in, or a checkpoint that is not this
+            run's.
     """
-    plan = trainer.plan
-    if resume:
-        _resume(trainer, ground, display)
-    else:
-        plan.ranks.by_first(lambda: _lay_out(plan, ground))
-    _say_stretched(trainer, display)
-    display.note(f"{'run':<10} {plan.folder}\n")
+    plan, ranks = trainer.plan, trainer.plan.ranks
+    with ExitStack() as held:
+        if not resume:
+            ranks.by_first(lambda: _lay_out(plan, ground))
+        ranks.by_first(lambda: held.enter_context(_taken(plan.folder, display)))
+        if resume:
+            _resume(trainer, ground, display)
+        _say_stretched(trainer, display)
+        display.note(f"{'run':<10} {plan.folder}\n")
+        yield
 
 
 def fit(trainer: Trainer, stop: Stop, go_on: str, display: Display) -> None:
@@ -158,6 +168,19 @@ def _say_stretched(trainer: Trainer, display: Display) -> None:
         why = f"more than {SHARED} galaxies share each, which is taken for the mean of a class"
         factor = trainer.plan.config.labels.stretch
         display.note(f"{'labels':<10} {trainer.stretched} stretched by {factor:g}: {why}")
+
+
+@contextmanager
+def _taken(folder: Path, display: Display) -> Iterator[None]:
+    """No other job trains in this folder while the block runs."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / run_folder.LOCK, WAIT, "run", "give a --run that can be written"))
+        except NoLocks:
+            display.warn(
+                f"the file system of {folder} has no locks: nothing keeps two jobs from training there at once"
+            )
+        yield
 
 
 def _lay_out(plan: Plan, ground: Ground) -> None:

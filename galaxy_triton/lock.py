@@ -10,6 +10,10 @@ from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import reason
 
 
+class NoLocks(DataFault):
+    """The file system has no locks."""
+
+
 @contextmanager
 def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
     """While the block runs, no other process is in such a block of the same file, whose folder is made.
@@ -20,7 +24,8 @@ def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
         do: What to do where the file cannot be written.
 
     Raises:
-        DataFault: it cannot be written, the file system has no locks, or another process does not let go.
+        NoLocks: the file system has none.
+        DataFault: it cannot be written, or another process does not let go.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +33,9 @@ def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
     except Timeout as error:
         got = f"one that another process has held for {wait:g} s"
         raise DataFault(expected(f"a free {what}", got, file, "remove that file if nothing runs")) from error
-    except (OSError, NotImplementedError) as error:
+    except NotImplementedError as error:
+        raise NoLocks(expected(f"a {what} on a file system with locks", error, file.parent, do)) from error
+    except OSError as error:
         raise DataFault(expected(f"a {what} to write to", reason(error), file.parent, do)) from error
     with acquired:
         yield

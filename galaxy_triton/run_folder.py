@@ -27,6 +27,7 @@ from galaxy_triton.surroundings import surroundings
 from galaxy_triton.table import read_ids
 
 CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
+LOCK = "lock"  # held by the process that trains
 SOURCE = "source.json"
 SEEN = "seen.csv"  # of a run that was fine-tuned: what its first weights had been trained on
 SOURCE_VERSION = 1

@@ -83,7 +83,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         DataFault: its file cannot be written, the file system has no locks, or another worker does not let go.
     """
-    with locked(folder / LOCK, WAIT, "sweep", "give an --out that can be written, on a file system with locks"):
+    with locked(folder / LOCK, WAIT, "sweep", "give another --out"):
         yield
 
 

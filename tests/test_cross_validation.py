@@ -171,14 +171,14 @@ def test_a_stop_inside_a_fold(
     request_: Request, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the second fold's first step; going on gives the answers of one never stopped."""
-    begin, folder = cross_validation.begin, tmp_path / "cv"
+    begun, folder = cross_validation.begun, tmp_path / "cv"
 
-    def stopping(trainer: Any, *arguments: Any) -> None:
-        begin(trainer, *arguments)
+    def stopping(trainer: Any, *arguments: Any) -> Any:
         if trainer.plan.folder.name == "fold-2":
             trainer.after_step = lambda: os.kill(os.getpid(), signal.SIGINT)
+        return begun(trainer, *arguments)
 
-    monkeypatch.setattr(cross_validation, "begin", stopping)
+    monkeypatch.setattr(cross_validation, "begun", stopping)
     with pytest.raises(Stopped) as stop:
         cross_validate(replace(request_, run=folder), display)
     assert stop.value.code == 130

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from galaxy_triton import evaluate as evaluate_module
 from galaxy_triton import launch as launch_module
@@ -120,6 +121,45 @@ def test_no_run_goes_on_with_another_store(request_: Request, sky: Any, tmp_path
     for act in (launch, describe):
         with pytest.raises(DataFault, match="Expected the store of this run"):
             act(Request(tmp_path / "other", run=request_.run, resume=True), display)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_run_is_trained_by_one_job_at_a_time(
+    request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new run and a resumed one are held to the end of their report; who comes second changes nothing."""
+    resume = Request(run=request_.run, resume=True)
+    report, refused = launch_module.report, list[str]()
+
+    def meanwhile(*arguments: Any) -> Any:
+        before = contents(request_.run)
+        with pytest.raises(DataFault) as fault:
+            launch(resume, display)
+        refused.append(str(fault.value))
+        assert contents(request_.run) == before
+        return report(*arguments)
+
+    monkeypatch.setattr(launch_module, "WAIT", 0)
+    monkeypatch.setattr(launch_module, "report", meanwhile)
+    launch(request_, display)
+    launch(resume, display)
+    got = "Expected a free run, got one that another process has held for 0 s"
+    assert refused == [f"{got} ({request_.run / 'lock'}): remove that file if nothing runs"] * 2
+
+
+def test_a_run_where_there_are_no_locks(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is trained all the same, with a word of warning."""
+
+    def refused(lock: object, timeout: float) -> None:
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    launch(request_, display)
+    assert (request_.run / "report.html").is_file()
+    assert "has no locks: nothing keeps two jobs from training there at once" in " ".join(said(display).split())
 
 
 def test_launch_finds_the_largest_batch(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from galaxy_triton.errors import DataFault
-from galaxy_triton.lock import locked
+from galaxy_triton.lock import NoLocks, locked
 
 
 def taken(file: Path) -> None:
@@ -42,8 +42,8 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise NotImplementedError("no locks here")
 
     monkeypatch.setattr(FileLock, "acquire", refused)
-    said = f"Expected a sky to write to, got no locks here ({tmp_path}): name another folder"
-    with pytest.raises(DataFault, match=re.escape(said)):
+    said = f"Expected a sky on a file system with locks, got no locks here ({tmp_path}): name another folder"
+    with pytest.raises(NoLocks, match=re.escape(said)):
         taken(tmp_path / "lock")
 
 
