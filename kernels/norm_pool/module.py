@@ -12,16 +12,16 @@ class NormReluPool(nn.BatchNorm2d):
     Its state is a batch norm's, under the same names: a checkpoint of one is a checkpoint of the other. In training
     `norm_relu_pool`, in evaluation the plain operations by the running statistics.
 
+    momentum: None averages all batches alike, as in nn.BatchNorm2d; it waits for the GPU to have counted them.
     impl: of `norm_relu_pool`, which says what x may be and what is raised.
     """
 
     # Here they are never None.
-    momentum: float
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, impl: str = "triton") -> None:
+    def __init__(self, channels: int, *, momentum: float | None = 0.1, eps: float = 1e-5, impl: str = "triton") -> None:
         super().__init__(channels, eps, momentum)
         self.impl = impl
 
@@ -35,7 +35,7 @@ class NormReluPool(nn.BatchNorm2d):
             self.bias,
             self.running_mean,
             self.running_var,
-            momentum=self.momentum,
+            momentum=1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum,
             eps=self.eps,
             impl=self.impl,
         )

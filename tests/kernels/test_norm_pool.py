@@ -254,8 +254,8 @@ def test_norm_relu_pool_compiled(device: torch.device) -> None:
     check(make_inputs((3, 5, 7, 9), device), "compile")
 
 
-def plain(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, EPS, MOMENTUM), nn.ReLU(), nn.MaxPool2d(2))
+def plain(channels: int, momentum: float | None = MOMENTUM) -> nn.Sequential:
+    return nn.Sequential(nn.BatchNorm2d(channels, EPS, momentum), nn.ReLU(), nn.MaxPool2d(2))
 
 
 def test_module_has_the_state_of_a_batch_norm(impl: str, device: torch.device) -> None:
@@ -271,6 +271,15 @@ def test_module_has_the_state_of_a_batch_norm(impl: str, device: torch.device) -
     twin[0].load_state_dict(module.state_dict())
     assert torch.equal(module.eval()(x), twin.eval()(x))
     assert module.num_batches_tracked == 1
+
+
+def test_module_averages_batches_alike(impl: str, device: torch.device) -> None:
+    """Without a momentum, as torch.optim.swa_utils.update_bn sets it."""
+    module, twin = NormReluPool(5, momentum=None, eps=EPS, impl=impl).to(device), plain(5, momentum=None).to(device)
+    x, *_ = make_inputs((3, 5, 7, 9), device)
+    for factor in (1, 2, 3):
+        torch.testing.assert_close(module(x * factor), twin(x * factor))
+    torch.testing.assert_close(module.state_dict(), twin[0].state_dict())
 
 
 def test_module_under_autocast(impl: str, device: torch.device) -> None:
