@@ -24,6 +24,16 @@ from ..availability import require_triton
 from ..checks import require
 from ..launch_settings import settings
 from . import frame
+from .fused_windows import (
+    centre_and_scale,
+    first_largest,
+    load_pixel,
+    locate_outputs,
+    locate_windows,
+    put_together,
+    square_about,
+    through_relu,
+)
 
 MAX_WINDOWS = 2**30  # they are counted in 32 bits
 MAX_PARTS = 1024  # of a sum: one program puts them together
@@ -54,19 +64,19 @@ def _extrema_kernel(
     squares = tl.zeros([COLUMNS], tl.float32)
     for step in range(STEPS):
         start = (tl.program_id(0) * STEPS + step) * ROWS
-        pixel, below, beside, whole, out = _windows(start, windows, HEIGHT, WIDTH, ROWS)
+        pixel, below, beside, whole, out = locate_windows(start, windows, HEIGHT, WIDTH, ROWS)
         there = pixel >= 0
-        x0 = _pixel(x_ptr, pixel, there, channel, CHANNELS)
-        x1 = _pixel(x_ptr, pixel + 1, beside, channel, CHANNELS)
-        x2 = _pixel(x_ptr, pixel + WIDTH, below, channel, CHANNELS)
-        x3 = _pixel(x_ptr, pixel + WIDTH + 1, below & beside, channel, CHANNELS)
+        x0 = load_pixel(x_ptr, pixel, there, channel, CHANNELS)
+        x1 = load_pixel(x_ptr, pixel + 1, beside, channel, CHANNELS)
+        x2 = load_pixel(x_ptr, pixel + WIDTH, below, channel, CHANNELS)
+        x3 = load_pixel(x_ptr, pixel + WIDTH + 1, below & beside, channel, CHANNELS)
         # Pixels that are not there are 0 in the sum.
         more = tl.sum(there.to(tl.float32) + beside + below + (below & beside), axis=0)
         centre = tl.sum(x0 + x1 + x2 + x3, axis=0) / tl.maximum(more, 1.0)
-        spread = _square(x0, centre, there) + _square(x1, centre, beside)
-        spread += _square(x2, centre, below) + _square(x3, centre, below & beside)
-        count, mean, squares = _together(count, mean, squares, more, centre, tl.sum(spread, axis=0))
-        extremum, place = _first_largest(x0, x1, x2, x3, sign[None, :])
+        spread = square_about(x0, centre, there) + square_about(x1, centre, beside)
+        spread += square_about(x2, centre, below) + square_about(x3, centre, below & beside)
+        count, mean, squares = put_together(count, mean, squares, more, centre, tl.sum(spread, axis=0))
+        extremum, place = first_largest(x0, x1, x2, x3, sign[None, :])
         mask = whole[:, None] & real[None, :]
         target = out.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
         tl.store(extremum_ptr + target, extremum, mask=mask)
@@ -75,62 +85,6 @@ def _extrema_kernel(
     tl.store(part_ptr, tl.zeros([COLUMNS], tl.float32) + count, mask=real)
     tl.store(part_ptr + CHANNELS, mean, mask=real)
     tl.store(part_ptr + 2 * CHANNELS, squares, mask=real)
-
-
-@triton.jit
-def _windows(start, windows, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr):
-    """Of the windows from `start` on, [ROWS] each.
-
-    Its first pixel, int64, or -1 for none; whether it has pixels below and beside that; whether it is pooled; and as
-    which one, int32.
-    """
-    ACROSS: tl.constexpr = (WIDTH + 1) // 2
-    DOWN: tl.constexpr = (HEIGHT + 1) // 2
-    window = start + tl.arange(0, ROWS)
-    there = window < windows
-    image, row, column = window // (ACROSS * DOWN), window // ACROSS % DOWN, window % ACROSS
-    pixel = (image.to(tl.int64) * HEIGHT + 2 * row) * WIDTH + 2 * column
-    below = there & (2 * row + 1 < HEIGHT)
-    beside = there & (2 * column + 1 < WIDTH)
-    out = (image * (HEIGHT // 2) + row) * (WIDTH // 2) + column
-    return tl.where(there, pixel, -1), below, beside, below & beside, out
-
-
-@triton.jit
-def _pixel(x_ptr, pixel, there, channel, CHANNELS: tl.constexpr):
-    """fp32 [ROWS, COLUMNS], 0 where there is none."""
-    mask = there[:, None] & (channel < CHANNELS)[None, :]
-    return tl.load(x_ptr + pixel[:, None] * CHANNELS + channel[None, :], mask=mask, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _square(x, centre, there):
-    away = tl.where(there[:, None], x - centre[None, :], 0.0)
-    return away * away
-
-
-@triton.jit
-def _together(count_a, mean_a, squares_a, count_b, mean_b, squares_b):
-    """Chan's formula."""
-    count = count_a + count_b
-    share = count_b / tl.maximum(count, 1.0)
-    apart = mean_b - mean_a
-    return count, mean_a + apart * share, squares_a + squares_b + apart * apart * (count_a * share)
-
-
-@triton.jit
-def _first_largest(x0, x1, x2, x3, sign):
-    """x where sign * x is largest, and its number; a NaN is, as in max_pool2d."""
-    x, place = x0, tl.zeros_like(x0).to(tl.uint8)
-    x, place = _larger(x, place, x1, 1, sign)
-    x, place = _larger(x, place, x2, 2, sign)
-    return _larger(x, place, x3, 3, sign)
-
-
-@triton.jit
-def _larger(x, place, other, number: tl.constexpr, sign):
-    better = (sign * other > sign * x) | (other != other)
-    return tl.where(better, other, x), tl.where(better, number, place).to(tl.uint8)
 
 
 @triton.jit(do_not_specialize=["parts"])
@@ -175,29 +129,14 @@ def _activate_kernel(
     COLUMNS: tl.constexpr,
 ):
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    place, mask = _outputs(tl.program_id(0) * ROWS, outputs, channel, CHANNELS, ROWS)
-    mean, r = _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
+    place, mask = locate_outputs(tl.program_id(0) * ROWS, outputs, channel, CHANNELS, ROWS)
+    mean, r = centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
     weight = tl.load(weight_ptr + channel, mask=channel < CHANNELS, other=0.0)
     bias = tl.load(bias_ptr + channel, mask=channel < CHANNELS, other=0.0)
     extremum = tl.load(extremum_ptr + place, mask=mask, other=0.0).to(tl.float32)
     y = (extremum - mean[None, :]) * (weight * r)[None, :] + bias[None, :]
     # Not tl.maximum: NaN must stay.
     tl.store(y_ptr + place, tl.where(y < 0, 0.0, y), mask=mask)
-
-
-@triton.jit
-def _outputs(start, outputs, channel, CHANNELS: tl.constexpr, ROWS: tl.constexpr):
-    """Places of the windows from `start` on, int64 [ROWS, COLUMNS], and whether they are there."""
-    row = start + tl.arange(0, ROWS)
-    mask = (row < outputs)[:, None] & (channel < CHANNELS)[None, :]
-    return row.to(tl.int64)[:, None] * CHANNELS + channel[None, :], mask
-
-
-@triton.jit
-def _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS: tl.constexpr):
-    mean = tl.load(mean_ptr + channel, mask=channel < CHANNELS, other=0.0)
-    var = tl.load(var_ptr + channel, mask=channel < CHANNELS, other=1.0)
-    return mean, tl.div_rn(tl.full(var.shape, 1.0, tl.float32), tl.sqrt_rn(var + eps))
 
 
 @triton.jit(do_not_specialize=["outputs"])
@@ -216,27 +155,19 @@ def _sums_kernel(
     STEPS: tl.constexpr,  # tiles of a program
 ):
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    mean, r = _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
+    mean, r = centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
     by_weight = tl.zeros([ROWS, COLUMNS], tl.float32)
     by_bias = tl.zeros([ROWS, COLUMNS], tl.float32)
     for step in range(STEPS):
         start = (tl.program_id(0) * STEPS + step) * ROWS
-        place, mask = _outputs(start, outputs, channel, CHANNELS, ROWS)
-        g = _through_relu(upstream_ptr, y_ptr, place, mask)
+        place, mask = locate_outputs(start, outputs, channel, CHANNELS, ROWS)
+        g = through_relu(upstream_ptr, y_ptr, place, mask)
         extremum = tl.load(extremum_ptr + place, mask=mask, other=0.0).to(tl.float32)
         by_weight += g * (extremum - mean[None, :])
         by_bias += g
     part_ptr += tl.program_id(0) * 2 * CHANNELS + channel
     tl.store(part_ptr, tl.sum(by_weight, axis=0) * r, mask=channel < CHANNELS)
     tl.store(part_ptr + CHANNELS, tl.sum(by_bias, axis=0), mask=channel < CHANNELS)
-
-
-@triton.jit
-def _through_relu(upstream_ptr, y_ptr, place, mask):
-    """g, fp32."""
-    y = tl.load(y_ptr + place, mask=mask, other=0.0)
-    upstream = tl.load(upstream_ptr + place, mask=mask, other=0.0).to(tl.float32)
-    return tl.where(y > 0, upstream, 0.0)
 
 
 @triton.jit(do_not_specialize=["parts"])
@@ -283,14 +214,14 @@ def _gradient_kernel(
 ):
     channel = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     real = channel < CHANNELS
-    mean, r = _centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
+    mean, r = centre_and_scale(mean_ptr, var_ptr, eps, channel, CHANNELS)
     scale = tl.load(weight_ptr + channel, mask=real, other=0.0) * r
     slope = tl.load(by_weight_ptr + channel, mask=real, other=0.0) * over_count * r
     level = tl.load(by_bias_ptr + channel, mask=real, other=0.0) * over_count
-    pixel, below, beside, whole, out = _windows(tl.program_id(0) * ROWS, windows, HEIGHT, WIDTH, ROWS)
+    pixel, below, beside, whole, out = locate_windows(tl.program_id(0) * ROWS, windows, HEIGHT, WIDTH, ROWS)
     source = out.to(tl.int64)[:, None] * CHANNELS + channel[None, :]
     mask = whole[:, None] & real[None, :]
-    g = _through_relu(upstream_ptr, y_ptr, source, mask)
+    g = through_relu(upstream_ptr, y_ptr, source, mask)
     place = tl.load(place_ptr + source, mask=mask, other=0)
     for number in tl.static_range(4):
         there = pixel >= 0
@@ -299,7 +230,7 @@ def _gradient_kernel(
         if number >= 2:
             there = there & below
         here = pixel + (number // 2) * WIDTH + number % 2
-        x = _pixel(x_ptr, here, there, channel, CHANNELS)
+        x = load_pixel(x_ptr, here, there, channel, CHANNELS)
         chosen = tl.where(place == number, g, 0.0)
         gradient = scale[None, :] * (chosen - (x - mean[None, :]) * slope[None, :] - level[None, :])
         target = gradient_ptr + here[:, None] * CHANNELS + channel[None, :]

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-VIEW, COLOUR = "augmentation/fused.py", "augmentation/fused_colour.py"
+IMAGE, COLOUR = "augmentation/fused_image.py", "augmentation/fused_colour.py"
 DRAW, WARP = "augmentation/fused_draw.py", "augmentation/fused_warp.py"
 SIGMOID, TREE, FRAME = "sigmoid_loss/fused.py", "tree_loss/fused.py", "loss_frame.py"
 REFERENCE, PARAMETERS = "augmentation/reference.py", "augmentation/parameters.py"
 PHILOX, MODULE, TREE_REFERENCE = "philox.py", "random_view.py", "tree_loss/reference.py"
-BLOCK, CLOSED, BLOCK_FRAME = "norm_pool/fused.py", "norm_pool/closed_form.py", "norm_pool/frame.py"
+BLOCK, WINDOWS = "norm_pool/fused.py", "norm_pool/fused_windows.py"
+CLOSED, BLOCK_FRAME = "norm_pool/closed_form.py", "norm_pool/frame.py"
 
 PARITY, SAMPLING = "test_augmentation_parity.py", "test_augmentation_sampling.py"
 CONTRACT, LARGE, RANDOM_VIEW = "test_augmentation_contract.py", "test_large.py", "test_random_view.py"
@@ -70,24 +71,24 @@ FAULTS = (
     Fault("last two swapped", "each order ends with its last two operations swapped", COLOUR, PARITY,
           "swapped = k % 2 == 1", "swapped = k % 2 == 0"),
     # The view.
-    Fault("order ignored", "every image has the first order", VIEW, PARITY,
+    Fault("order ignored", "every image has the first order", IMAGE, PARITY,
           "permutation(order)", "permutation(order * 0)"),
-    Fault("pivot before its turn", "contrast about the mean of the image before the other operations", VIEW, PARITY,
+    Fault("pivot before its turn", "contrast about the mean of the image before the other operations", IMAGE, PARITY,
           "if first != 1:", "if first < 0:"),
-    Fault("mean over the padded tile", "the mean counts places beyond the view", VIEW, PARITY,
+    Fault("mean over the padded tile", "the mean counts places beyond the view", IMAGE, PARITY,
           "(1.0 / (VIEW_HEIGHT * VIEW_WIDTH))",
           "(1.0 / (tiles(VIEW_HEIGHT, VIEW_WIDTH, TILE) * TILE))"),
-    Fault("normalisation order", "divided by std before mean is subtracted", VIEW, CONTRACT,
+    Fault("normalisation order", "divided by std before mean is subtracted", IMAGE, CONTRACT,
           "-MEAN_RED / STD_RED", "-MEAN_RED"),
-    Fault("fourth channel not zero", "the channel that layout 4 adds holds red", VIEW, CONTRACT,
+    Fault("fourth channel not zero", "the channel that layout 4 adds holds red", IMAGE, CONTRACT,
           "tl.zeros_like(r)", "r"),
-    Fault("fourth channel of a word not zero", "the word of layout 4 ends with blue", VIEW, CONTRACT,
+    Fault("fourth channel of a word not zero", "the word of layout 4 ends with blue", IMAGE, CONTRACT,
           "(_bits(b, out_ptr) << 32)", "(_bits(b, out_ptr) << 48)"),
-    Fault("tiles not shared", "the programs that share an image all write the same tiles", VIEW, SETTINGS,
+    Fault("tiles not shared", "the programs that share an image all write the same tiles", IMAGE, SETTINGS,
           "step * PROGRAMS + part,", "step * PROGRAMS,"),
-    Fault("index ignored", "every view is of the store's first image", VIEW, PARITY,
+    Fault("index ignored", "every view is of the store's first image", IMAGE, PARITY,
           "tl.load(index_ptr + batch) * (HEIGHT * WIDTH)", "tl.load(index_ptr + batch) * 0"),
-    Fault("offset in 31 bits", "an image's place in the store wraps at 2**31 pixels", VIEW, LARGE,
+    Fault("offset in 31 bits", "an image's place in the store wraps at 2**31 pixels", IMAGE, LARGE,
           "tl.load(index_ptr + batch) * (HEIGHT * WIDTH)",
           "(tl.load(index_ptr + batch) * (HEIGHT * WIDTH) & 0x7FFFFFFF)"),
     # The draw.
@@ -154,15 +155,15 @@ FAULTS = (
     # The end of a block.
     Fault("sign ignored", "the largest is pooled where the weight is negative too", BLOCK, NORM_POOL,
           "tl.where(weight < 0, -1.0, 0.0)", "1.0"),
-    Fault("last of equal values", "of equal values in a window the last gets the gradient", BLOCK, NORM_POOL,
+    Fault("last of equal values", "of equal values in a window the last gets the gradient", WINDOWS, NORM_POOL,
           "(sign * other > sign * x)", "(sign * other >= sign * x)"),
     Fault("pixels beyond an odd side", "a pixel that is not there counts as a square", BLOCK, NORM_POOL,
-          "_square(x1, centre, beside)", "_square(x1, centre, there)"),
-    Fault("tiles' means not apart", "a program adds its tiles' squares as if their means were one", BLOCK, NORM_POOL,
+          "square_about(x1, centre, beside)", "square_about(x1, centre, there)"),
+    Fault("tiles' means not apart", "a program adds its tiles' squares as if their means were one", WINDOWS, NORM_POOL,
           " + apart * apart * (count_a * share)", ""),
     Fault("parts' means not apart", "programs' squares are added as if their means were one", BLOCK, NORM_POOL,
           "squares + count * apart * apart", "squares"),
-    Fault("gradient through ReLU", "what was negative gets a gradient", BLOCK, NORM_POOL,
+    Fault("gradient through ReLU", "what was negative gets a gradient", WINDOWS, NORM_POOL,
           "tl.where(y > 0, upstream, 0.0)", "upstream"),
     Fault("variance held fixed", "the gradient of x is taken as if the variance did not depend on it", BLOCK, NORM_POOL,
           " - (x - mean[None, :]) * slope[None, :]", ""),

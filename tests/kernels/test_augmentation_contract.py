@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment
-from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, reference
+from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, fused_image, reference
 
 RANGES = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, 0.3, 0.3, 0.1)
 INTERPRETED = not torch.cuda.is_available()
@@ -193,8 +193,8 @@ def test_augment_takes_the_mean_only_for_contrast(
     contrast: float, passes: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
     walked = []
-    mean_grey = fused._mean_grey
-    monkeypatch.setattr(fused, "_mean_grey", lambda *given: walked.append(1) or mean_grey(*given))
+    mean_grey = fused_image._mean_grey
+    monkeypatch.setattr(fused_image, "_mean_grey", lambda *given: walked.append(1) or mean_grey(*given))
     index = torch.arange(4, device=device)
     draw = _draw(index, Ranges(brightness=0.2, contrast=contrast, saturation=0.2, hue=0.1))
     augment(scenes(SIDE, device), index, draw, size=SIZE, impl="triton")
@@ -220,8 +220,8 @@ def test_augment_without_jitter_has_no_operations(
     views: str, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
     """The views of an evaluation, whose parameters are given, and drawn ones: neither operations nor a mean."""
-    monkeypatch.delattr(fused, "operate")
-    monkeypatch.delattr(fused, "_mean_grey")
+    monkeypatch.delattr(fused_image, "operate")
+    monkeypatch.delattr(fused_image, "_mean_grey")
     index = torch.arange(4, device=device)
     given = _draw(index, NOTHING) if views == "draw" else AugmentParams(_params(4, device).affine)
     assert not augment(scenes(SIDE, device), index, given, size=SIZE, impl="triton").isnan().any()
