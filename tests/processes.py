@@ -1,15 +1,17 @@
 """Processes that tests start: alone, or several that know of each other."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-LIMIT = 120.0  # seconds for a whole process
+LIMIT = 600.0  # seconds for a whole process
 
 
 class Ended(NamedTuple):
@@ -20,10 +22,12 @@ class Ended(NamedTuple):
 
 
 def free_port() -> int:
-    """One that nobody listens to now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens to now, below those that systems give to others meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 20_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def start(command: list[str], cwd: Path, **environment: object) -> "subprocess.Popen[str]":

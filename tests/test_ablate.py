@@ -30,7 +30,7 @@ EAGER = ("seed", "channels_last", "resident")  # on a CPU, without compiling
 @pytest.fixture
 def asked(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> Asked:
     request = Request(sky.store, settings=tiny)
-    return Asked(request, tmp_path / "out", sky.archive, steps=2, timed=3, seeds=2, workers=0, rows=EAGER)
+    return Asked(request, tmp_path / "out", sky.archive, steps=2, timed=10, seeds=2, workers=0, rows=EAGER)
 
 
 def read(folder: Path) -> dict[str, dict[str, str]]:

@@ -59,9 +59,9 @@ def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_o
         [*command, *small], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
-        wait_for(lambda: (folder / "metrics.csv").exists() or running.poll() is not None, seconds=120)
+        wait_for(lambda: (folder / "metrics.csv").exists() or running.poll() is not None, seconds=600)
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=120)
+        said, _ = running.communicate(timeout=600)
     finally:
         running.kill()
     assert running.returncode == 130, said

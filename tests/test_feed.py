@@ -1,6 +1,7 @@
 """Batches: the galaxies asked for, whether their pixels lie on the device or are copied ahead."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_fault_of_the_reader_is_raised(galaxies: Galaxies) -> None:
 def test_waiting_is_counted(galaxies: Galaxies, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time until a batch is there, and not what is done with it."""
     now = iter(range(100))
-    monkeypatch.setattr(feed.time, "perf_counter", lambda: float(next(now)))
+    monkeypatch.setattr(feed, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
     waiting = Waiting()
     for _ in batches(galaxies, list(torch.arange(6).split(2)), waiting=waiting):
         next(now)

@@ -60,7 +60,7 @@ def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
 def test_on_gpu_stops_a_stage_at_its_limit(tmp_path: Path) -> None:
     """In a copy whose parity stage outlasts the budget; what follows has no time left, and that is said."""
     script = _with_parity(tmp_path / "clone", "import time\ntime.sleep(200)\n")
-    done, stages = _run(tmp_path / "out", "parity,environment", "--budget", "8", script=script)
+    done, stages = _run(tmp_path / "out", "parity,environment", "--budget", "12", script=script)
     assert done.returncode == 1
     assert stages["parity"]["ended"].startswith("stopped after")
     assert stages["environment"]["ended"] == "not started: the time was used up"

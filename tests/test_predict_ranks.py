@@ -84,7 +84,10 @@ def commands(run: Path, sources: Sources) -> dict[str, list[str]]:
 def folder(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where three processes have carried out all commands, "die" the last."""
     where = tmp_path_factory.mktemp("several")
-    asked = [[processes.free_port(), *words] for words in commands.values()]
+    ports: set[int] = set()
+    while len(ports) < len(commands):
+        ports.add(processes.free_port())
+    asked = [[port, *words] for port, words in zip(ports, commands.values(), strict=True)]
     (where / "commands.json").write_text(json.dumps(asked))
     ends = processes.together(COUNT, [sys.executable, predict_job.__file__, "commands.json", "found"], where)
     assert [ended.code for ended in ends] == [0, 9] + [0] * (COUNT - 2), ends

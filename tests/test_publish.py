@@ -46,7 +46,7 @@ def test_each_row_of_a_suite_is_kept_as_it_ended(suite: Path) -> None:
     assert result["made_with"]["packages"]["torch"]
     (good,) = result["rows"]
     low, median, high = good["wall_us"]
-    assert 1e4 <= low <= median <= high < 1e6
+    assert 1e4 <= low <= median <= high < 1e7
     assert good["images_per_s"] == pytest.approx(4 / median * 1e6)
     assert (good["what"], good["row"], good["batch"], good["differs"], good["small"]) == ("nap", "good", 4, "all", True)
     early, absent, broken = result["left_out"]

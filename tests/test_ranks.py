@@ -1,5 +1,6 @@
 """Several processes as one: the same galaxies with the same views, losses and gradients, on any number of them."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
 def test_no_thread_of_gloo_is_left(how: str) -> None:
     """One that still has a tensor when Python ends aborts the process, with no word of why."""
     for ended in together(2, [sys.executable, str(LEAVE), how], JOB.parent):
-        during, after = map(int, ended.said.split())
+        during, after = map(int, re.findall(r"^\d+$", ended.said, re.MULTILINE))
         assert (ended.code, during > 1, after) == (0, True, 1), ended
 
 

@@ -14,7 +14,7 @@ from test_resume import check_same_checkpoints
 from galaxy_triton import checkpoint, files, run_folder
 from galaxy_triton.stop import REQUEUE
 
-EPOCHS = 6
+EPOCHS = 10
 
 Call = Callable[..., Result]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]

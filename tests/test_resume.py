@@ -39,7 +39,7 @@ class AtEpoch(Display):
         self.epoch, self.act = epoch, act
 
     def say(self, line: str = "") -> None:
-        if line.split()[1] == f"{self.epoch}/{EPOCHS}":
+        if " train " in line and line.split()[1] == f"{self.epoch}/{EPOCHS}":
             self.act()
 
 

@@ -17,7 +17,8 @@ from test_readme import README
 from galaxy_triton import checkpoint, run_folder
 
 SCRIPT = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "#SBATCH" in block)
-TASKS, EPOCHS = 2, 4
+TASKS, EPOCHS = 2, 8
+MANY = 400  # epochs of a run that is stopped and never goes on
 
 # As SLURM's: the command once for each task, with what tells them apart; the highest exit code.
 SRUN = f"""#!{sys.executable}
@@ -167,10 +168,10 @@ def test_torchrun_saves_and_fails(sky: Any, options: list[str], tmp_path: Path) 
     """
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={TASKS}"]
     command += [f"--master-port={processes.free_port()}", "-m", "--", "galaxy_triton", "train", str(sky.store)]
-    process = processes.start([*command, *options, "--run", "run"], tmp_path)
+    process = processes.start([*command, *options, "--epochs", str(MANY), "--run", "run"], tmp_path)
     processes.wait_for(lambda: (tmp_path / "run" / run_folder.METRICS).exists() or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     ended = processes.end(process)
     assert ended.code == 1, ended.said
     assert ended.said.count("and saved. Go on with: galaxy-triton train") == 1
-    assert 1 <= checkpoint.load(tmp_path / "run" / run_folder.LAST).progress.epoch < EPOCHS
+    assert 1 <= checkpoint.load(tmp_path / "run" / run_folder.LAST).progress.epoch < MANY

@@ -112,7 +112,7 @@ class AfterFirstEpoch(Display):
         self.act = act
 
     def say(self, line: str = "") -> None:
-        if line.split()[1].startswith("1/"):
+        if " train " in line and line.split()[1].startswith("1/"):
             self.act()
 
 
