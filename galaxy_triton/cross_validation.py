@@ -33,7 +33,7 @@ from galaxy_triton.ground import (
     warn_of_unknown,
     with_largest_batch,
 )
-from galaxy_triton.launch import begun, fit, report
+from galaxy_triton.launch import begun, fit, report, taken
 from galaxy_triton.out_of_fold import FoldResult, lines, result_of, summarise, write_summary
 from galaxy_triton.ranks import Ranks, from_environment, joined
 from galaxy_triton.request import Proposal, Request, configured, open_galaxies, propose
@@ -141,15 +141,13 @@ def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
         ground = lay(proposal, store, ranks, display)
         if request.fit_batch:
             ground = with_largest_batch(ground, split_of_fold(store, folds, 1, proposal.config.run.repeat), display)
-    start = run_folder.tidy if request.resume else lambda folder: _start(folder, ground, folds)
-    ranks.by_first(lambda: start(proposal.folder))
-    results = _train_folds(ground, folds, proposal.folder, display)
-    if ranks.first:
-        summary = summarise(results, store)
-        write_summary(proposal.folder, summary, store, ground.config.run)
-        display.note()
-        for line in lines(summary, proposal.folder):
-            display.say(line)
+    folder = proposal.folder
+    with taken(folder, ranks, None if request.resume else lambda: _start(folder, ground, folds), display):
+        if request.resume:
+            ranks.by_first(lambda: run_folder.tidy(folder))
+        results = _train_folds(ground, folds, folder, display)
+        if ranks.first:
+            _summarise(results, ground, folder, display)
 
 
 def _folds(request: Request, config: Config, store: Store) -> Folds:
@@ -185,6 +183,14 @@ def _train_folds(ground: Ground, folds: Folds, folder: Path, display: Display) -
                 display.say(f"\nStopped after fold {number} and saved. Go on with: {go_on}")
                 raise Stopped(code)
     return results
+
+
+def _summarise(results: list[FoldResult], ground: Ground, folder: Path, display: Display) -> None:
+    summary = summarise(results, ground.store)
+    write_summary(folder, summary, ground.store, ground.config.run)
+    display.note()
+    for line in lines(summary, folder):
+        display.say(line)
 
 
 def _fold(folder: Path, number: int) -> Path:

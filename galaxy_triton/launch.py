@@ -1,7 +1,7 @@
 """A run from its start, or from where it stopped, to its report; or only what would happen."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -82,15 +82,26 @@ def begun(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> I
         DataFault: a folder that cannot be written, one that another job trains in, or a checkpoint that is not this
             run's.
     """
-    plan, ranks = trainer.plan, trainer.plan.ranks
-    with ExitStack() as held:
-        if not resume:
-            ranks.by_first(lambda: _lay_out(plan, ground))
-        ranks.by_first(lambda: held.enter_context(_taken(plan.folder, display)))
+    plan = trainer.plan
+    with taken(plan.folder, plan.ranks, None if resume else lambda: _lay_out(plan, ground), display):
         if resume:
             _resume(trainer, ground, display)
         _say_stretched(trainer, display)
         display.note(f"{'run':<10} {plan.folder}\n")
+        yield
+
+
+@contextmanager
+def taken(folder: Path, ranks: Ranks, lay_out: Callable[[], None] | None, display: Display) -> Iterator[None]:
+    """While the block runs no other job trains in this folder, which the first process lays out if it is new.
+
+    Raises:
+        DataFault: another does, or the folder cannot be written.
+    """
+    with ExitStack() as held:
+        if lay_out is not None:
+            ranks.by_first(lay_out)
+        ranks.by_first(lambda: held.enter_context(_locked(folder, display)))
         yield
 
 
@@ -171,15 +182,12 @@ def _say_stretched(trainer: Trainer, display: Display) -> None:
 
 
 @contextmanager
-def _taken(folder: Path, display: Display) -> Iterator[None]:
-    """No other job trains in this folder while the block runs."""
+def _locked(folder: Path, display: Display) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(locked(folder / run_folder.LOCK, WAIT, "run", "give a --run that can be written"))
         except NoLocks:
-            display.warn(
-                f"the file system of {folder} has no locks: nothing keeps two jobs from training there at once"
-            )
+            display.warn(f"{folder} is on a file system without locks: nothing keeps a second job out of it")
         yield
 
 

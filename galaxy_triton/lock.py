@@ -1,5 +1,6 @@
 """A file that one process at a time holds."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,8 @@ from filelock import FileLock, Timeout
 
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import reason
+
+WITHOUT = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # how file systems say that they have no locks
 
 
 class NoLocks(DataFault):
@@ -29,13 +32,14 @@ def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        acquired = FileLock(file).acquire(timeout=wait)
+        acquired = FileLock(file, fallback_to_soft=False).acquire(timeout=wait)
     except Timeout as error:
         got = f"one that another process has held for {wait:g} s"
         raise DataFault(expected(f"a free {what}", got, file, "remove that file if nothing runs")) from error
-    except NotImplementedError as error:
-        raise NoLocks(expected(f"a {what} on a file system with locks", error, file.parent, do)) from error
     except OSError as error:
+        if error.errno in WITHOUT:
+            want = f"a {what} on a file system with locks"
+            raise NoLocks(expected(want, reason(error), file.parent, do)) from error
         raise DataFault(expected(f"a {what} to write to", reason(error), file.parent, do)) from error
     with acquired:
         yield

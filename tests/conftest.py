@@ -1,6 +1,7 @@
 """The device that kernels are tested on, and a small labelled sky with a run trained on it, which tests only read."""
 
 import csv
+import fcntl
 import io
 import os
 import zipfile
@@ -237,3 +238,16 @@ def sigmoid(sky: Any, tmp_path: Path) -> Path:
     answers = np.random.default_rng(3).uniform(0.1, 0.9, (48, 37))
     write_answers(tmp_path / "sigmoid.csv", [(sky.ids, answers)])
     return tmp_path / "sigmoid.csv"
+
+
+@pytest.fixture
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """without_locks(errno): from now on no file system has locks, as that error says."""
+
+    def refuse(number: int) -> None:
+        def refused(handle: int, operation: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", refused)
+
+    return refuse

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from processes import application, together
 
 from galaxy_triton import cross_validation
+from galaxy_triton import launch as launch_module
 from galaxy_triton.answer import open_run
 from galaxy_triton.cross_validation import cross_validate, describe
 from galaxy_triton.data import load
@@ -66,7 +67,7 @@ def said(display: Display) -> str:
 
 
 def test_every_fold_is_a_run(done: Path, sky: Any) -> None:
-    names = {"config.toml", "source.json", "log.txt", "folds.csv", *OUTPUTS, "fold-1", "fold-2", "fold-3"}
+    names = {"config.toml", "source.json", "log.txt", "folds.csv", "lock", *OUTPUTS, "fold-1", "fold-2", "fold-3"}
     assert {file.name for file in done.iterdir()} == names
     for number in (1, 2, 3):
         parts = read_split(done / f"fold-{number}")
@@ -165,6 +166,26 @@ def test_a_stop_between_folds(
     assert f"--run {tmp_path / 'cv'} --resume" in said(display)
     assert (tmp_path / "cv" / "fold-1" / "held_out.csv").is_file()
     assert not (tmp_path / "cv" / "fold-2").exists()
+
+
+def test_one_job_at_a_time(
+    request_: Request, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two folds too: what another has begun is not tidied away."""
+    report, resume = cross_validation.report, Request(run=tmp_path / "cv", resume=True)
+
+    def meanwhile(*arguments: Any) -> Any:
+        (tmp_path / "cv" / "fold-2.partial").mkdir(exist_ok=True)
+        with pytest.raises(DataFault, match="Expected a free run, got one that another process has held"):
+            cross_validate(resume, display)
+        (tmp_path / "cv" / "fold-2.partial").rmdir()
+        return report(*arguments)
+
+    monkeypatch.setattr(launch_module, "WAIT", 0)
+    monkeypatch.setattr(cross_validation, "report", meanwhile)
+    cross_validate(replace(request_, run=tmp_path / "cv"), display)
+    monkeypatch.undo()
+    cross_validate(resume, display)
 
 
 def test_a_stop_inside_a_fold(

@@ -1,14 +1,16 @@
 """What a start of a run says before its first step, and what it refuses to begin."""
 
+import errno
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from galaxy_triton import evaluate as evaluate_module
 from galaxy_triton import launch as launch_module
@@ -130,36 +132,35 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_run_is_trained_by_one_job_at_a_time(
     request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new run and a resumed one are held to the end of their report; who comes second changes nothing."""
+    """A new run and a resumed one are held while they train and report; who comes second changes nothing."""
     resume = Request(run=request_.run, resume=True)
-    report, refused = launch_module.report, list[str]()
+    refused = list[str]()
 
-    def meanwhile(*arguments: Any) -> Any:
+    def meanwhile(act: Callable[..., Any], *arguments: Any) -> Any:
         before = contents(request_.run)
         with pytest.raises(DataFault) as fault:
             launch(resume, display)
         refused.append(str(fault.value))
         assert contents(request_.run) == before
-        return report(*arguments)
+        return act(*arguments)
 
     monkeypatch.setattr(launch_module, "WAIT", 0)
-    monkeypatch.setattr(launch_module, "report", meanwhile)
+    for name in ("fit", "report"):
+        monkeypatch.setattr(launch_module, name, partial(meanwhile, getattr(launch_module, name)))
     launch(request_, display)
     launch(resume, display)
     got = "Expected a free run, got one that another process has held for 0 s"
-    assert refused == [f"{got} ({request_.run / 'lock'}): remove that file if nothing runs"] * 2
+    assert refused == [f"{got} ({request_.run / 'lock'}): remove that file if nothing runs"] * 4
 
 
-def test_a_run_where_there_are_no_locks(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_where_there_are_no_locks(
+    request_: Request, display: Display, without_locks: Callable[[int], None]
+) -> None:
     """It is trained all the same, with a word of warning."""
-
-    def refused(lock: object, timeout: float) -> None:
-        raise NotImplementedError("no locks here")
-
-    monkeypatch.setattr(FileLock, "acquire", refused)
+    without_locks(errno.ENOSYS)
     launch(request_, display)
     assert (request_.run / "report.html").is_file()
-    assert "has no locks: nothing keeps two jobs from training there at once" in " ".join(said(display).split())
+    assert "without locks: nothing keeps a second job out of it" in " ".join(said(display).split())
 
 
 def test_launch_finds_the_largest_batch(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:

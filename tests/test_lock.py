@@ -1,6 +1,9 @@
 """A lock lets one in at a time, and says why it lets nobody in."""
 
+import errno
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,12 +40,11 @@ def test_held_by_another(tmp_path: Path) -> None:
         taken(file)
 
 
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(lock: object, timeout: float) -> None:
-        raise NotImplementedError("no locks here")
-
-    monkeypatch.setattr(FileLock, "acquire", refused)
-    said = f"Expected a sky on a file system with locks, got no locks here ({tmp_path}): name another folder"
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(number: int, without_locks: Callable[[int], None], tmp_path: Path) -> None:
+    """As Lustre, NFS and others say it."""
+    without_locks(number)
+    said = f"Expected a sky on a file system with locks, got {os.strerror(number)} ({tmp_path}): name another folder"
     with pytest.raises(NoLocks, match=re.escape(said)):
         taken(tmp_path / "lock")
 
@@ -51,3 +53,12 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataFault, match=r"Expected a sky to write to, got .*: name another folder"):
         taken(tmp_path / "file" / "lock")
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """A folder from someone else may have one to any file."""
+    (tmp_path / "kept").write_text("what was there")
+    (tmp_path / "lock").symlink_to(tmp_path / "kept")
+    with pytest.raises(DataFault, match="Expected a sky to write to, got"):
+        taken(tmp_path / "lock")
+    assert (tmp_path / "kept").read_text() == "what was there"

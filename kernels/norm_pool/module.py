@@ -1,5 +1,6 @@
 """The end of a VGG block as a module, in the place of a batch norm."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ class NormReluPool(nn.BatchNorm2d):
     Its state is a batch norm's, under the same names: a checkpoint of one is a checkpoint of the other. In training
     `norm_relu_pool`, in evaluation the plain operations by the running statistics.
 
-    momentum: None averages all batches alike, as in nn.BatchNorm2d; it waits for the GPU to have counted them.
+    momentum: None averages all batches alike, as in nn.BatchNorm2d.
     impl: of `norm_relu_pool`, which says what x may be and what is raised.
     """
 
@@ -29,16 +30,18 @@ class NormReluPool(nn.BatchNorm2d):
         if not self.training:
             return F.relu(F.max_pool2d(super().forward(x), 2))
         self.num_batches_tracked.add_(1)
-        return norm_relu_pool(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            momentum=1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum,
-            eps=self.eps,
-            impl=self.impl,
-        )
+        if self.momentum is not None:
+            return self._pooled(x, self.running_mean, self.running_var, self.momentum)
+        # The share stays on the device: as a number it would have the host wait, and code compiled for each of them.
+        share = 1 / self.num_batches_tracked
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        pooled = self._pooled(x, mean, var, 1.0)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(var, share)
+        return pooled
+
+    def _pooled(self, x: Tensor, mean: Tensor, var: Tensor, momentum: float) -> Tensor:
+        return norm_relu_pool(x, self.weight, self.bias, mean, var, momentum=momentum, eps=self.eps, impl=self.impl)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, impl={self.impl}"  # type: ignore[no-untyped-call]
