@@ -1,7 +1,7 @@
 """The whole path on a folder of Galaxy Zoo files, timed: pack, train, evaluate, predict; then the network fine-tuned on
 the galaxies held out, in folds -> one JSON.
 
-    python bench/subset.py DATA --out bench/results/subset-cpu.json
+    python bench/subset.py DATA --out bench/results/subset-cpu.json [--seed N]
 
 DATA holds images_training_rev1.zip, training_solutions_rev1.csv, images_test_rev1.zip, a table of the galaxies to hold
 out with their own answers, and another program's answers for these.
@@ -34,7 +34,7 @@ def main() -> None:
         trained = _trained(options, scratch)
         tuned = _fine_tuned(options, scratch)
     result = {
-        "command": "python bench/subset.py DATA --out FILE",
+        "command": f"python bench/subset.py DATA --out FILE{options.seed and f' --seed {options.seed}'}",
         "made_with": before,
         **trained,
         "fine_tuned": tuned,
@@ -46,9 +46,10 @@ def _trained(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """The network that has seen no galaxy whose own answers are known."""
     store, run, submission, figures = (scratch / name for name in ("store", "run", "submission.csv", "figures.json"))
     held_out = options.data / options.held_out
+    own = ("--seed", options.seed) if options.seed else ()
     seconds = {
         "pack": _packed(options.data, LABELS, store),
-        "train": _timed("train", store, "--recipe", "best", "--validation", held_out, "--run", run),
+        "train": _timed("train", store, "--recipe", "best", "--validation", held_out, "--run", run, *own),
         "evaluate": _timed("evaluate", run, "--against", options.data / options.against, "--json", figures),
         "predict": _timed("predict", run, options.data / TEST_IMAGES, "--out", submission),
     }
@@ -96,6 +97,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", default="", help="of the training, and of the folds")
     parser.add_argument("--held-out", default="training_solutions_exact.csv")
     parser.add_argument("--against", default="plain_loop_predictions_exact.csv")
     return parser.parse_args()
