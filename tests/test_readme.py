@@ -38,6 +38,15 @@ def test_figures_are_those_of_the_results() -> None:
         assert figure in text, figure
 
 
+def test_figures_of_another_seed() -> None:
+    result = json.loads((ROOT / "bench" / "results" / "subset-seed-2-cpu.json").read_text())
+    one, tuned = (found["rmse"][0] for found in (result["evaluation"], result["fine_tuned"]["evaluation"]))
+    assert result["command"].endswith("--seed 2")
+    minutes = result["seconds"]["train"] / 60
+    said = f"Another seed scores {one:.4f} after {minutes:.1f} minutes and, fine-tuned, {tuned:.4f} (`--seed 2`"
+    assert said in " ".join(README.split())
+
+
 def test_figures_of_the_sky() -> None:
     result = json.loads((ROOT / "bench" / "results" / "sky-cpu.json").read_text())
     floors, low, high = result["in_noise_floors"]
