@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from galaxy_triton.errors import DataFault, expected
 from galaxy_triton.files import reason
 
-WITHOUT = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # how file systems say that they have no locks
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # how file systems say that they have no locks
 
 
 class NoLocks(DataFault):
@@ -37,7 +37,7 @@ def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
         got = f"one that another process has held for {wait:g} s"
         raise DataFault(expected(f"a free {what}", got, file, "remove that file if nothing runs")) from error
     except OSError as error:
-        if error.errno in WITHOUT:
+        if error.errno in NO_LOCKS:
             want = f"a {what} on a file system with locks"
             raise NoLocks(expected(want, reason(error), file.parent, do)) from error
         raise DataFault(expected(f"a {what} to write to", reason(error), file.parent, do)) from error
