@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_with import made_with
-from measure import Effort, beyond_wall, held, quartiles, rates, seconds, wait
+
+from bench.kernels.measure import Effort, beyond_wall, held, quartiles, rates, seconds, wait
+from bench.publish.made_with import made_with
 
 NAMES = ("what", "row", "batch")
 DEADLINE = pytest.StashKey[float]()

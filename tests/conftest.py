@@ -15,42 +15,36 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from rich.console import Console
-from tiny import FRAME, TINY
+
+from tests.support.tiny import FRAME, TINY
 
 # Without a GPU the kernels run in Triton's interpreter; it must be chosen before their first import.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-import galaxy_triton
-from galaxy_triton import run_folder
-from galaxy_triton.cli import main
-from galaxy_triton.config import SEED, Config
-from galaxy_triton.data import load, split_by_fraction
-from galaxy_triton.display import Display
-from galaxy_triton.launch import launch
-from galaxy_triton.machine import choose
-from galaxy_triton.pack import pack
-from galaxy_triton.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.request import Request
-from galaxy_triton.settings import override
-from galaxy_triton.stop import INTERRUPTED, Stop
-from galaxy_triton.store import open_store
-from galaxy_triton.table import write_answers
-from galaxy_triton.train import Plan, Trainer
+from galaxy_triton.cli.main import main
+from galaxy_triton.config.recipes import SEED
+from galaxy_triton.config.schema import Config
+from galaxy_triton.config.toml import override
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.pack import pack
+from galaxy_triton.data.split import split_by_fraction
+from galaxy_triton.data.store import open_store
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.model.backend import choose
+from galaxy_triton.runs import folder as run_folder
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.signals import INTERRUPTED, Stop
+from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.options import Request
+from galaxy_triton.train.run import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure() -> None:
-    """Stop where another copy than this tree's would be tested."""
-    installed = Path(galaxy_triton.__file__).parent
-    copies = {path: installed / path.relative_to(ROOT) for path in ROOT.glob("kernels/**/*.py")}
-    copies |= {path: installed / path.name for path in ROOT.glob("galaxy_triton/*.py")}
-    other = [path.name for path, copy in copies.items() if not copy.is_file() or copy.read_bytes() != path.read_bytes()]
-    if other:
-        remedy = "pip install -e '.[test,lint]'"
-        raise pytest.UsageError(f"Expected this tree's code, got another {', '.join(other)} ({installed}): {remedy}")
-
+# The processes that tests start run this tree's code too.
+os.environ["PYTHONPATH"] = str(ROOT)
 
 # Threads that wait for each other cost such small work more than they gain.
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The arrows between the application's modules, read from their source: every import points down."""
+"""The arrows between the application's rooms, read from their source: a room imports only rooms above it."""
 
 import ast
 import sys
@@ -11,55 +11,26 @@ import pytest
 import galaxy_triton
 
 FOLDER = Path(galaxy_triton.__file__).parent
-MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
-# From the bottom. A module imports from layers before its own only, wherever in its source the import stands.
-LAYERS: tuple[set[str], ...] = (
-    {"__init__", "errors"},
-    {"config", "questions", "files", "ids", "display", "stop", "surroundings", "morphology", "ranks", "breakdown"},
-    {
-        "arrays",
-        "tree",
-        "options",
-        "endings",
-        "lock",
-        "settings",
-        "images",
-        "table",
-        "optimise",
-        "light",
-        "volunteers",
-        "ladder",
-        "fresh",
-        "targets",
-        "pillow_resize",
-    },
-    {"cache", "store", "space", "raw_table", "scores", "calibration"},
-    {"rules"},
-    {"id_rules"},
-    {"check", "spread", "study", "pack", "data", "model", "checkpoint", "render", "seed_pipeline"},
-    {"feed", "head", "simulate", "layouts", "passes", "folds"},
-    {"baseline", "views", "demo", "ceilings"},
-    {"machine", "profiling"},
-    {"run_folder", "doctor"},
-    {"answer"},
-    {"against", "consistency", "predict", "export", "learner", "finetune"},
-    {"out_of_fold", "findings", "memory", "steps"},
-    {"evaluate", "figures", "rung"},
-    {"evaluation_table", "reliability_plot"},
-    {"page", "ablation_plot"},
-    {"report", "train", "request"},
-    {"profiled", "ablation_table", "ground"},
-    {"launch", "ablate"},
-    {"cross_validation"},
-    {"sweep_folder"},
-    {"sweep"},
-    {"cli_store", "cli_train", "cli_run"},
-    {"cli"},
-    {"__main__"},
+# From the top of the house down.
+ROOMS = (
+    "system",
+    "config",
+    "galaxyzoo",
+    "data",
+    "simulation",
+    "model",
+    "runs",
+    "predict",
+    "evaluate",
+    "train",
+    "experiments",
+    "cli",
 )
-USE_KERNELS = {"data", "views", "head", "model", "doctor"}
+FILES = sorted(path for room in ROOMS for path in (FOLDER / room).rglob("*.py"))
+USE_KERNELS = {"data", "model"}
+WITHOUT_TORCH = ("config", "galaxyzoo")
 IMPORT_NAMES = {"pillow": "PIL"}  # where a distribution is imported by another name
 
 
@@ -75,62 +46,86 @@ def imported(tree: ast.AST, inside_functions: bool = True) -> Iterator[str]:
             yield from imported(node, inside_functions)
 
 
-def source(module: str) -> ast.Module:
-    return ast.parse((FOLDER / f"{module}.py").read_text())
+def names_in(path: Path, inside_functions: bool = True) -> list[str]:
+    return list(imported(ast.parse(path.read_text()), inside_functions))
 
 
-def own(names: Iterator[str]) -> set[str]:
-    """The modules of the application among dotted names; "kernels" for anything in there."""
-    inside = [name.split(".")[1] for name in names if name.startswith("galaxy_triton.")]
-    return {name if name in MODULES or name == "kernels" else "__init__" for name in inside}
+def room_of(path: Path) -> str:
+    return path.relative_to(FOLDER).parts[0]
 
 
-def layer(module: str) -> int:
-    return next(number for number, modules in enumerate(LAYERS) if module in modules)
+def rooms_in(names: list[str]) -> set[str]:
+    """The rooms among dotted names; "kernels" for anything in there."""
+    inside = {name.split(".")[1] for name in names if name.startswith("galaxy_triton.")}
+    return inside & {*ROOMS, "kernels"}
 
 
-def test_every_module_has_one_layer() -> None:
-    assert sorted(module for modules in LAYERS for module in modules) == MODULES
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    for other in own(imported(source(module))) - {"kernels"}:
-        assert layer(other) < layer(module), f"{module} imports {other}"
+def test_every_module_is_in_a_room() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == {"__init__", "__main__"}
+    assert {path.parent.name for path in FOLDER.glob("*/__init__.py")} == {*ROOMS, "kernels"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_rooms_import_rooms_above_them(path: Path) -> None:
+    above = ROOMS[: ROOMS.index(room_of(path)) + 1]
+    assert rooms_in(names_in(path)) - {"kernels"} <= set(above)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_circle_inside_a_room(room: str) -> None:
+    modules = {module_of(path): path for path in FILES if room_of(path) == room}
+    waiting = {
+        name: {other for other in modules if any(f"{got}.".startswith(f"{other}.") for got in names_in(path))} - {name}
+        for name, path in modules.items()
+    }
+    while free := {name for name, others in waiting.items() if not others}:
+        waiting = {name: others - free for name, others in waiting.items() if name not in free}
+    assert not waiting, f"a circle among {sorted(waiting)}"
 
 
 def test_kernels_are_imported_where_they_may_be() -> None:
-    assert {module for module in MODULES if "kernels" in own(imported(source(module)))} == USE_KERNELS
+    assert {room_of(path) for path in FILES if "kernels" in rooms_in(names_in(path))} == USE_KERNELS
 
 
 def test_kernels_import_nothing_of_the_application() -> None:
     for path in (FOLDER / "kernels").rglob("*.py"):
-        assert "galaxy_triton" not in {
-            name.split(".")[0]
+        names = {
+            getattr(node, "module", None) or node.names[0].name
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
-            for name in [getattr(node, "module", None) or node.names[0].name]
-        }, path
+        }
+        assert "galaxy_triton" not in {name.split(".")[0] for name in names}, path
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in WITHOUT_TORCH], ids=module_of)
+def test_config_and_galaxyzoo_need_no_torch(path: Path) -> None:
+    assert not any(name.split(".")[0] == "torch" for name in names_in(path, inside_functions=False))
 
 
 def test_cli_starts_with_click_alone() -> None:
     """What the command line imports before a command runs, through all its modules: no torch, no NumPy."""
-    seen, waiting, outside = set(), {"__main__", "__init__"}, set()
+    modules = {module_of(path): path for path in [*FILES, FOLDER / "__init__.py", FOLDER / "__main__.py"]}
+    seen, waiting, outside = set(), {"galaxy_triton.__main__"}, set()
     while waiting:
         module = waiting.pop()
         seen.add(module)
-        names = list(imported(source(module), inside_functions=False))
-        waiting |= own(iter(names)) - seen - {"kernels"}
-        outside |= {name.split(".")[0] for name in names} - {"galaxy_triton"} | own(iter(names)) & {"kernels"}
-    assert {"cli", "config", "errors"} <= seen
+        for name in names_in(modules[module], inside_functions=False):
+            own = [other for other in (name, name.rpartition(".")[0]) if other in modules]
+            waiting |= set(own[:1]) - seen
+            outside |= {name.split(".")[0]} - {"galaxy_triton"}
+    assert {"galaxy_triton.cli.main", "galaxy_triton.config.schema"} <= seen
     assert outside - sys.stdlib_module_names == {"click"}
 
 
 def test_torchvision_is_imported_when_asked_for_alone() -> None:
-    users = {module for module in MODULES if any(name.startswith("torchvision") for name in imported(source(module)))}
-    assert users == {"model", "seed_pipeline"}
+    users = [path for path in FILES if any(name.startswith("torchvision") for name in names_in(path))]
+    assert users
     for user in users:
-        assert not any(name.startswith("torchvision") for name in imported(source(user), inside_functions=False))
+        assert not any(name.startswith("torchvision") for name in names_in(user, inside_functions=False))
 
 
 def test_imports_are_declared() -> None:
@@ -138,16 +133,16 @@ def test_imports_are_declared() -> None:
     extras = project["optional-dependencies"]
     names = {entry.split(">")[0] for entry in project["dependencies"] + extras["models"] + extras["sweep"]}
     known = sys.stdlib_module_names | {"galaxy_triton"} | {IMPORT_NAMES.get(name, name) for name in names}
-    for module in MODULES:
-        assert {name.split(".")[0] for name in imported(source(module))} <= known, module
+    for path in FILES:
+        assert {name.split(".")[0] for name in names_in(path)} <= known, path
 
 
 def test_imported_sees_every_form() -> None:
     """The reader of imports is code too."""
-    text = "import a.b\nif x:\n    from galaxy_triton import store as s, __version__\n"
+    text = "import a.b\nif x:\n    from galaxy_triton.data import store as s, __version__\n"
     text += "def f():\n    class C:\n        from galaxy_triton.kernels.philox import draw\n"
     tree = ast.parse(text)
-    outer = ["a.b", "galaxy_triton.store", "galaxy_triton.__version__"]
+    outer = ["a.b", "galaxy_triton.data.store", "galaxy_triton.data.__version__"]
     assert list(imported(tree)) == [*outer, "galaxy_triton.kernels.philox.draw"]
     assert list(imported(tree, inside_functions=False)) == outer
-    assert own(imported(tree)) == {"store", "__init__", "kernels"}
+    assert rooms_in(list(imported(tree))) == {"data", "kernels"}

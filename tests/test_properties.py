@@ -16,14 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from galaxy_triton.config import Preprocess
-from galaxy_triton.errors import DataFault, UsageFault
-from galaxy_triton.ids import MAX_LENGTH, galaxy_id, is_integer, rows_of
-from galaxy_triton.images import decode, decoded, measure_frame, open_images
-from galaxy_triton.pack import pack
-from galaxy_triton.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
-from galaxy_triton.store import manifest_text, open_store, tree_violations, verify
-from galaxy_triton.table import NOT_AN_ID, read_answers, read_ids, write_answers
+from galaxy_triton.config.schema import Preprocess
+from galaxy_triton.data.images import decode, decoded, measure_frame, open_images
+from galaxy_triton.data.inspect import tree_violations
+from galaxy_triton.data.pack import pack
+from galaxy_triton.data.store import manifest_text, open_store, verify
+from galaxy_triton.galaxyzoo.ids import MAX_LENGTH, galaxy_id, is_integer, rows_of
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
+from galaxy_triton.galaxyzoo.tables import NOT_AN_ID, read_answers, read_ids, write_answers
+from galaxy_triton.system.errors import DataFault, UsageFault
 
 SIDE = 6
 IDS = st.integers(0, 2**63 - 1)

@@ -4,8 +4,9 @@ Run by us on a CPU with DALI 2.4; not run on a GPU. What arguments it takes for 
 """
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor
+
+from bench.kernels.scene import Fill, Scene
 
 from .drawing import Drawn, affine, draw, matrix
 

@@ -4,8 +4,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from scene import Scene
 from torch import Tensor
+
+from bench.kernels.scene import Scene
 
 # (a, b, c): a place on one axis of the source is a x + b y + c; each fp32 [B].
 Line = tuple[Tensor, Tensor, Tensor]

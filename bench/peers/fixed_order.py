@@ -7,8 +7,9 @@ compiled parts, and a gather of single bytes.
 """
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor
+
+from bench.kernels.scene import Fill, Scene
 
 from .drawing import Drawn, affine, draw
 

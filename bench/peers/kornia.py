@@ -7,8 +7,9 @@ multiplies.
 from collections.abc import Sequence
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor, nn
+
+from bench.kernels.scene import Fill, Scene
 
 FIXED_ORDER = (0, 1, 2, 3)  # brightness, contrast, saturation, hue
 # "slice" cuts image by image: a launch each on a GPU. "resample" cuts the batch by a second interpolation, which at

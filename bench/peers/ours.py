@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterator
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor
 
+from bench.kernels.scene import Fill, Scene
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, sample
 
 EPOCHS = 16  # that calls go through in turn, so that the same galaxies get other views

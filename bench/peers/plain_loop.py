@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galaxy_triton.config import Augmentation, Config, Network
+from galaxy_triton.config.schema import Augmentation, Config, Network
 
 ANSWERS = 37
 

@@ -1,8 +1,9 @@
 """torchvision's transforms.v2 on floats: the meaning that all rows are held to."""
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor
+
+from bench.kernels.scene import Fill, Scene
 
 
 def per_image(scene: Scene) -> Fill:

@@ -5,8 +5,9 @@ Each call asks the GPU six times whether a parameter does nothing, and waits for
 """
 
 import torch
-from scene import Fill, Scene
 from torch import Tensor
+
+from bench.kernels.scene import Fill, Scene
 
 from .drawing import draw
 

@@ -6,8 +6,8 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from galaxy_triton.feed import Batch
-from galaxy_triton.views import ViewMaker
+from galaxy_triton.data.feed import Batch
+from galaxy_triton.model.views import ViewMaker
 
 COMPONENT = (-0.0148, -0.0125, -0.0104)  # red, green, blue; on a scale from 0 to 1
 SPREAD = 0.5  # standard deviation of the factor

@@ -23,18 +23,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import triton
-from machine_code import instructions
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from variants import COMPILED_ONLY, GATE, OPTIONS, Variant, daily, full
 
-from galaxy_triton.files import whole_file
+from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES
 from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.launch_settings import Settings
 from galaxy_triton.kernels.norm_pool import fused as norm_pool
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
 from galaxy_triton.kernels.tree_loss import fused as tree_loss
-from galaxy_triton.questions import PARENTS, SIZES
+from galaxy_triton.system.whole_files import whole_file
+from tests.kernels.machine_code import instructions
+from tests.kernels.variants import COMPILED_ONLY, GATE, OPTIONS, Variant, daily, full
 
 VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
 # registers: of a thread. scalars: of a wave, AMD's. shared: bytes of a program. spilled: bytes of a thread.

@@ -20,10 +20,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from xml.etree import ElementTree
 
-from fault_table import FAULTS, Fault
-
-from galaxy_triton import files
-from galaxy_triton.errors import DataFault, expected
+from galaxy_triton.system.errors import DataFault, expected
+from galaxy_triton.system.whole_files import whole_file
+from tests.kernels.fault_table import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED = "every test passed"
@@ -90,7 +89,7 @@ def outcomes_of(faults: Sequence[Fault], root: Path) -> Iterator[Outcome]:
 
 def write_table(outcomes: Sequence[Outcome], out: Path) -> None:
     """Write a CSV of them, whole or not at all; DataFault if that is not possible."""
-    with files.whole_file(out) as temporary, temporary.open("w", newline="") as handle:
+    with whole_file(out) as temporary, temporary.open("w", newline="") as handle:
         table = csv.DictWriter(handle, [field.name for field in fields(Outcome)])
         table.writeheader()
         table.writerows(map(asdict, outcomes))

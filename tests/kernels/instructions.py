@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import triton
-from compile_ahead import SOURCES, Source, compiled, disassembly, gpu, own_cache, write
-from machine_code import KINDS, Instruction, instructions, kinds, loops
-from variants import Variant
+
+from tests.kernels.compile_ahead import SOURCES, Source, compiled, disassembly, gpu, own_cache, write
+from tests.kernels.machine_code import KINDS, Instruction, instructions, kinds, loops
+from tests.kernels.variants import Variant
 
 TRAINING = Variant("draw", "sm_90", "bf16", "words", 3, "zeros", True, 1)
 VIEWS = {"full jitter": 15, "no contrast": 13, "no jitter": 0}  # and their OPERATIONS

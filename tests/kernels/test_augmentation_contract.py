@@ -4,16 +4,16 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
-import oracle
 import pytest
 import torch
-from oracle import View
-from scenes import SIDE, SIZE, scenes, tolerance
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment
 from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, fused_image, reference
+from tests.kernels import oracle
+from tests.kernels.oracle import View
+from tests.kernels.scenes import SIDE, SIZE, scenes, tolerance
 
 RANGES = Ranges(180, 0.5, 0.5, 1.2, 2.0, True, 0.3, 0.3, 0.3, 0.1)
 INTERPRETED = not torch.cuda.is_available()

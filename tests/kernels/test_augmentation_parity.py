@@ -4,16 +4,16 @@ import dataclasses
 import itertools
 
 import numpy as np
-import oracle
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-from oracle import View
-from scenes import SCENES, SIDE, SIZE, SIZES, scenes, tolerance
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from galaxy_triton.kernels import augment
+from tests.kernels import oracle
+from tests.kernels.oracle import View
+from tests.kernels.scenes import SCENES, SIDE, SIZE, SIZES, scenes, tolerance
 
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 IDENTITY = (1.0, 1.0, 1.0, 0.0)

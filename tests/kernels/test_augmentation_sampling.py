@@ -7,13 +7,13 @@ import pytest
 import torch
 import triton
 import triton.language as tl
-from scenes import SIZES, scenes, tolerance
 from torch import Tensor
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment, sample
 from galaxy_triton.kernels.augmentation.fused import _corner_constants, _kernel_ranges
 from galaxy_triton.kernels.augmentation.fused_draw import draw_affine, draw_jitter
 from galaxy_triton.kernels.augmentation.parameters import centred_corner
+from tests.kernels.scenes import SIZES, scenes, tolerance
 
 SIDE, SIZE = 24, 16
 # Below a quarter turn the flips can be read off the matrix.

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from variants import COMPILED_ONLY, GATE, OPTIONS, daily, full
+
+from tests.kernels.variants import COMPILED_ONLY, GATE, OPTIONS, daily, full
 
 SCRIPT = Path(__file__).with_name("compile_ahead.py")
 TABLE = SCRIPT.parents[2] / "bench" / "results" / "compile.csv"

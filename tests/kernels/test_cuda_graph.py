@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from scenes import SIDE, SIZE, SOURCE, VIEW, scenes
 from torch import Tensor
 
+from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES
 from galaxy_triton.kernels import AugmentDraw, RandomView, Ranges, Tree, augment, sigmoid_mse, tree_mse
-from galaxy_triton.questions import PARENTS, SIZES
+from tests.kernels.scenes import SIDE, SIZE, SOURCE, VIEW, scenes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a GPU")
 

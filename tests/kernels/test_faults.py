@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fault_table import FAULTS, Fault
-from faults import KERNELS, ROOT, TESTS, outcomes_of, require_once
 
-from galaxy_triton.errors import DataFault
+from galaxy_triton.system.errors import DataFault
+from tests.kernels.fault_table import FAULTS, Fault
+from tests.kernels.faults import KERNELS, ROOT, TESTS, outcomes_of, require_once
 
 TABLE = ROOT / "bench" / "results" / "faults.csv"
 MUST = (

@@ -87,4 +87,4 @@ def test_import_test_sees_a_breach(tmp_path: Path) -> None:
     """The reader of imports is code too."""
     path = tmp_path / "bad.py"
     path.write_text(textwrap.dedent("def f():\n    from ...store import open_store\n    import galaxy_triton.data\n"))
-    assert _imported(path) == [(3, "store"), (0, "galaxy_triton.data")]
+    assert _imported(path) == [(3, "store"), (0, "galaxy_triton.data.galaxies")]

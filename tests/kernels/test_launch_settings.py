@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-import oracle
 import pytest
 import torch
-from oracle import View
-from scenes import scenes, tolerance
 from torch import Tensor
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, Tree, augment, sigmoid_mse, tree_mse
@@ -15,6 +12,9 @@ from galaxy_triton.kernels.augmentation import fused
 from galaxy_triton.kernels.launch_settings import BY_GPU, Launch, Settings
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
 from galaxy_triton.kernels.tree_loss import fused as tree_loss
+from tests.kernels import oracle
+from tests.kernels.oracle import View
+from tests.kernels.scenes import scenes, tolerance
 
 SIDE, SIZE = 40, 35  # four tiles of 256 pixels and a part of a fifth
 COUNT = 2

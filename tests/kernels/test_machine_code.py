@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from instructions import per_pixel, with_order
-from machine_code import instructions, kinds, loops
+
+from tests.kernels.instructions import per_pixel, with_order
+from tests.kernels.machine_code import instructions, kinds, loops
 
 SCRIPT = Path(__file__).with_name("instructions.py")
 COUNTED = SCRIPT.parents[2] / "bench" / "results" / "instructions.csv"

@@ -4,18 +4,18 @@ import itertools
 import math
 
 import numpy as np
-import oracle
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-from oracle import View
-from scenes import SOURCE, VIEW, tolerance
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import InterpolationMode, v2
 
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, RandomView, Ranges, random_view, sample, view_affine
 from galaxy_triton.kernels.augmentation import IMPLEMENTATIONS, fused, reference
+from tests.kernels import oracle
+from tests.kernels.oracle import View
+from tests.kernels.scenes import SOURCE, VIEW, tolerance
 
 HEIGHT, WIDTH = SOURCE
 LIVELY = {"degrees": 180, "flips": (0.5, 0.5), "zoom": 1.2, "shift": 2.0, "jitter": (0.4, 0.4, 0.4, 0.2)}

@@ -5,12 +5,12 @@ import random
 import pytest
 import torch
 from torch import Tensor
-from tree_oracle import UNIT, UPSTREAM, budget, exact, leading, probabilities
 
+from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES
 from galaxy_triton.kernels import Tree, tree_mse, tree_probabilities
 from galaxy_triton.kernels.launch_settings import Settings
 from galaxy_triton.kernels.tree_loss import fused, reference
-from galaxy_triton.questions import PARENTS, SIZES
+from tests.kernels.tree_oracle import UNIT, UPSTREAM, budget, exact, leading, probabilities
 
 Inputs = tuple[Tensor, Tensor, Tensor | None]
 

@@ -1,0 +1,169 @@
+"""What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
+difference from the start with its interval, paired by galaxy and seed -> one JSON, and a page beside it.
+
+    python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--table networks] [--rows NAME ...]
+
+DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
+from before is not trained again, so the table grows over many calls; each training has one thread.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.accuracy.axes_page import page
+from bench.accuracy.axes_rows import BASE, TABLES, Row
+from bench.accuracy.trainings import Squares, kept_as, packed, paired, parser
+from bench.peers.winner_colour import tinted
+from bench.publish.made_with import made_with
+from galaxy_triton.config.recipes import RECIPES
+from galaxy_triton.config.schema import Config
+from galaxy_triton.config.toml import override, to_dict
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.split import split_by_ids
+from galaxy_triton.data.store import open_store
+from galaxy_triton.galaxyzoo.tables import read_ids
+from galaxy_triton.model.backend import choose
+from galaxy_triton.predict.predictor import Answers
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.signals import Stop
+from galaxy_triton.system.whole_files import whole_file
+from galaxy_triton.train.loop import Plan, Trainer
+
+VIEWS = sorted({row.views for table in TABLES.values() for row in table.rows.values()})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training. store: packed as its row asks. file: what comes of it."""
+
+    row: Row
+    config: Config
+    store: Path
+    held_out: Path
+    file: Path
+
+
+def main() -> None:
+    options = _options()
+    options.work.mkdir(parents=True, exist_ok=True)
+    chosen = {name: row for name, row in TABLES[options.table].rows.items() if name in [BASE, *options.rows]}
+    jobs = {(name, seed): _job(options, row, seed) for seed in options.seeds for name, row in chosen.items()}
+    # rows that differ in the views at the end share a training
+    wanted = {job.file: job for job in jobs.values() if not job.file.exists()}
+    _train(list(wanted.values()), options.jobs)
+    files = {name: [jobs[name, seed].file for seed in options.seeds] for name in chosen}
+    _write(options, table(files, chosen))
+
+
+def _write(options: argparse.Namespace, rows: dict[str, dict[str, object]]) -> None:
+    result = {
+        "command": command(options.table),
+        "made_with": made_with(torch.device("cpu")),
+        "start": TABLES[options.table].start,
+        "rows": rows,
+    }
+    with whole_file(options.out) as file:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+    with whole_file(options.out.with_suffix(".md")) as file:
+        file.write_text(page(result))
+    print(page(result))
+
+
+def command(name: str) -> str:
+    """What measures a table, all of its rows."""
+    words = "" if name == "choices" else f" --table {name}"
+    return f"python bench/axes.py DATA --work FOLDER --out FILE{words}"
+
+
+def table(files: dict[str, list[Path]], rows: dict[str, Row]) -> dict[str, dict[str, object]]:
+    """Each row's RMSE, and by how much it is lower than the start's with the same seeds."""
+    kept = {name: [np.load(file) for file in found] for name, found in files.items()}
+    squares = {name: np.stack([each[f"views_{rows[name].views}"] for each in found]) for name, found in kept.items()}
+    return {
+        name: {
+            "axis": rows[name].axis,
+            "changes": rows[name].settings | {"views": rows[name].views},
+            "seeds": len(own),
+            "rmse": float(np.sqrt(own.mean())),
+            "by_seed": np.sqrt(own.mean(axis=1)).tolist(),
+            "lower_by": lower_by(own, squares[BASE]) if name != BASE else None,
+            "cpu_seconds": float(np.mean([each["cpu_seconds"] for each in kept[name]])),
+            "made_by": sorted({str(each["made_by"]) for each in kept[name]}),
+        }
+        for name, own in squares.items()
+    }
+
+
+def lower_by(own: Squares, start: Squares) -> list[float]:
+    """By how much the RMSE is lower, with its interval."""
+    return paired(lambda own, start: float(np.sqrt(start.mean()) - np.sqrt(own.mean())), own, start)
+
+
+def train(job: Job) -> None:
+    """Train, ask about the galaxies held out, and keep their squared errors by the number of views."""
+    torch.set_num_threads(1)
+    store, display = open_store(job.store), Display(quiet=True)
+    machine, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
+    galaxies = load(store, machine.device, lambda done: None)
+    with TemporaryDirectory() as scratch:
+        trainer = Trainer(Plan(job.config, machine, galaxies, split, store.hash, Path(scratch)))
+        if job.row.tint:
+            trainer.learner.maker = tinted(trainer.learner.maker)
+        before = os.times()
+        trainer.fit(display, Stop())
+        after = os.times()
+    rows = torch.from_numpy(split.validation)
+    answerer, people = trainer.learner.answerer(), galaxies.answers[rows].numpy()
+    squares = {
+        f"views_{views}": _squares(answerer.answer(galaxies, rows, views, 256, lambda done: None), people)
+        for views in VIEWS
+    }
+    with whole_file(job.file) as file, file.open("wb") as handle:
+        spent = after.user + after.system - before.user - before.system
+        np.savez(handle, **squares, cpu_seconds=spent, made_by=surroundings()["release"])
+
+
+def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:
+    return np.square(answers.astype(np.float64) - people).mean(axis=1)
+
+
+def _job(options: argparse.Namespace, row: Row, seed: int) -> Job:
+    start = TABLES[options.table].start
+    config = override(RECIPES["best"], start | row.settings | {"run.seed": seed, "run.device": "cpu"})
+    store = packed(options.data, options.work, config.preprocess.size, config.preprocess.crop)
+    file = kept_as(options.work, [to_dict(config), row.tint])
+    return Job(row, config, store, options.data / options.held_out, file)
+
+
+def _train(jobs: list[Job], processes: int) -> None:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for number, _ in enumerate(pool.map(train, jobs), 1):
+            print(f"{number} of {len(jobs)} trained", file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--table", default="choices", choices=list(TABLES))
+    options.add_argument("--rows", nargs="+", metavar="NAME")
+    asked = options.parse_args()
+    known = list(TABLES[asked.table].rows)
+    asked.rows = asked.rows or known
+    if unknown := set(asked.rows) - set(known):
+        options.error(f"Expected rows of {', '.join(known)}, got {', '.join(unknown)} (--rows): choose of these")
+    return asked
+
+
+if __name__ == "__main__":
+    main()

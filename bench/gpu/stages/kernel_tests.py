@@ -1,0 +1,53 @@
+"""tests/kernels where the kernels are compiled, not interpreted: a process for each file, several at once."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from bench.gpu.stages.stage import begin
+
+AT_ONCE = 8  # most of the time the compiler works
+# What these check is no different on a GPU.
+ELSEWHERE = ("test_compile_ahead.py", "test_machine_code.py", "test_faults.py", "test_imports.py", "test_errors.py")
+
+
+def main() -> None:
+    arguments, found = begin()
+    deadline = time.monotonic() + arguments.limit - 10
+    folder = arguments.root / "tests" / "kernels"
+    files = sorted(file for file in folder.glob("test_*.py") if file.name not in ELSEWHERE)
+    files = files if not arguments.small else [folder / "test_tree.py", folder / "test_availability.py"]
+    found.fact("left_out", [{"what": name, "reason": "needs no GPU"} for name in ELSEWHERE])
+    with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
+        ends = {pool.submit(tested, file, arguments.root, deadline): file for file in files}
+        for end in as_completed(ends):
+            found.row(what=ends[end].name, **end.result())
+    sys.exit(1 if found.faults() else 0)
+
+
+def tested(file: Path, root: Path, deadline: float) -> dict[str, object]:
+    """How the tests of a file ended."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={root}"]
+    command += ["-c", str(root / "pyproject.toml"), str(file)]
+    # The tests run in torch's deterministic mode, in which cuBLAS (torchvision's rotate) asks for this.
+    environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    log = Path(f"{file.stem}.log")
+    with log.open("w") as output:
+        try:
+            left = max(0.1, deadline - time.monotonic())
+            done = subprocess.run(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=left, check=False
+            )
+            ended = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            return {"ok": False, "summary": "stopped at the stage's limit"}
+    lines = log.read_text(errors="replace").splitlines()
+    print(*lines[-40:] if not ended else [], sep="\n")
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return {"ok": ended, "summary": lines[-1] if lines else "", "failed": failed}
+
+
+main()

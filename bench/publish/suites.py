@@ -1,0 +1,97 @@
+"""Run the suites of this folder and gather what they found; needs neither torch nor a GPU by itself."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.kernels.floors import SIDE, SIZE, Rates, share
+
+BENCH = Path(__file__).resolve().parent
+SUITES = ("test_augment_speed.py", "test_loss_speed.py", "test_step_speed.py")
+CPU = "cpu"
+OURS = ("Triton, drawing its own", "Triton, parameters given")  # whose floors are known
+
+# made_with: the machine, versions and commit. rows: one for each measurement. left_out: what, row, batch, reason and
+# whether it failed.
+Result = dict[str, Any]
+
+
+def run(suite: str, rows: Path, limit: float | None = None, small: bool = False) -> str:
+    """Run a suite in a process of its own.
+
+    Args:
+        suite: of SUITES.
+        rows: the file that it writes a line to for each row.
+        limit: seconds after which it is stopped; after nine tenths of them no row is begun.
+        small: tiny sizes.
+
+    Returns:
+        How it ended.
+    """
+    root = BENCH.parent
+    command = [sys.executable, "-m", "pytest", str(BENCH / suite), "--benchmark-only", "-q", "-p", "no:cacheprovider"]
+    command += ["-c", str(root / "pyproject.toml"), f"--rootdir={root}", "--rows", str(rows)] + ["--small"] * small
+    command += [] if limit is None else ["--budget", str(0.9 * limit)]
+    try:
+        return f"exit {subprocess.run(command, cwd=root, timeout=limit, check=False).returncode}"
+    except subprocess.TimeoutExpired:
+        return f"stopped after {limit:.0f} s"
+
+
+def condense(ends: dict[Path, str]) -> Result:
+    """What the suites found, from the files of their rows and how each suite ended.
+
+    Raises:
+        ValueError: a suite that ended before it said what it was going to measure.
+    """
+    made_with: object = None
+    rows, left_out = [], []
+    for file, ended in ends.items():
+        head, *lines = _lines(file, ended)
+        made_with = head["made_with"]
+        measured = [_row(line) for line in lines if line["outcome"] == "passed"]
+        rows += [row | _floor(row, head["made_with"].get("rates")) for row in measured]
+        left_out += [_left_out(line) for line in lines if line["outcome"] != "passed"]
+        reached = [_name(line) for line in lines]
+        missing = [name for name in head["planned"] if name not in reached]
+        left_out += [{**name, "reason": f"not reached: {ended}", "failed": False} for name in missing]
+    return {"made_with": made_with, "rows": rows, "left_out": left_out}
+
+
+def file_name(device: str) -> str:
+    """Of a GPU's results: its name in small letters, joined by hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", device).strip("-").lower() + ".json"
+
+
+def _lines(file: Path, ended: str) -> list[dict]:
+    if not file.is_file():
+        raise ValueError(f"no row was measured: pytest's {ended}")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def _row(line: dict) -> dict:
+    """With images_per_s: of calls that follow each other on a GPU, of single ones on the CPU."""
+    median_us = line.get("device_us", line["wall_us"])[1]
+    figures = {name: value for name, value in line.items() if name not in ("outcome", "reason")}
+    return {**figures, "images_per_s": line.get("images", line["batch"]) / median_us * 1e6}
+
+
+def _floor(row: dict, rates: dict | None) -> dict:
+    """What part of a row's device time its tightest floor explains; nothing for what no floor was counted of."""
+    counted = row["row"] in OURS and (row.get("side"), row.get("size"), row.get("dtype")) == (SIDE, SIZE, "bfloat16")
+    if rates is None or not counted:
+        return {}
+    part, tightest = share(row["device_us"][1], row["batch"], Rates(**rates))
+    return {"of_floor": part, "tightest_floor": tightest}
+
+
+def _left_out(line: dict) -> dict:
+    failed = line["outcome"] == "failed"
+    return {**_name(line), "reason": "failed: " * failed + line["reason"], "failed": failed}
+
+
+def _name(line: dict) -> dict:
+    return {name: line[name] for name in ("what", "row", "batch")}

@@ -1,0 +1,150 @@
+"""Commands about images, labels and stores."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from galaxy_triton.cli import options
+from galaxy_triton.cli.options import CSV, EXISTING, NEW, example
+from galaxy_triton.config.schema import TABLES
+
+
+@click.command()
+@click.argument("images", type=EXISTING)
+@click.option("--labels", type=CSV, help="Table with GalaxyID and 37 columns; may be in a zip.  [default: none]")
+@click.option("--out", type=NEW, required=True, help="The new store.")
+@click.option("--size", default=160, show_default=True, help="Side of the stored images, pixels.")
+@click.option("--crop", type=int, help="Side of the centre crop before resizing, pixels.  [default: whole frame]")
+@options.workers
+@options.skip_bad
+@options.quiet
+@example("galaxy-triton pack images_training_rev1.zip --labels training_solutions_rev1.csv --out gz.store")
+def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any) -> None:
+    """Pack IMAGES (a folder of JPEG, PNG or TIFF, or Kaggle's zip) and their labels into a store."""
+    from galaxy_triton.data.pack import pack as run
+    from galaxy_triton.system.console import Display
+
+    display = Display(quiet=quiet)
+    with display.progress("packing", "images") as show:
+        summary = run(images, labels, out, progress=show, **asked)
+    display.say(f"{summary.images} images of {summary.preprocess.size} px, {summary.labelled} with labels, in {out}")
+    for mode, count in summary.converted.items():
+        display.warn(f"{count} images were {mode} and became RGB")
+    if labels and summary.images_without_labels:
+        display.warn(f"{summary.images_without_labels} images have no label")
+    if summary.labels_without_images:
+        display.warn(f"{summary.labels_without_images} labels have no image")
+    display.warn_of_left_out(summary.skipped)
+
+
+@click.command()
+@click.argument("out", type=NEW)
+@click.option("--count", default=2000, show_default=True, type=click.IntRange(1), help="Galaxies.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of every random draw.")
+@click.option("--volunteers", default=40, show_default=True, type=click.IntRange(1), help="Who answer each galaxy.")
+@options.workers
+@options.quiet
+@example("galaxy-triton simulate sky --count 2000")
+def simulate(out: Path, quiet: bool, **asked: Any) -> None:
+    """Draw galaxies of known structure into the new folder OUT, in Kaggle's layout, with volunteers' answers."""
+    from galaxy_triton.simulation.sky import simulate as run
+    from galaxy_triton.system.console import Display
+
+    display = Display(quiet=quiet)
+    with display.progress("drawing", "galaxies") as show:
+        summary = run(out, progress=show, **asked)
+    display.say(f"{summary.count} galaxies in {summary.images}, answers in {summary.labels}")
+    display.say(f"noise floor: the true probabilities score RMSE {summary.noise_floor:.4f} against these answers")
+
+
+@click.command()
+@click.argument("store", type=EXISTING)
+@click.option("--verify/--no-verify", default=False, show_default=True, help="Read all pixels and check their hashes.")
+@click.option("--montage", type=NEW, help="Write a PNG of sample images here.  [default: none]")
+@click.option("--count", default=48, show_default=True, help="Images in the montage.")
+@options.quiet
+@example("galaxy-triton info gz.store --verify --montage gz.png")
+def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: bool) -> None:
+    """Show what STORE holds, and how well its labels obey the decision tree."""
+    from galaxy_triton.data.inspect import describe, montage
+    from galaxy_triton.data.store import open_store, verify
+    from galaxy_triton.system.console import Display
+    from galaxy_triton.system.whole_files import whole_file
+
+    display, opened = Display(quiet=quiet), open_store(store)
+    found = describe(opened)
+    display.say(f"images      {found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
+    display.say(f"prepared    {opened.preprocess}")
+    display.say(f"labelled    {found.labelled}")
+    for question, violation in found.violations.items():
+        display.say(f"tree        {question:<14} sums are off by {violation:.2e} at most")
+    if verify:
+        with display.progress("verifying", "images") as show:
+            verify(opened, show)
+        display.say("verified    every block matches its hash")
+    if montage:
+        # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
+        content = io.BytesIO()
+        montage(opened, count, 8).save(content, format="PNG")
+        with whole_file(montage) as temporary:
+            temporary.write_bytes(content.getvalue())
+        display.say(f"montage     {montage}")
+
+
+@click.command()
+@click.argument("table", type=CSV)
+@click.option("--like", type=EXISTING, help="Store, images or table whose ids it should have.  [default: none]")
+@click.option(
+    "--kind",
+    type=click.Choice(TABLES),
+    default=TABLES[0],
+    show_default=True,
+    help="What it is; auto: labels if the tree holds in half of the rows, else predictions.",
+)
+@click.option("--tolerance", default=1e-5, show_default=True, help="Of the tree's sums; labels have six digits.")
+@click.option("--strict", help="Take every note for a fault.", **options.FLAG)
+@options.quiet
+@example("galaxy-triton check submission.csv --like images_test_rev1.zip --kind submission")
+@click.pass_context
+def check(ctx: click.Context, /, table: Path, quiet: bool, **asked: Any) -> None:
+    """Check a TABLE, a CSV or a zip that holds one: columns, ids, values, and the decision tree's sums.
+
+    All that is wrong is said, not only the first. The tree's sums must hold in labels, Kaggle's order of columns and
+    whole numbers as ids in a submission; elsewhere they are noted. Exit code 1 on a fault.
+    """
+    from galaxy_triton.galaxyzoo.check import Asked
+    from galaxy_triton.galaxyzoo.check import check as run
+    from galaxy_triton.system.console import Display
+
+    display, found = Display(quiet=quiet), run(table, Asked(**asked))
+    for finding in found.findings:
+        show = display.say if finding.broken else display.note
+        show(str(finding))
+    verdict = f"{found.faults} of {len(found.findings)} rules broken" if found.faults else "sound"
+    display.say(f"{table}: {verdict}; {found.rows:,} rows, checked as {found.kind}")
+    ctx.exit(1 if found.faults else 0)
+
+
+@click.command()
+@click.argument("store", type=EXISTING)
+@click.option("--ids", type=CSV, help="Score these ids, learn on the others.  [default: cross-validate all]")
+@click.option("--folds", default=5, show_default=True, help="Of the cross-validation.")
+@click.option("--clusters", default=6, show_default=True, help="Of the central-pixel benchmark.")
+@options.quiet
+@example("galaxy-triton baseline gz.store --ids held_out.csv")
+def baseline(store: Path, ids: Path | None, quiet: bool, **asked: int) -> None:
+    """RMSE of answers that need no network: zeros, ones, the training mean, the central pixel."""
+    from galaxy_triton.data.store import open_store
+    from galaxy_triton.evaluate.baseline import baselines
+    from galaxy_triton.galaxyzoo.tables import read_ids
+    from galaxy_triton.system.console import Display
+
+    display = Display(quiet=quiet)
+    with display.progress("reading", "images") as show:
+        chosen = read_ids(ids) if ids else None
+        found = baselines(open_store(store), chosen, progress=show, **asked)
+    display.say(f"RMSE over {found.images} galaxies and 37 columns")
+    for name in ("zeros", "ones", "mean", "central_pixel"):
+        display.say(f"  {name.replace('_', ' '):<14} {getattr(found, name):.4f}")

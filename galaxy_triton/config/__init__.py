@@ -1,0 +1,1 @@
+"""What a run is asked to be: fields with ranges and units, recipes, TOML. No torch."""

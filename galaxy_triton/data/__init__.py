@@ -1,0 +1,1 @@
+"""Images and a table become a store; a store becomes batches on the device."""

@@ -1,0 +1,118 @@
+"""The folds of a cross-validation: which galaxies are held out together, drawn once and kept."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxy_triton.data.split import Split, split_by_ids, split_order, with_repeated
+from galaxy_triton.data.store import Store, labelled_rows, require_labels
+from galaxy_triton.galaxyzoo.questions import ID_COLUMN
+from galaxy_triton.galaxyzoo.tables import read_ids
+from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.untrusted_files import read_file
+from galaxy_triton.system.whole_files import write_text
+
+FOLDS, ANSWERS = "folds.csv", "out_of_fold.csv"  # of a cross-validation's folder
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The galaxies that are held out, each once: their ids, int64 [M], ascending, and their folds, from 1."""
+
+    ids: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """How many folds there are."""
+        return int(np.max(self.numbers))
+
+
+def draw_folds(ids: NDArray[np.int64], count: int, seed: int) -> Folds:
+    """Folds that (seed, ids) alone decide; their sizes differ by one at most.
+
+    The first holds out what `data.split_by_fraction` would of a fraction of 1 / count, or a galaxy more.
+
+    Raises:
+        UsageFault: fewer than two folds, or fewer ids than folds.
+    """
+    if count < 2:
+        raise UsageFault(expected("folds at least 2", count, "--folds", "give more, or leave it out"))
+    if len(ids) < count:
+        do = "give fewer folds, or more ids"
+        raise UsageFault(expected(f"a galaxy for each of {count} folds", len(ids), "--folds", do))
+    ids = np.sort(ids)
+    numbers = np.empty(len(ids), np.int64)
+    for number, places in enumerate(np.array_split(split_order(ids, seed), count), 1):
+        numbers[places] = number
+    return Folds(ids, numbers)
+
+
+def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
+    """The labelled galaxies of a store that are in a table of ids; without one, all of them. int64 [M], ascending.
+
+    Raises:
+        DataFault: none is, the store has no labels, or the table is none.
+    """
+    require_labels(store)
+    labelled = store.ids[labelled_rows(store)]
+    if table is None:
+        return np.array(labelled)
+    ids = np.intersect1d(labelled, read_ids(table))
+    if len(ids) == 0:
+        do = "check --fold-ids against the store's ids"
+        raise DataFault(expected("labelled galaxies to be held out", "none", store.path, do))
+    return ids
+
+
+def split_of_fold(store: Store, folds: Folds, number: int, repeat: int) -> Split:
+    """Hold out a fold and train on all other labelled galaxies; those of other folds are repeated if `repeat` > 1."""
+    split = split_by_ids(store, folds.ids[folds.numbers == number])
+    return with_repeated(split, store, folds.ids) if repeat > 1 else split
+
+
+def answers_in(path: Path) -> Path:
+    """The table of answers in the folder of a cross-validation; of any other path itself.
+
+    Raises:
+        DataFault: the cross-validation is not done.
+    """
+    if not (path / FOLDS).is_file():
+        return path
+    if not (path / ANSWERS).is_file():
+        do = f"go on with galaxy-triton train --run {path} --resume"
+        raise DataFault(expected("a cross-validation that is done", f"one without {ANSWERS}", path, do))
+    return path / ANSWERS
+
+
+def write_folds(file: Path, folds: Folds) -> None:
+    """A table of ids and folds.
+
+    Raises:
+        DataFault: it cannot be written.
+    """
+    rows = zip(folds.ids.tolist(), folds.numbers.tolist(), strict=True)
+    write_text(file, f"{ID_COLUMN},fold\n" + "".join(f"{number},{fold}\n" for number, fold in rows))
+
+
+def read_folds(file: Path) -> Folds:
+    """What `write_folds` wrote.
+
+    Raises:
+        DataFault: it is missing, or not as written.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_file(file).decode(), newline="")))
+        folds = Folds(*(np.array([int(row[name]) for row in rows], np.int64) for name in (ID_COLUMN, "fold")))
+        present = np.unique(folds.numbers)
+        if len(rows) == 0 or (np.diff(folds.ids) <= 0).any() or (present != np.arange(1, len(present) + 1)).any():
+            raise ValueError("other ids or folds")
+        return folds
+    # OverflowError: an id beyond 64 bits; TypeError: a row too short
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
+        want, do = "the folds of a cross-validation", "use a whole folder"
+        raise DataFault(expected(want, reason(error), file, do)) from error

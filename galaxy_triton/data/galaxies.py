@@ -1,0 +1,67 @@
+"""From a store to galaxies on the device."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from galaxy_triton.data.store import Store, require_labels, verified_pixels
+from galaxy_triton.data.store_arrays import PIXELS, map_pixels
+from galaxy_triton.galaxyzoo.ids import rows_of
+from galaxy_triton.galaxyzoo.tables import read_answers
+
+
+class Galaxies(NamedTuple):
+    """Pixels uint8 [N, S, S, 4]; ids int64 [N] and answers fp32 [N, 37] (NaN: no label) on one device, where the pixels
+    lie too unless the host keeps them."""
+
+    pixels: Tensor
+    ids: Tensor
+    answers: Tensor
+
+
+def load(
+    store: Store, device: torch.device, progress: Callable[[int], None], pixels_on: torch.device | None = None
+) -> Galaxies:
+    """Read a store, each block of it verified on the way.
+
+    Args:
+        device: where all is copied to. progress: takes the rows done so far.
+        pixels_on: another device for the pixels. For the CPU beside a GPU they stay in the file, whose map the
+            processes of a machine share.
+
+    Raises:
+        DataFault: the store has no labels, or a block does not match its hash.
+    """
+    labels = require_labels(store)
+    pixels = _pixels(store, device, pixels_on or device, progress)
+    ids = torch.from_numpy(np.array(store.ids)).to(device)
+    return Galaxies(pixels, ids, torch.from_numpy(np.array(labels)).to(device))
+
+
+def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progress: Callable[[int], None]) -> Tensor:
+    mapped = pixels_on != device
+    if mapped:
+        pixels = torch.from_numpy(map_pixels(store.path / PIXELS, len(store.ids), store.preprocess.size, mode="c"))
+    else:
+        pixels = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device)
+    for start, rows in verified_pixels(store):
+        if not mapped:
+            pixels[start : start + len(rows)] = torch.from_numpy(rows).to(device)
+        progress(start + len(rows))
+    return pixels
+
+
+def answers_by_row(table: Path, store: Store) -> NDArray[np.float32]:
+    """A table's answers in the order of the store's rows, nan where it has none: float32 [N, 37].
+
+    Raises:
+        DataFault: what `read_answers` raises.
+    """
+    ids, answers = read_answers(table)
+    rows = rows_of(ids, store.ids)
+    return np.where(rows[:, None] < 0, np.float32("nan"), answers[rows])

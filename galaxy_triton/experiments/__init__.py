@@ -1,0 +1,1 @@
+"""Many trainings compared, or one looked into: sweep, ablation, profile."""

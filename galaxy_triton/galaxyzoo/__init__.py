@@ -1,0 +1,1 @@
+"""What the columns mean: questions, tree, names, ids, tables. No torch."""

@@ -1,0 +1,1 @@
+"""Bytes become views, logits, a loss and probabilities; and by which backend."""

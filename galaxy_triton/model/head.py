@@ -1,0 +1,123 @@
+"""The final layer, its loss and its probabilities, by the head's name."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from galaxy_triton import kernels
+from galaxy_triton.config.schema import Network
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SIZES, SPANS
+from galaxy_triton.model.body import LAYERS, build
+
+TREE = kernels.Tree(SIZES, PARENTS)
+
+
+class Head(NamedTuple):
+    """What a head's name stands for.
+
+    loss: (logits [B, 37], answers fp32 [B, 37], implementation) -> fp32 scalar.
+    probabilities: logits [B, 37] -> fp32 [B, 37].
+    logits_of: mean answers fp32 [37] -> the bias that answers them at the start, fp32 [37].
+    implementations: the names that `loss` takes.
+    """
+
+    loss: Callable[[Tensor, Tensor, str], Tensor]
+    probabilities: Callable[[Tensor], Tensor]
+    logits_of: Callable[[Tensor], Tensor]
+    implementations: tuple[str, ...]
+
+
+class AnswerNet(nn.Module):
+    """A body and the final linear layer: views [B, 3, H, W] -> logits [B, 37]."""
+
+    def __init__(self, body: nn.Module, features: int) -> None:
+        super().__init__()
+        self.body = body
+        self.answers = nn.Linear(features, len(COLUMNS))
+
+    def forward(self, views: Tensor) -> Tensor:
+        logits: Tensor = self.answers(self.body(views))
+        return logits
+
+    def start_at(self, mean: Tensor, head: Head) -> None:
+        """Set the final layer so that an untrained network answers about the mean of the labels (fp32 [37])."""
+        with torch.no_grad():
+            self.answers.bias.copy_(head.logits_of(mean))
+
+
+def _sigmoid_loss(logits: Tensor, answers: Tensor, impl: str) -> Tensor:
+    return kernels.sigmoid_mse(logits, answers, impl=impl)
+
+
+def _sigmoid_probabilities(logits: Tensor) -> Tensor:
+    return logits.float().sigmoid()
+
+
+def _sigmoid_logits(mean: Tensor) -> Tensor:
+    return torch.logit(mean.clamp(1e-3, 1 - 1e-3))
+
+
+def _tree_loss(logits: Tensor, answers: Tensor, impl: str) -> Tensor:
+    return kernels.tree_mse(logits, answers, TREE, impl=impl)
+
+
+def _tree_probabilities(logits: Tensor) -> Tensor:
+    return kernels.tree_probabilities(logits, TREE)
+
+
+def _tree_logits(mean: Tensor) -> Tensor:
+    shares = [mean[span].clamp(min=1e-3) for span in SPANS]
+    return torch.cat([(share / share.sum()).log() for share in shares])
+
+
+HEADS: dict[str, Head] = {
+    "sigmoid": Head(_sigmoid_loss, _sigmoid_probabilities, _sigmoid_logits, tuple(kernels.SIGMOID_IMPLEMENTATIONS)),
+    "tree": Head(_tree_loss, _tree_probabilities, _tree_logits, tuple(kernels.TREE_IMPLEMENTATIONS)),
+}
+
+
+def unavailable(head: str, impl: str, device: torch.device) -> str | None:
+    """Why this implementation of the head's loss cannot run on `device`; None if it can."""
+    if impl not in HEADS[head].implementations:
+        return f"the {head} head has no {impl} implementation"
+    return kernels.unavailable(impl, device)
+
+
+def training_bytes(network: Network, batch: int, side: int, element_bytes: int) -> int:
+    """About what a step holds besides the pixels: weights, gradients, AdamW's two moments, the layers' outputs.
+
+    Args:
+        batch, side: of the views. element_bytes: of the type that the body computes in.
+    """
+    sizes: list[int] = []
+    with torch.device("meta"):
+        model = make_network(network)
+        for layer in model.modules():
+            if not list(layer.children()) and not getattr(layer, "inplace", False):
+                layer.register_forward_hook(lambda layer, inputs, output: sizes.append(output.numel()))
+        model(torch.empty(batch, 3, side, side))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return 16 * parameters + element_bytes * sum(sizes)
+
+
+def check_shapes(network: Network, weights: dict[str, Tensor]) -> None:
+    """Raise unless these are the weights of this network, without building it: whose sizes come from a stranger's file
+    could fill the memory.
+
+    Raises:
+        RuntimeError: in the form of `load_state_dict`; a first line, and one for what differs.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in make_network(network).state_dict().items()}
+    got = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if different := sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name)):
+        name = different[0]
+        raise RuntimeError(f"other shapes\n{name}: {got.get(name)} for {wanted.get(name)}")
+
+
+def make_network(network: Network, norm: str = LAYERS) -> AnswerNet:
+    """The named body, its blocks ending in `norm` (see `model.build`), with its final layer; weights from torch's
+    generator."""
+    return AnswerNet(*build(network, norm))

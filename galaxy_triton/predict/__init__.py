@@ -1,0 +1,1 @@
+"""A checkpoint answers images: a table, or a program."""

@@ -1,0 +1,196 @@
+"""A run's network as one program of plain torch: decoded images in, answers out, all that `predict` does between."""
+
+import copy
+import io
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from galaxy_triton.config.schema import MAX_SIDE, Preprocess
+from galaxy_triton.data.images import decoded, open_images, preprocessed
+from galaxy_triton.data.order import slices
+from galaxy_triton.galaxyzoo.questions import COLUMNS
+from galaxy_triton.model.views import fixed_affines, warped
+from galaxy_triton.predict.pillow_resize import PillowResize
+from galaxy_triton.predict.predictor import Answerer, Answers, open_run
+from galaxy_triton.runs import folder as run_folder
+from galaxy_triton.simulation.sky import simulated
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault, UsageFault, expected
+from galaxy_triton.system.processes import require_alone
+from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.whole_files import check_place, whole_file
+
+VERSION = 1  # of the description
+DESCRIPTION = "galaxy-triton.json"  # an extra file inside the program's
+SUFFIX = ".pt2"
+# The bytes that the network sees are the same, so what differs is the rounding of fp32 sums: some 1e-7 of an answer.
+TOLERANCE = 1e-5  # of an answer, from 0 to 1
+COMPARED, SIMULATED = 64, 8  # images to compare on: at most, and where none are given
+# A bound, as torch 2.6 makes a guard of "the batch does not end where a whole slice does, at 2**63 - 1".
+MAX_BATCH = 2**16
+AT_ONCE = 4  # of them: the program makes all views of a batch before it looks at one
+
+Frames = NDArray[np.uint8]  # [n, frame, frame, 3]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is exported: a checkpoint ("last" or "best"), averaged over so many fixed views.
+
+    compare: a folder or zip of images to compare on; None: simulated galaxies.
+    """
+
+    which: str = run_folder.LAST
+    views: int = 16
+    compare: Path | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a program differs from `predict`: images compared, bytes of the resized images, answers (from 0 to 1)."""
+
+    images: int
+    pixels: int
+    largest: float
+    rms: float
+
+
+class Program(nn.Module):
+    """All that `predict` does to decoded images, in operations that torch.export can follow."""
+
+    affines: Tensor  # fp32 [V, 2, 3]
+
+    def __init__(self, answerer: Answerer, views: int) -> None:
+        super().__init__()
+        preprocess, self.augmentation = answerer.config.preprocess, answerer.config.augmentation
+        self.resize = PillowResize(preprocess)
+        self.register_buffer("affines", _affines(views, preprocess.size, self.augmentation.size))
+        # The order in memory that torch.export.save knows: it warns of channels_last.
+        network = copy.deepcopy(answerer.network).to(memory_format=torch.contiguous_format)
+        self.network = network.eval().requires_grad_(False)
+        self.probabilities = answerer.head.probabilities
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 [B, 3, frame, frame] -> fp32 [B, 37]."""
+        # `len` would make the batch's size a constant of the program
+        views, batch = self.affines.shape[0], frames.shape[0]
+        images = self.resize(frames).to(torch.float32) / 255
+        affines = self.affines[:, None].expand(views, batch, 2, 3).flatten(0, 1)
+        logits = self.network(warped(images.repeat(views, 1, 1, 1), affines, self.augmentation))
+        answers: Tensor = self.probabilities(logits).view(views, batch, -1).mean(0)
+        return answers
+
+
+def export(run: Path, out: Path, asked: Asked, display: Display) -> Comparison:
+    """Write a run's network into `out` as a program that `torch.export.load` reads, where only torch is installed.
+
+    The program takes RGB images, uint8 [B, 3, frame, frame] with B up to 65,536, and gives fp32 [B, 37] in [0, 1]: what
+    `predict` answers on a CPU. Its extra file galaxy-triton.json says what it is. Before anything is written the
+    program is loaded and compared with `predict` on images.
+
+    Raises:
+        UsageFault: `out` is not named .pt2, or is a folder or a device; several processes.
+        DataFault: no run or images there, an answer that differs by more than TOLERANCE, or `out` cannot be written;
+            `out` is then as it was.
+    """
+    require_alone("export")
+    _check_out(out)
+    answerer = open_run(run, asked.which, "cpu")
+    preprocess = answerer.config.preprocess
+    frames = simulated_frames(preprocess.frame) if asked.compare is None else _decoded(asked.compare, preprocess)
+    display.note(f"exporting {run / asked.which} on the CPU in fp32, {asked.views} views")
+    content = serialised(Program(answerer, asked.views), preprocess.frame, _description(answerer, asked))
+    comparison = compare(content, answerer, frames, asked.views)
+    # not >: a difference that is no number must not pass
+    if not comparison.largest <= TOLERANCE:
+        got = f"{comparison.largest:.1e} from them, {comparison.pixels} bytes of the resized images being others"
+        do = "report it with what `galaxy-triton doctor` says, and try another torch or Pillow"
+        raise DataFault(expected(f"answers within {TOLERANCE} of the network's", got, "the exported program", do))
+    with whole_file(out) as temporary:
+        temporary.write_bytes(content)
+    return comparison
+
+
+def serialised(program: Program, frame: int, description: dict[str, object]) -> bytes:
+    """The file of a program: what torch.export.load reads."""
+    example = torch.zeros(2, 3, frame, frame, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    exported = torch.export.export(program, (example,), dynamic_shapes=({0: batch},), strict=False)
+    for node in exported.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names folders of this machine
+    # Bytes first: a full disk is then an OSError with its reason.
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer, extra_files={DESCRIPTION: json.dumps(description, indent=1)})
+    return buffer.getvalue()
+
+
+def compare(content: bytes, answerer: Answerer, frames: Frames, views: int) -> Comparison:
+    """How a program's file answers beside the network, whose images Pillow resizes."""
+    preprocess = answerer.config.preprocess
+    pixels = np.stack([preprocessed(Image.fromarray(frame), preprocess) for frame in frames])
+    batches = [torch.from_numpy(frames[part]).permute(0, 3, 1, 2) for part in slices(len(frames), AT_ONCE)]
+    resized = torch.cat([PillowResize(preprocess)(batch) for batch in batches]).permute(0, 2, 3, 1).numpy()
+    wanted = answerer.answer_pixels(np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, 1))), views, COMPARED)
+    difference = _answered(content, batches) - wanted.astype(np.float64)
+    return Comparison(
+        len(frames),
+        int((resized != pixels).sum()),
+        float(np.abs(difference).max()),
+        float(np.sqrt(np.square(difference).mean())),
+    )
+
+
+def simulated_frames(frame: int) -> Frames:
+    """Simulated galaxies as images of this side: uint8 [8, frame, frame, 3]."""
+    pictures = (Image.fromarray(simulated(1, index, volunteers=1)[1]) for index in range(SIMULATED))
+    return np.stack([np.asarray(picture.resize((frame, frame))) for picture in pictures])
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != SUFFIX:
+        raise UsageFault(expected(f"a file named {SUFFIX}", out.name, "--out", "choose another name"))
+    check_place(out, "--out")
+
+
+def _decoded(path: Path, preprocess: Preprocess) -> Frames:
+    if preprocess.frame > MAX_SIDE:
+        want, got = f"a run on images of at most {MAX_SIDE} pixels a side to compare with", preprocess.frame
+        raise UsageFault(expected(want, got, "--compare", "leave it out"))
+    whole = replace(preprocess, crop=preprocess.frame, size=preprocess.frame)
+    with open_images(path) as source:
+        some = replace(source, entries=source.entries[:COMPARED])
+        return np.stack([pixels for _, pixels, _ in decoded(some, whole, workers=2)])
+
+
+def _description(answerer: Answerer, asked: Asked) -> dict[str, object]:
+    made_with = surroundings()
+    return {
+        "version": VERSION,
+        "input": "RGB images, uint8 [batch, 3, frame, frame]",
+        "output": "answers, fp32 [batch, columns]",
+        "frame": answerer.config.preprocess.frame,
+        "columns": COLUMNS,
+        "preprocess": asdict(answerer.config.preprocess),
+        "recipe": answerer.config.recipe,
+        "checkpoint": asked.which,
+        "views": asked.views,
+        "release": made_with["release"],
+        "torch": made_with["torch"],
+    }
+
+
+def _affines(views: int, side: int, size: int) -> Tensor:
+    return fixed_affines(views, side, size, torch.device("cpu"))
+
+
+def _answered(content: bytes, batches: list[Tensor]) -> Answers:
+    program = torch.export.load(io.BytesIO(content)).module()
+    answers: Answers = torch.cat([program(batch) for batch in batches]).numpy()
+    return answers

@@ -1,0 +1,182 @@
+"""A checkpoint: a folder with the weights, what training needs to go on, and what anyone needs to understand both.
+
+`checkpoint.json` (versioned: configuration, store, columns, SHA-256 of the other files), `weights.safetensors`,
+`average.safetensors` if weights are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True).
+Reading one runs no code.
+"""
+
+import hashlib
+import io
+import json
+import reprlib
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from galaxy_triton.config.schema import Config
+from galaxy_triton.config.toml import from_dict, to_dict
+from galaxy_triton.galaxyzoo.questions import COLUMNS
+from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.untrusted_files import read_file, read_json
+from galaxy_triton.system.whole_files import replaced_folder, surviving
+
+VERSION = 1
+MANIFEST, WEIGHTS, AVERAGE, STATE = "checkpoint.json", "weights.safetensors", "average.safetensors", "state.pt"
+
+Weights = dict[str, Tensor]
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: whole epochs, steps inside the next one, and that epoch's sum of losses over images.
+
+    best_rmse: inf before the first epoch, and when nothing is held out.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_rmse: float = float("inf")
+
+    def __post_init__(self) -> None:
+        counts, sums = (self.epoch, self.step), (self.loss_sum, self.best_rmse)
+        if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError(f"epoch and step {counts}")
+        if any(type(value) is not float or value < 0 for value in sums):
+            raise ValueError(f"sum of losses and best RMSE {sums}")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is saved. `average` is None when weights are not averaged; `state` holds plain tensors and numbers;
+    `made_with` is what `surroundings` says."""
+
+    config: Config
+    store_hash: str
+    progress: Progress
+    weights: Weights
+    average: Weights | None
+    state: dict[str, Any]
+    made_with: dict[str, str]
+
+    @property
+    def best_weights(self) -> Weights:
+        """The averaged weights when there are any."""
+        return self.weights if self.average is None else self.average
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; `folder` holds the old or the new one whole at every moment.
+
+    Raises:
+        DataFault: it cannot be written; the old one is whole.
+    """
+    contents = _contents(checkpoint)
+    manifest = {
+        "version": VERSION,
+        "made_with": checkpoint.made_with,
+        "store": checkpoint.store_hash,
+        "columns": COLUMNS,
+        "progress": asdict(checkpoint.progress),
+        "config": to_dict(checkpoint.config),
+        "hashes": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    with replaced_folder(folder) as temporary:
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        DataFault: none there, another format version or other columns, a file that is broken or holds more than tensors
+            and numbers, or weights that are not finite.
+    """
+    folder = surviving(folder)
+    config, store_hash, progress, made_with, hashes = _manifest(folder)
+    return Checkpoint(
+        config,
+        store_hash,
+        progress,
+        _read(folder / WEIGHTS, hashes, _weights),
+        _read(folder / AVERAGE, hashes, _weights) if config.optimiser.average else None,
+        _read(folder / STATE, hashes, _state),
+        made_with,
+    )
+
+
+def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
+    # Bytes first: a full disk is then an OSError with its reason, which safetensors' and torch's own writers hide.
+    contents = {WEIGHTS: safetensors.torch.save(_plain(checkpoint.weights))}
+    if checkpoint.average is not None:
+        contents[AVERAGE] = safetensors.torch.save(_plain(checkpoint.average))
+    return {**contents, STATE: _state_bytes(checkpoint.state)}
+
+
+def _plain(weights: Weights) -> Weights:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+
+
+def _state_bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str], dict[str, str]]:
+    file = folder / MANIFEST
+    try:
+        manifest = read_json(file)
+        if manifest["version"] != VERSION:
+            got, do = reprlib.repr(manifest["version"]), "use the release of galaxy-triton that wrote it"
+            raise DataFault(expected(f"a checkpoint of format version {VERSION}", got, file, do))
+        if manifest["columns"] != list(COLUMNS):
+            raise ValueError(f"answers other than {COLUMNS[0]} to {COLUMNS[-1]}")
+        config, progress = from_dict(dict(manifest["config"]), file), Progress(**manifest["progress"])
+        return config, str(manifest["store"]), progress, dict(manifest["made_with"]), dict(manifest["hashes"])
+    except (OSError, ValueError, KeyError, TypeError, UsageFault) as error:
+        raise _broken(file, error) from error
+
+
+def _read(file: Path, hashes: dict[str, str], parse: Callable[[bytes], Content]) -> Content:
+    try:
+        content = read_file(file, limit=None)
+        if hashlib.sha256(content).hexdigest() != hashes.get(file.name):
+            raise ValueError("other bytes than were saved")
+        return parse(content)
+    # safetensors and torch raise nearly anything on what they did not write
+    except Exception as error:
+        raise _broken(file, error) from error
+
+
+def _weights(content: bytes) -> Weights:
+    weights = safetensors.torch.load(content)
+    bad = sorted(name for name, tensor in weights.items() if not torch.isfinite(tensor).all())
+    if bad:
+        raise ValueError(f"{reprlib.repr(bad[0])} that is not finite")
+    return weights
+
+
+def _state(content: bytes) -> dict[str, Any]:
+    # torch stores tensors as they are; a stranger's archive may unpack to more than the memory
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(content):
+            raise ValueError("a state that is larger than its file")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError(f"a {type(state).__name__}")
+    return state
+
+
+def _broken(file: Path, error: Exception) -> DataFault:
+    lines = reason(error).splitlines()
+    return DataFault(expected("a whole checkpoint", lines[0], file, "use another checkpoint of the run"))

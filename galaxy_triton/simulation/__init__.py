@@ -1,0 +1,1 @@
+"""A simulated sky whose answers are known."""

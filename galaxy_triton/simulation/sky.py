@@ -1,0 +1,144 @@
+"""A sky of simulated galaxies in a folder laid out as Kaggle's Galaxy Zoo data, with answers whose truth is known."""
+
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import PCG64, Generator, SeedSequence
+from numpy.typing import NDArray
+from PIL import Image
+
+from galaxy_triton.config.schema import require
+from galaxy_triton.data.store import Progress
+from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.simulation.morphology import Galaxy, draw_galaxy
+from galaxy_triton.simulation.render import render
+from galaxy_triton.simulation.volunteers import answer_shares, true_answers, vote
+from galaxy_triton.system.whole_files import whole_folder
+
+VERSION = 1  # of the population, the pictures and the files
+IMAGES, VOTES, TRUTH = "images_training_rev1", "training_solutions_rev1.csv", "true_probabilities.csv"
+NOISE_FLOOR = "noise_floor.json"
+FIRST_ID, LAST_ID = 100_000, 999_999  # Kaggle's have six digits
+JPEG_QUALITY = 75  # Kaggle's, by the quantisation tables of its files
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What `simulate` wrote."""
+
+    images: Path  # folder of the JPEGs
+    labels: Path  # the volunteers' answers
+    count: int
+    noise_floor: float  # RMSE of the true probabilities against the votes: what no model can beat
+
+
+class Answers(NamedTuple):
+    """float64 [37] each."""
+
+    votes: Floats
+    truth: Floats
+
+
+def simulate(
+    out: Path,
+    count: int,
+    seed: int,
+    *,
+    volunteers: int = 40,
+    workers: int,
+    progress: Progress = lambda done, total: None,
+) -> SimulationSummary:
+    """Write `count` simulated galaxies and their answers into the new folder `out`, whole or not at all.
+
+    `out` then holds images_training_rev1/<GalaxyID>.jpg (424 x 424, RGB), training_solutions_rev1.csv (the fractions
+    of the volunteers), true_probabilities.csv (what infinitely many would answer; same columns) and noise_floor.json
+    (the RMSE between the two tables). A galaxy is a function of (seed, its index) alone: not of `count` or `workers`,
+    and its picture not of `volunteers`. With the same versions on the same machine the bytes are the same.
+
+    Args:
+        out: The folder; it must not exist.
+        count: Galaxies, 1 to 900,000.
+        seed: From 0 to 2^63 - 1.
+        volunteers: People who answer about each galaxy.
+        workers: Threads.
+        progress: Called after each galaxy with (galaxies done, count).
+
+    Raises:
+        UsageFault: an impossible count, seed, or number of volunteers or workers.
+        DataFault: `out` exists or cannot be written.
+    """
+    require(1 <= count <= LAST_ID - FIRST_ID + 1, "count", "from 1 to 900000", count)
+    require(0 <= seed < 2**63, "seed", "from 0 to 2^63 - 1", seed)
+    require(volunteers >= 1, "volunteers", "at least 1", volunteers)
+    require(workers >= 1, "workers", "at least 1", workers)
+    ids = galaxy_ids(seed, count)
+    with whole_folder(out) as folder:
+        (folder / IMAGES).mkdir()
+        answers = []
+        for answer in _drawn(folder / IMAGES, ids, seed, volunteers, workers):
+            answers.append(answer)
+            progress(len(answers), count)
+        noise_floor = _write_answers(folder, ids, answers)
+        _write_noise_floor(folder / NOISE_FLOOR, noise_floor, count, seed, volunteers)
+    return SimulationSummary(out / IMAGES, out / VOTES, count, noise_floor)
+
+
+def galaxy_ids(seed: int, count: int) -> NDArray[np.int64]:
+    """The ids of the first `count` galaxies of a seed: int64 [count], six digits, each once, in no order."""
+    # a seed's galaxies are keyed by (index, part); an empty key is theirs in common
+    everything = Generator(PCG64(SeedSequence(seed))).permutation(LAST_ID - FIRST_ID + 1)
+    return np.asarray(everything[:count] + FIRST_ID, dtype=np.int64)
+
+
+def simulated(seed: int, index: int, volunteers: int) -> tuple[Galaxy, NDArray[np.uint8], Answers]:
+    """One galaxy, its picture (uint8 [424, 424, 3]) and its answers."""
+    structure, picture, people = (_generator(seed, index, part) for part in range(3))
+    galaxy = draw_galaxy(structure)
+    shares = answer_shares(galaxy)
+    answers = Answers(vote(shares, volunteers, people), true_answers(shares))
+    return galaxy, render(galaxy, picture), answers
+
+
+def _generator(seed: int, index: int, part: int) -> Generator:
+    return Generator(PCG64(SeedSequence(seed, spawn_key=(index, part))))
+
+
+def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, workers: int) -> Iterator[Answers]:
+    """Draw every galaxy into `folder`; its answers, in the order of `ids`."""
+
+    def work(index: int) -> Answers:
+        _, pixels, answers = simulated(seed, index, volunteers)
+        # bytes first: on a full disk Pillow's own writer leaves half an image and says nothing
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=JPEG_QUALITY)
+        (folder / f"{ids[index]}.jpg").write_bytes(content.getvalue())
+        return answers
+
+    # threads: NumPy and Pillow let go of the interpreter's lock, and a killed process leaves none behind
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(work, range(len(ids)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_answers(folder: Path, ids: NDArray[np.int64], answers: list[Answers]) -> float:
+    """Write both tables by ascending id, as Kaggle's is, and return their RMSE."""
+    order = np.argsort(ids)
+    votes, truth = (np.stack(values)[order] for values in zip(*answers, strict=True))
+    write_answers(folder / VOTES, [(ids[order], votes)])
+    write_answers(folder / TRUTH, [(ids[order], truth)])
+    return float(np.sqrt(np.mean((votes - truth) ** 2)))
+
+
+def _write_noise_floor(file: Path, rmse: float, count: int, seed: int, volunteers: int) -> None:
+    values = {"version": VERSION, "rmse": rmse, "count": count, "seed": seed, "volunteers": volunteers}
+    file.write_text(json.dumps(values, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""What any careful program needs: errors, whole files, locks, console, signals, processes. It knows no galaxy."""

@@ -1,0 +1,106 @@
+"""The largest batch that fits: tried on a GPU, estimated elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from galaxy_triton.config.schema import Config
+from galaxy_triton.data.feed import Batch
+from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.device import Choice
+from galaxy_triton.model.memory import free_for_one, step_bytes
+from galaxy_triton.system.errors import DataFault, UsageFault, expected, out_of_memory
+from galaxy_triton.system.processes import Ranks
+from galaxy_triton.train.learner import Learner
+
+STEPS_LEFT = 10  # in an epoch, however much memory there is: one step an epoch teaches little
+TRIED = 0.85  # of what is free on a GPU
+OF_FREE = 0.5  # what may be planned with where nothing can be tried out: others need memory too
+
+
+def largest_batch(config: Config, machine: Machine, batch: Callable[[int], Batch], rows: int, ranks: Ranks) -> int:
+    """Galaxies of the largest batch that fits, over all processes, each with a power of two; STEPS_LEFT make an epoch.
+
+    On CUDA by taking eager steps, each twice as large, until a share TRIED of the free memory is used up: what is left
+    is for graphs, other processes' gradients and libraries. Elsewhere by an estimate, as a system that runs out of
+    memory may end the process.
+
+    Args:
+        batch: makes one of so many galaxies, on the device. rows: galaxies to train on.
+
+    Raises:
+        UsageFault: a system that does not say how much memory is free.
+        DataFault: not even one galaxy fits.
+    """
+    most = max(1, rows // (STEPS_LEFT * ranks.count))
+    fits = _tried(config, machine, batch) if machine.device.type == "cuda" else _estimated(config, machine, ranks)
+    with _margin(machine.device):
+        size = doubled(most, fits)
+    if size == 0:
+        do = "use a smaller --width, or --resident host"
+        raise DataFault(expected("memory for a step on one galaxy", "too little", str(machine.device), do))
+    return size * ranks.count
+
+
+def doubled(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest power of two up to `most` before the first that does not fit; 0 if 1 does not."""
+    size = 0
+    while max(1, 2 * size) <= most and fits(max(1, 2 * size)):
+        size = max(1, 2 * size)
+    return size
+
+
+def _estimated(config: Config, machine: Machine, ranks: Ranks) -> Callable[[int], bool]:
+    free = free_for_one(machine.device, ranks)
+    if free is None:
+        want, do = "a system that says how much memory is free", "give a number"
+        raise UsageFault(expected(want, "one that does not", "--batch-size auto", do))
+
+    def fits(size: int) -> bool:
+        one = replace(config, run=replace(config.run, batch_size=size))
+        return step_bytes(one, machine, 1) <= OF_FREE * free
+
+    return fits
+
+
+def _tried(config: Config, machine: Machine, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
+    eager = replace(machine, body=Choice("eager", "to try batches"))
+
+    def fits(size: int) -> bool:
+        try:
+            _try_steps(Learner(config, eager, torch.full((37,), 0.5), size, 2), batch(size))
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+
+    return fits
+
+
+@contextmanager
+def _margin(device: torch.device) -> Iterator[None]:
+    """Leave the rest of the memory alone in the block, and the count of its peak as if the block had not been."""
+    if device.type != "cuda":
+        yield
+        return
+    free, total = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device)
+    torch.cuda.set_per_process_memory_fraction((held + TRIED * free) / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _try_steps(learner: Learner, batch: Batch) -> None:
+    """Two: the first makes the optimiser's moments, the second has them beside its gradients."""
+    epoch = torch.tensor(0, device=learner.machine.device)
+    for number in range(2):
+        learner.step(batch, epoch, number)
+    torch.cuda.synchronize(learner.machine.device)

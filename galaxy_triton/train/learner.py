@@ -1,0 +1,182 @@
+"""A network that learns: one step of the optimiser, from a batch of galaxies on the device to new weights.
+
+Nothing here waits for the device: no value is read, and no shape depends on one.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from galaxy_triton.config.schema import Config
+from galaxy_triton.data.feed import Batch
+from galaxy_triton.model import head as heads
+from galaxy_triton.model.backend import Machine, compiled
+from galaxy_triton.model.views import ViewMaker
+from galaxy_triton.predict.predictor import Answerer
+from galaxy_triton.runs.checkpoint import Checkpoint
+from galaxy_triton.system.processes import ALONE, Ranks
+from galaxy_triton.train.optimiser import Average, make_optimiser, one_cycle, restore, set_learning_rate
+
+# What the parts of a step are called in a profile.
+AUGMENT = "galaxy_triton::augment"
+BODY = "galaxy_triton::body"
+LOSS = "galaxy_triton::loss"
+BACKWARD = "galaxy_triton::backward"
+UPDATE = "galaxy_triton::update"
+LABELS = (AUGMENT, BODY, LOSS, BACKWARD, UPDATE)
+
+# one of LABELS -> a context to run that part of the step in
+Label = Callable[[str], AbstractContextManager[object]]
+
+
+def unlabelled(part: str) -> AbstractContextManager[object]:
+    """For steps that nobody looks into."""
+    return nullcontext()
+
+
+class Learner:
+    """Network, optimiser and average of one process, and the step that moves them.
+
+    Args:
+        config, machine: of the run.
+        mean: fp32 [37], the mean answers, which the untrained network gives.
+        largest: galaxies in the largest batch that a step is given.
+        steps: of the whole run, for the schedule.
+        ranks: the processes that learn together; each steps on its own part of the same batch.
+    """
+
+    def __init__(
+        self, config: Config, machine: Machine, mean: Tensor, largest: int, steps: int, ranks: Ranks = ALONE
+    ) -> None:
+        self.config, self.machine, self.ranks, self.steps = config, machine, ranks, steps
+        torch.manual_seed(config.run.seed)
+        self.head = heads.HEADS[config.network.head]
+        self.network = self._network(mean)
+        self.body = compiled(machine.body.name, ranks.together(self.network, machine.device))
+        self.optimiser = make_optimiser(self.network, config.optimiser, machine.device)
+        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision.name == "fp16")
+        self.average = Average(self.network, config.optimiser.average) if config.optimiser.average else None
+        self.maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
+        self.buffer = self.maker.empty(-(-largest // config.run.accumulate), machine.device)
+        self.seed = torch.tensor(config.run.seed, device=machine.device)
+        self.label: Label = unlabelled
+
+    def step(self, batch: Batch, epoch: Tensor, number: int) -> Tensor:
+        """One step on random views of a batch.
+
+        Args:
+            batch: this process's galaxies.
+            epoch: int64 scalar on the device, which the views are drawn from.
+            number: of the step in the run, from 0.
+
+        Returns:
+            fp32 scalar on the device: the batch's mean loss times its share, so that the processes' sum is the mean
+            over the whole batch.
+        """
+        self._begin(number)
+        parts = batch.split(self.config.run.accumulate)
+        losses = []
+        for place, part in enumerate(parts, 1):
+            with self.label(AUGMENT):
+                views = self.maker.random(part, self.seed, epoch, self.buffer)
+            with self._gradients_of(last=place == len(parts)):
+                losses.append(self._differentiate(views, part.answers, part.share))
+        self._update()
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def learn(self, views: Tensor, answers: Tensor, number: int) -> Tensor:
+        """One step on views that are there already: [B, 3, S, S] with answers fp32 [B, 37] -> their mean loss."""
+        self._begin(number)
+        loss = self._differentiate(views, answers, 1.0)
+        self._update()
+        return loss
+
+    def answerer(self) -> Answerer:
+        """The network as it is evaluated: averaged weights when there are any."""
+        network = self.network if self.average is None else self.average.module
+        return Answerer(network, self.head, self.maker, self.machine, self.config)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the weights: plain tensors and numbers."""
+        state: dict[str, Any] = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        if self.average is not None:
+            state["averaged"] = self.average.steps
+        return state
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up the weights and the state of a checkpoint.
+
+        Raises:
+            RuntimeError, ValueError, LookupError, TypeError, AttributeError: they are not of this network.
+        """
+        self.network.load_state_dict(checkpoint.weights)
+        restore(self.optimiser, checkpoint.state["optimiser"])
+        # Empty when the run has so far been on a machine without fp16.
+        if checkpoint.state["scaler"]:
+            self.scaler.load_state_dict(checkpoint.state["scaler"])
+        if self.average is not None and checkpoint.average is not None:
+            self.average.module.load_state_dict(checkpoint.average)
+            self.average.steps = int(checkpoint.state["averaged"])
+
+    def share_statistics(self) -> None:
+        """Give every process the running statistics of the first, whose network is the one that is saved."""
+        networks = [self.network] if self.average is None else [self.network, self.average.module]
+        self.ranks.copy_first(buffer for network in networks for buffer in network.buffers())
+
+    def learning_rate(self, number: int) -> float:
+        """Of a step of the run."""
+        return one_cycle(number, self.steps, self.config.optimiser)
+
+    def _network(self, mean: Tensor) -> heads.AnswerNet:
+        network = heads.make_network(self.config.network, self.machine.norm.name)
+        network.start_at(mean.cpu(), self.head)
+        network.to(self.machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.config.run.sync_norm and self.ranks.count > 1:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return network
+
+    def _begin(self, number: int) -> None:
+        torch.manual_seed(step_seed(self.config.run.seed, number, self.ranks.rank))
+        set_learning_rate(self.optimiser, self.learning_rate(number))
+
+    def _gradients_of(self, last: bool) -> AbstractContextManager[object]:
+        """Gradients are averaged over the processes with the last part of a batch, which holds those of all parts."""
+        if last or self.ranks.count == 1:
+            return nullcontext()
+        alone: AbstractContextManager[object] = self.body.no_sync()  # type: ignore[operator]
+        return alone
+
+    def _differentiate(self, views: Tensor, answers: Tensor, share: float) -> Tensor:
+        """Add the gradient of a part's loss to what is there."""
+        with self.label(BODY), self.machine.autocast():
+            logits = self.body(views)
+        with self.label(LOSS):
+            loss = self.head.loss(logits, answers, self.machine.loss.name)
+        with self.label(BACKWARD):
+            # The processes' gradients are averaged, and the loss is their sum.
+            self.scaler.scale(_times(loss, share * self.ranks.count)).backward()  # type: ignore[no-untyped-call]
+        return _times(loss.detach(), share)
+
+    def _update(self) -> None:
+        with self.label(UPDATE):
+            clip = self.config.optimiser.clip
+            if clip:
+                self.scaler.unscale_(self.optimiser)
+                nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+            self.optimiser.zero_grad(set_to_none=True)
+            if self.average is not None:
+                self.average.update(self.network)
+
+
+def _times(loss: Tensor, factor: float) -> Tensor:
+    return loss if factor == 1 else loss * factor
+
+
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The seed of torch's generator in a step, for dropout: far apart for neighbouring steps (Weyl's constant)."""
+    return (seed + (step + 1) * 0x9E3779B97F4A7C15 + rank * 0xD1B54A32D192ED03) % 2**63

@@ -1,0 +1,195 @@
+"""bench/publish.py and what it is made of: the frame of a suite, what is kept of it, and the README's tables."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.kernels import augment_rows, test_augment_speed
+from bench.publish import publish, tables
+from bench.publish.suites import BENCH, condense, file_name, run
+
+SUITE = """
+import time
+import pytest
+
+@pytest.fixture
+def store(row):
+    if row == "early":
+        pytest.skip("has no store")
+
+@pytest.mark.parametrize(("what", "row", "batch"), [("nap", row, 4) for row in ("good", "early", "absent", "broken")])
+def test_naps(what, row, batch, store, timed, small):
+    if row == "absent":
+        pytest.skip("needs a peer that is not here")
+    timed(lambda: {"good": lambda: time.sleep(0.01)}[row], differs="all", small=small)
+"""
+STEPS = {"plain loop": [19e3, 20e3, 21e3], "galaxy-triton": [9e3, 10e3, 11e3]}  # quartiles, µs
+MADE_WITH = {"gpu": None, "cpu": "a CPU", "threads": 2, "packages": {"torch": "9"}, "commit": "a" * 40, "changed": []}
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    shutil.copy(BENCH / "conftest.py", tmp_path)
+    (tmp_path / "test_naps.py").write_text(SUITE)
+    return tmp_path / "test_naps.py"
+
+
+def test_each_row_of_a_suite_is_kept_as_it_ended(suite: Path) -> None:
+    rows = suite.with_suffix(".jsonl")
+    result = condense({rows: run(str(suite), rows, small=True)})
+    assert result["made_with"]["packages"]["torch"]
+    (good,) = result["rows"]
+    low, median, high = good["wall_us"]
+    assert 1e4 <= low <= median <= high < 1e7
+    assert good["images_per_s"] == pytest.approx(4 / median * 1e6)
+    assert (good["what"], good["row"], good["batch"], good["differs"], good["small"]) == ("nap", "good", 4, "all", True)
+    early, absent, broken = result["left_out"]
+    assert early["reason"] == "has no store"
+    assert absent == {
+        "what": "nap",
+        "row": "absent",
+        "batch": 4,
+        "reason": "needs a peer that is not here",
+        "failed": False,
+    }
+    assert (broken["failed"], broken["reason"]) == (True, "failed: KeyError: 'broken'")
+
+
+def test_a_row_that_is_not_reached_is_named(suite: Path) -> None:
+    rows = suite.with_suffix(".jsonl")
+    ended = run(str(suite), rows, limit=1e-3)  # long before Python has started
+    with pytest.raises(ValueError, match="stopped after"):
+        condense({rows: ended})
+    planned = [{"what": "nap", "row": row, "batch": 4} for row in ("first", "second")]
+    rows.write_text(
+        json.dumps({"made_with": MADE_WITH, "planned": planned}) + "\n" + json.dumps(_line(planned[0])) + "\n"
+    )
+    result = condense({rows: "stopped after 9 s"})
+    assert [row["row"] for row in result["rows"]] == ["first"]
+    assert [(entry["row"], entry["reason"]) for entry in result["left_out"]] == [
+        ("second", "not reached: stopped after 9 s")
+    ]
+
+
+def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    publish.keep(_result(), tmp_path)
+    before = (tmp_path / "kernels-cpu.json").read_bytes()
+    with pytest.raises(TypeError):
+        publish.keep(_result() | {"command": object()}, tmp_path)
+    assert (tmp_path / "kernels-cpu.json").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["kernels-cpu.json"]
+
+
+def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
+    """publish.py's own and on_gpu.py's, but no other file of the folder."""
+    publish.keep(_result(), tmp_path)
+    gpu = _result(gpu="NVIDIA H200")
+    (tmp_path / file_name("NVIDIA H200")).write_text(json.dumps({"stages": {"benchmarks": gpu}, "left_out": []}))
+    (tmp_path / "other.json").write_text(json.dumps({"made_with": {}, "commit": ""}))
+    assert (tmp_path / "nvidia-h200.json").is_file()
+    assert publish.read(tmp_path) == [gpu, _result()]
+    own = {**gpu, "command": "python bench/publish.py"}  # has all rows; on_gpu.py's may have lacked time
+    publish.keep(own, tmp_path)
+    assert publish.read(tmp_path) == [own, _result()]
+
+
+@pytest.mark.parametrize("command", ["publish.py --small", "on_gpu.py --device cpu --small"])
+def test_figures_of_toys_do_not_replace_results(command: str) -> None:
+    script, *options = command.split()
+    done = subprocess.run([sys.executable, str(BENCH / script), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "elsewhere" in done.stderr
+
+
+def test_tables_are_written_between_the_marks_alone() -> None:
+    readme = f"before\n{publish.BEGIN}stale\n{publish.END}after\n"
+    once = publish.rewritten(readme, [_result()])
+    assert once.startswith(f"before\n{publish.BEGIN}")
+    assert once.endswith(f"{publish.END}after\n")
+    assert "stale" not in once
+    assert publish.rewritten(once, [_result()]) == once
+
+
+def test_cpu_table_compares_with_the_reference() -> None:
+    text = tables.tables([_result()])
+    assert tables.NOT_RUN in text
+    cells = _cells(text)
+    assert cells["torch reference"][:3] == ["800", "10 [9, 12]", "1"]
+    assert cells["peer"][:3] == ["4,000", "2 [1.8, 2.4]", "5"]
+    assert cells["peer"][-1] == "order"
+    assert "Triton, drawing its own (needs a GPU)" in text
+    assert list(cells).index("peer") < list(cells).index("torch reference"), "the fastest stands first"
+
+
+def test_gpu_table_compares_with_ours() -> None:
+    text = tables.tables([_result(gpu="NVIDIA H200")])
+    assert tables.NOT_RUN not in text
+    cells = _cells(text)
+    assert cells["peer"][1] == "2,000 [1,800, 2,400] with the host's part"
+    assert cells["peer"][3] == "0.2", "a loss is shown as one"
+    assert cells["Triton, drawing its own"][3] == "1"
+
+
+def test_batches_and_losses_have_tables_of_their_own() -> None:
+    rows = [_figures(name, [90, 100, 110 + batch], "a GPU", batch=batch) for name in ("x", "y") for batch in (8, 512)]
+    rows += [_figures("z", [90, 100, 110], "a GPU")]
+    rows += [_figures("Triton", [3, 4, 5], "a GPU", what=what) for what in ("tree loss", "tree loss, in a CUDA graph")]
+    left_out = [
+        {"what": what, "row": "torch", "batch": 8, "reason": "time", "failed": False} for what in ("tree loss", "new")
+    ]
+    text = tables.tables([_result(gpu="a GPU") | {"rows": rows, "left_out": left_out}])
+    assert "| images/s at a batch of | 8 | 512 |" in text
+    assert "| x | 80,000 | 5,120,000 |" in text
+    assert "| tree loss, in a CUDA graph: Triton | 4 / 4 |" in text
+    assert "Not measured: tree loss: torch; new (time)." in text
+    assert text.count("| z |") == 1, "of one batch: in the first table alone"
+
+
+def test_steps_have_a_table_of_their_own() -> None:
+    rows = [_figures(name, times, None, what="step") | {"recipe": "best"} for name, times in STEPS.items()]
+    text = tables.tables([_result() | {"rows": rows, "left_out": []}])
+    assert "| training step, `best`: 8 views 128 px from 160 px | images/s |" in text
+    cells = _cells(text)
+    assert list(cells)[2:] == ["galaxy-triton", "plain loop"]
+    assert cells["plain loop"][:3] == ["400", "20 [19, 21]", "0.5"]
+
+
+def test_names_are_those_of_the_rows() -> None:
+    """What the tables compare with, and what is measured with several batches."""
+    named = {tables.OURS, tables.REFERENCE, *(row for _, row, _ in test_augment_speed.planned("cuda"))}
+    assert named <= augment_rows.ROWS.keys()
+
+
+def _result(gpu: str | None = None) -> dict[str, Any]:
+    """A reference (on a GPU: ours) of 10 ms and a peer of 2 ms."""
+    ours = "Triton, drawing its own" if gpu else "torch reference"
+    rows = [_figures(ours, [9e3, 1e4, 12e3], gpu), _figures("peer", [1.8e3, 2e3, 2.4e3], gpu)]
+    left_out = [
+        {"what": "augment", "row": "Triton, drawing its own", "batch": 8, "reason": "needs a GPU", "failed": False}
+    ]
+    return {"command": "c", "made_with": MADE_WITH | {"gpu": gpu}, "rows": rows, "left_out": [] if gpu else left_out}
+
+
+def _figures(name: str, times: list[float], gpu: str | None, what: str = "augment", batch: int = 8) -> dict[str, Any]:
+    scene = {"size": 128, "side": 160, "dtype": "float32", "differs": "order"}
+    on_gpu = {"device_us": times, "kernels": 1, "host_ahead": name != "peer"} if gpu else {}
+    figures = {"images_per_s": batch / times[1] * 1e6, "wall_us": times, "memory_mib": 1.5, **on_gpu}
+    return {"what": what, "row": name, "batch": batch, **scene, **figures}
+
+
+def _line(name: dict[str, Any]) -> dict[str, Any]:
+    return {**name, "outcome": "passed", "reason": "", "wall_us": [1, 2, 3]}
+
+
+def _cells(text: str) -> dict[str, list[str]]:
+    """The rows of the tables by their first cell; every row as wide as its header."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    assert len({len(line) for line in lines}) == 1
+    return {first: rest for first, *rest in lines}

@@ -1,0 +1,107 @@
+"""The measurement of why a network may score worse than the mean: what is put in, and the page about it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench.accuracy.seed_page import page
+from bench.accuracy.seed_score import READINGS, SMALL, TRAININGS, WORSE, AlteredLearner, _answers, _config, _rows
+from galaxy_triton.config.recipes import RECIPES
+from galaxy_triton.config.toml import override
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.store import open_store
+from galaxy_triton.model.backend import choose
+
+RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results"
+
+
+def learner_of(name: str, tiny: dict[str, Any], mean: torch.Tensor) -> AlteredLearner:
+    config = override(RECIPES["seed"], tiny)
+    kind = type("Learner", (AlteredLearner,), {"training": TRAININGS[name]})
+    found: AlteredLearner = kind(config, choose(override(config, {"run.norm": "layers"})), mean, 12, 4)
+    return found
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_network_begins_as_its_row_says(name: str, tiny: dict[str, Any]) -> None:
+    mean = torch.linspace(0.1, 0.9, 37)
+    network, training = learner_of(name, tiny, mean).network, TRAININGS[name]
+    begun = network.answers.bias.sigmoid()
+    torch.testing.assert_close(begun, torch.full((37,), 0.5) if training.bias_at_half else mean)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == training.norm
+
+
+def test_each_training_is_another() -> None:
+    made = [(str(_config(each, 1)), each.bias_at_half, each.norm) for each in TRAININGS.values()]
+    assert len(set(made)) == len(TRAININGS)
+
+
+def test_each_reading_asks_otherwise(tiny: dict[str, Any], sky: Any) -> None:
+    """Of one network, whose running statistics are not those of any batch; asked twice, it is the same."""
+    galaxies = load(open_store(sky.store), torch.device("cpu"), lambda done: None)
+    learner = learner_of("the recipe", tiny, torch.full((37,), 0.3))
+    rows, asked = torch.arange(44), {}
+    for name, how in READINGS.items():
+        torch.manual_seed(5)
+        asked[name] = _answers(learner, galaxies, rows, how)
+    torch.manual_seed(5)
+    again = _answers(learner, galaxies, rows, READINGS["in evaluation"])
+    assert torch.equal(again, asked["in evaluation"])
+    names = list(asked)
+    same = [(a, b) for a in names for b in names if a < b and torch.equal(asked[a], asked[b])]
+    assert same == []
+
+
+def test_rows_are_in_units_of_the_mean_answer(tmp_path: Path) -> None:
+    """Twice its errors everywhere is a ratio of two without a spread; the write-up's ratio is told from it."""
+    rng = np.random.default_rng(1)
+    mean = rng.uniform(0.01, 0.1, 50)
+    squares = dict.fromkeys(READINGS, 4 * mean) | {"dropout on": WORSE**2 * mean * rng.uniform(0.7, 1.3, 50)}
+    np.savez(tmp_path / "a.npz", **squares, mean_answer=mean)
+    rows = {row["asked"]: row for row in _rows("the recipe", [tmp_path / "a.npz", tmp_path / "a.npz"])}
+    assert rows["in evaluation"]["in_mean_answers"] == pytest.approx([2, 2, 2])
+    assert rows["in evaluation"]["rmse"] == pytest.approx(2 * np.sqrt(mean.mean()))
+    assert [name for name, row in rows.items() if row["reproduces"]] == ["dropout on"]
+
+
+def result(reproduces: bool) -> dict[str, Any]:
+    rows = [
+        {"training": training, "asked": asked, "rmse": 0.2, "in_mean_answers": [1.1, 1.0, 1.2], "reproduces": False}
+        for training in TRAININGS
+        for asked in READINGS
+    ]
+    rows[-1] |= {"in_mean_answers": [1.136, 1.05, 1.25], "reproduces": reproduces}
+    made = {"cpu": "this one", "packages": {"torch": "2.15.0"}, "commit": "abc"}
+    return {
+        "command": "python bench/seed_score.py DATA --work FOLDER --out FILE",
+        "made_with": made,
+        "small": SMALL,
+        "to_reproduce": WORSE,
+        "seeds": 2,
+        "galaxies": 182,
+        "rows": rows,
+    }
+
+
+def test_page_names_what_reproduces_it() -> None:
+    told = page(result(reproduces=True)).split("## What reproduces it")[1]
+    assert "Of 84 combinations" in told
+    assert "| 3 epochs, no batch norm, bias at 0.5 | all in training, augmented | 1.136 [1.050, 1.250] |" in told
+    assert "Nothing that was tried: no interval holds 1.135" in page(result(reproduces=False))
+
+
+def test_page_has_each_cause_alone() -> None:
+    lines = page(result(reproduces=False)).splitlines()
+    for name in (*TRAININGS, *READINGS):
+        assert any(line.startswith(f"| {name} | 0.2000 | 1.100 [1.000, 1.200] |") for line in lines), name
+
+
+def test_page_is_of_the_result() -> None:
+    """Written by the measurement, not by hand."""
+    kept = json.loads((RESULTS / "seed-score-cpu.json").read_text())
+    assert (RESULTS / "seed-score-cpu.md").read_text() == page(kept)

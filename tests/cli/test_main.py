@@ -1,0 +1,275 @@
+"""The command line: each command's way to success, the stop by Ctrl-C, and the help."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+
+import galaxy_triton
+from galaxy_triton.cli.main import main
+from galaxy_triton.evaluate.findings import Inquiry
+from galaxy_triton.galaxyzoo.questions import COLUMNS
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.model import doctor as doctor_module
+
+COMMANDS = (
+    "pack",
+    "simulate",
+    "info",
+    "check",
+    "baseline",
+    "train",
+    "ablate",
+    "sweep",
+    "report",
+    "evaluate",
+    "predict",
+    "export",
+    "cache",
+    "doctor",
+    "completion",
+)
+
+Succeed = Callable[..., str]
+Options = Callable[..., list[str]]
+
+
+@pytest.fixture
+def bad_images(sky: Any, tmp_path: Path) -> Path:
+    """The sky's images, one of them no image."""
+    shutil.copytree(sky.images, tmp_path / "images")
+    sorted((tmp_path / "images").iterdir())[3].write_bytes(b"no image")
+    return tmp_path / "images"
+
+
+def test_pack(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    store = tmp_path / "store"
+    said = succeed("pack", sky.archive, "--labels", sky.labels, "--out", store, "--size", 24, "--workers", 1)
+    assert f"48 images of 24 px, 44 with labels, in {store}" in said
+    assert "Warning: 4 images have no label" in said
+    assert (store / "pixels.npy").read_bytes() == (sky.store / "pixels.npy").read_bytes()
+
+
+def test_pack_leaves_out_bad_images(bad_images: Path, tmp_path: Path, succeed: Succeed) -> None:
+    said = succeed("pack", bad_images, "--out", tmp_path / "s", "--skip-bad")
+    assert "47 images of 160 px, 0 with labels" in said
+    assert "Warning: left out: Expected a whole JPEG" in said
+
+
+def test_info(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    said = succeed("info", sky.store, "--verify", "--montage", tmp_path / "m.png", "--count", 10)
+    assert re.search(r"images +48, 24 x 24 px", said)
+    assert re.search(r"labelled +44", said)
+    assert said.count("sums are off by") == 11
+    assert "every block matches its hash" in said
+    with Image.open(tmp_path / "m.png") as montage:
+        assert montage.size == (8 * 24, 2 * 24)
+
+
+def test_baseline(sky: Any, succeed: Succeed) -> None:
+    said = succeed("baseline", sky.store)
+    scores = {name: float(score) for name, score in re.findall(r"^  (\w+(?: \w+)?) +([\d.]+)$", said, re.MULTILINE)}
+    assert "RMSE over 44 galaxies and 37 columns" in said
+    assert list(scores) == ["zeros", "ones", "mean", "central pixel"]
+    assert scores["zeros"] == pytest.approx(np.sqrt((sky.answers**2).mean()), abs=6e-5)
+    assert scores["ones"] == pytest.approx(np.sqrt(((1 - sky.answers) ** 2).mean()), abs=6e-5)
+
+
+def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    """The README's way: train, evaluate, predict, and compare with what was predicted."""
+    folder, out = tmp_path / "run", tmp_path / "out.csv"
+    options = tiny_options("run.epochs")
+    said = succeed("train", sky.store, *options, "--run", folder, "--seed", 7, "--epochs", 1)
+    for part in ("galaxies   33 to train on, 11 held out", "device", "precision", "augment", "loss", "body", "memory"):
+        assert part in said
+    assert "epoch   1/1" in said
+    assert {"config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"} <= {f.name for f in folder.iterdir()}
+
+    assert "48 rows in" in succeed("predict", folder, sky.archive, "--out", out, "--views", 2)
+    ids, answers = read_answers(out)
+    assert (ids.tolist(), answers.shape) == (sky.ids.tolist(), (48, 37))
+
+    said = succeed("evaluate", folder, sky.store, "--views", 2, "--against", out)
+    score = re.search(r"^RMSE ([\d.]+)  \[([\d.]+), ([\d.]+)\]  11 galaxies, 37 columns", said, re.MULTILINE)
+    value, low, high = map(float, score.groups())
+    assert low < value < high
+    assert len(re.findall(r"^  \w+ +[\d.]+  \[.*at most", said, re.MULTILINE)) == 11
+    assert re.search(r"lower than \S+ by -?0\.0000  \[-?0\.0000, -?0\.0000\]  paired", said)
+    assert "turned or mirrored, 11 of these galaxies" in said
+    assert "Warning" not in said
+    assert "Warning: these weights were trained on 33 of these" in succeed(
+        "evaluate", folder, sky.store, "--ids", sky.labels
+    )
+
+
+def test_evaluate_writes_what_it_says(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """The figures as JSON, each galaxy's error as CSV; a table of the same answers scores the same."""
+    found, errors, out = tmp_path / "found.json", tmp_path / "errors.csv", tmp_path / "out.csv"
+    said = succeed("evaluate", run, "--views", 2, "--json", found, "--errors", errors, "--consistency", 3)
+    values = json.loads(found.read_text())
+    assert f"RMSE {values['rmse'][0]:.4f}  " in said
+    assert (values["galaxies"], values["consistency"]["galaxies"]) == (11, 3)
+    assert len(errors.read_text().splitlines()) == 12
+    succeed("predict", run, sky.store, "--views", 2, "--out", out)
+    held_out = tmp_path / "ids.csv"
+    held_out.write_text("\n".join(line.split(",")[0] for line in errors.read_text().splitlines()) + "\n")
+    for labels in ((sky.store,), ("--labels", sky.labels)):
+        of_table = succeed("evaluate", out, *labels, "--ids", held_out)
+        assert of_table.splitlines()[0] == said.splitlines()[0]
+        assert "turned" not in of_table
+    assert "turned" not in succeed("evaluate", run, "--views", 1, "--consistency", 0)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_the_command_line_asks_as_the_functions_do(command: str) -> None:
+    defaults = {option.name: option.default for option in main.commands[command].params}
+    asked = {name: value for name, value in asdict(Inquiry()).items() if value is not None}
+    assert asked == {name: defaults[name] for name in asked}
+
+
+def test_simulate_packs(tmp_path: Path, succeed: Succeed) -> None:
+    sky, store = tmp_path / "sky", tmp_path / "store"
+    said = succeed("simulate", sky, "--count", 3, "--volunteers", 5)
+    assert "3 galaxies in" in said
+    assert "noise floor" in said
+    labels = sky / "training_solutions_rev1.csv"
+    assert "3 images of 32 px, 3 with labels" in succeed("pack", sky, "--labels", labels, "--size", 32, "--out", store)
+
+
+def test_predict_leaves_out_bad_images(run: Path, bad_images: Path, tmp_path: Path, succeed: Succeed) -> None:
+    out = tmp_path / "out.csv"
+    said = succeed("predict", run, bad_images, "--out", out, "--skip-bad", "--views", 1)
+    assert "47 rows in" in said
+    assert "Warning: left out: Expected a whole JPEG" in said
+    assert out.read_text().splitlines()[0] == ",".join(("GalaxyID", *COLUMNS))
+
+
+def test_predict_dry_run(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """Images and stores are counted, nothing is written, and what cannot be is a fault already."""
+    out = tmp_path / "out.csv"
+    for source in (sky.images, sky.archive, sky.store):
+        said = succeed("predict", run, source, "--out", out, "--dry-run")
+        assert f"Would ask {run / 'last'} about 48 images, 16 views each" in said
+        assert f"Would write {out}, a new file" in said
+    assert not out.exists()
+    out.write_text("precious")
+    assert "in place of the file there" in succeed("predict", run, sky.store, "--out", out, "--dry-run", "--quiet")
+    assert out.read_text() == "precious"
+
+
+def test_report_and_evaluate_know_the_store(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) -> None:
+    """Asked from anywhere: the run knows where its galaxies lay; both give one score."""
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink(missing_ok=True)
+    assert f"report  {tmp_path / 'run' / 'report.html'}" in succeed("report", tmp_path / "run", "--views", 2)
+    value = re.search(r"^RMSE ([\d.]+)", succeed("evaluate", run, "--views", 2), re.MULTILINE).group(1)
+    assert value in (tmp_path / "run" / "report.html").read_text()
+    assert succeed("evaluate", run, "--views", 2) == succeed("evaluate", run, sky.store, "--views", 2)
+
+
+@pytest.mark.parametrize(("shell", "marks"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "function")])
+def test_completion(shell: str, marks: str, succeed: Succeed) -> None:
+    said = succeed("completion", shell)
+    assert marks in said
+    assert "_GALAXY_TRITON_COMPLETE" in said
+
+
+def test_completion_completes(tmp_path: Path) -> None:
+    """What the shell calls on the Tab key; it must come at once, so without torch."""
+    code = (
+        "from galaxy_triton.cli import main; import sys; sys.argv = ['galaxy-triton']; main(prog_name='galaxy-triton')"
+    )
+    for words, number, answer in (
+        ("galaxy-triton pre", 1, "plain,predict"),
+        ("galaxy-triton train --recipe ", 3, "plain,demo"),
+        ("galaxy-triton train --see", 2, "plain,--seed"),
+    ):
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(number), "_GALAXY_TRITON_COMPLETE": "bash_complete"}
+        command = [sys.executable, "-X", "importtime", "-c", code]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | asked, capture_output=True, text=True, check=False
+        )
+        assert answer in done.stdout.splitlines()
+        assert " torch" not in done.stderr
+
+
+def test_a_missing_package_is_named(sky: Any, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "galaxy_triton.system.console")
+    result = call("info", sky.store)
+    assert result.exit_code == 1
+    assert "Expected the package rich, got none" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_doctor(succeed: Succeed) -> None:
+    said = succeed("doctor")
+    assert f"galaxy-triton {galaxy_triton.__version__}" in said
+    assert f"torch        {torch.__version__.split('+')[0]}" in said
+    for what in (
+        "compiler     ",
+        "augment      torch    runs here",
+        "loss sigmoid torch    runs here",
+        "loss tree    ",
+    ):
+        assert what in said
+    assert "FAULT" not in said
+
+
+def test_doctor_finds_a_missing_package(call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "PACKAGES", ("torch", "no-such-package"))
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert re.search(r"^FAULT no-such-package +missing: pip install no-such-package$", result.output, re.MULTILINE)
+
+
+def test_version(succeed: Succeed) -> None:
+    assert succeed("--version") == f"galaxy-triton, version {galaxy_triton.__version__}\n"
+
+
+def test_help_lists_every_command(succeed: Succeed) -> None:
+    said = succeed("--help")
+    assert tuple(main.commands) == COMMANDS
+    assert all(re.search(rf"^  {name} ", said, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(name: str, succeed: Succeed) -> None:
+    """An example, and at every option that may be left out its default."""
+    said = succeed(name, "--help")
+    assert f"Example:\n    galaxy-triton {name}" in said
+    command = main.commands[name]
+    context = click.Context(command, info_name=name)
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.required:
+            assert "default: " in option.get_help_record(context)[1], option.name
+
+
+def test_help_needs_no_torch(tmp_path: Path) -> None:
+    """Torch takes seconds to import: neither it nor NumPy may be loaded to answer `--help`."""
+    code = """
+import sys
+from galaxy_triton.cli import main
+for arguments in (["--help"], ["train", "--help"], ["--version"]):
+    try:
+        main(arguments)
+    except SystemExit as done:
+        assert done.code == 0
+heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "rich", "jinja2", "platformdirs"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,270 @@
+"""Image files -> arrays: the resize against its formula, sources, bad files, threads."""
+
+import io
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from galaxy_triton.config.schema import Preprocess
+from galaxy_triton.data.images import AHEAD, Entry, decode, decoded, measure_frame, open_images
+from galaxy_triton.galaxyzoo.ids import galaxy_id
+from galaxy_triton.system.errors import DataFault, UsageFault
+
+SIDE = 24
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, dtype=np.uint8)
+
+
+def encode(pixels: NDArray[np.uint8], mode: str = "RGB", kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+def raw_png(width: int, height: int, depth: int, colour: int, data: bytes = b"") -> bytes:
+    """A PNG written by hand: Pillow writes no 16-bit RGB, and would fill gigabytes for a huge one."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def triangle(before: int, after: int) -> NDArray[np.float64]:
+    """The antialiased bilinear filter as a matrix [after, before]: a triangle as wide as the scale, at least 1."""
+    scale = before / after
+    centres = (np.arange(after)[:, None] + 0.5) * scale - 0.5
+    weights = np.clip(1 - np.abs(np.arange(before) - centres) / max(scale, 1), 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write files {name: bytes} as a folder or, where the place ends so, as a zip."""
+
+    def run(files: dict[str, bytes], place: str = "images") -> Path:
+        path = tmp_path / place
+        if place.endswith(".zip"):
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, data in files.items():
+                    archive.writestr(name, data)
+            return path
+        for name, data in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+        return path
+
+    return run
+
+
+# whole frame; odd and even offsets; no resize; enlarging
+@pytest.mark.parametrize(
+    ("frame", "crop", "size"), [(40, 40, 15), (41, 30, 12), (40, 21, 21), (40, 40, 40), (9, 8, 17)]
+)
+def test_decode_follows_the_formula(frame: int, crop: int, size: int) -> None:
+    pixels = noise(frame, frame, 3)
+    offset = (frame - crop) // 2
+    centre = pixels[offset : offset + crop, offset : offset + crop].astype(np.float64)
+    filter_ = triangle(crop, size)
+    want = np.einsum("yh,xw,hwc->yxc", filter_, filter_, centre)
+
+    got, mode = decode(encode(pixels), Preprocess(frame, crop, size), "a.png")
+
+    assert (got.shape, got.dtype, mode) == ((size, size, 3), np.uint8, "RGB")
+    # Pillow rounds after each of its two passes
+    assert np.abs(got - want).max() <= 1.01
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", (0, 0, 0)), ("LA", (0, 0, 0)), ("RGBA", (0, 1, 2))])
+def test_decode_converts_and_says_so(mode: str, channels: tuple[int, ...]) -> None:
+    pixels = noise(SIDE, SIDE, len(mode)) if mode != "L" else noise(SIDE, SIDE)
+    file = io.BytesIO()
+    Image.frombytes(mode, (SIDE, SIDE), pixels.tobytes()).save(file, "PNG")
+    got, known = decode(file.getvalue(), Preprocess(SIDE, SIDE, SIDE), "a.png")
+    assert known == mode
+    assert np.array_equal(got, pixels.reshape(SIDE, SIDE, -1)[..., channels])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_decode_reads(kind: str) -> None:
+    pixels = np.full((SIDE, SIDE, 3), 77, dtype=np.uint8)
+    assert np.array_equal(decode(encode(pixels, kind=kind), Preprocess(SIDE, SIDE, SIDE), "a")[0], pixels)
+
+
+GREY_16 = raw_png(SIDE, SIDE, 16, 0, (b"\0" + bytes(2 * SIDE)) * SIDE)
+RGB_16 = raw_png(SIDE, SIDE, 16, 2, (b"\0" + bytes(6 * SIDE)) * SIDE)
+WHOLE = {kind: encode(noise(SIDE, SIDE, 3), kind=kind) for kind in ("JPEG", "PNG", "TIFF")}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(b"", "got 0 bytes that do not decode", id="empty"),
+        pytest.param(b"GalaxyID,Class1.1\n", "got 18 bytes that do not decode", id="text"),
+        *(pytest.param(data[: len(data) // 2], "do not decode", id=f"half a {kind}") for kind, data in WHOLE.items()),
+        pytest.param(encode(noise(SIDE, SIDE, 3), kind="BMP"), "whole JPEG, PNG or TIFF", id="another format"),
+        pytest.param(encode(noise(SIDE, SIDE, 3), "CMYK", "JPEG"), "got mode CMYK", id="cmyk"),
+        pytest.param(encode(noise(SIDE, SIDE, 3), "P"), "got mode P", id="palette"),
+        pytest.param(GREY_16, "got 16 bits a channel", id="16-bit grey"),
+        pytest.param(RGB_16, "got 16 bits a channel", id="16-bit rgb"),
+        pytest.param(encode(noise(SIDE, SIDE + 1, 3)), "Expected 24 x 24 pixels, got 25 x 24", id="another size"),
+        pytest.param(raw_png(8001, 8000, 8, 2), "64 million pixels, got 8001 x 8000", id="huge"),
+        pytest.param(raw_png(60000, 60000, 8, 2), "at most 64 million pixels, got far more", id="a bomb"),
+    ],
+)
+def test_decode_refuses(data: bytes, message: str) -> None:
+    with pytest.raises(DataFault, match=message) as fault:
+        decode(data, Preprocess(SIDE, SIDE, 8), "folder/7.jpg")
+    assert "(folder/7.jpg)" in str(fault.value)
+
+
+CLUTTER = {"notes.txt": b"x", ".hidden.jpg": b"x", "Thumbs.db": b"x"}
+
+
+@pytest.mark.parametrize(
+    ("place", "prefix", "clutter"),
+    [
+        ("images", "", CLUTTER),
+        ("images", "images_training_rev1/", {"notes.txt": b"x", ".git/9.jpg": b"x", "__MACOSX/9.jpg": b"x"}),
+        ("images.zip", "", CLUTTER),
+        ("images.zip", "images_training_rev1/", {"__MACOSX/a/9.jpg": b"x", "a/.10.jpg": b"x"}),
+    ],
+)
+def test_open_images(write: Callable[..., Path], place: str, prefix: str, clutter: dict[str, bytes]) -> None:
+    stems = {"100.JPG": b"c", "7.jpg": b"a", "20.png": b"b", "M 31.tiff": b"d"}
+    path = write({**{prefix + name: data for name, data in stems.items()}, **clutter}, place)
+    with open_images(path) as source:
+        assert [entry.id for entry in source.entries] == [7, 20, 100, galaxy_id("M 31")]
+        assert [entry.stem for entry in source.entries] == ["7", "20", "100", "M 31"]
+        assert [source.read(entry) for entry in source.entries] == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize(
+    ("place", "files", "message"),
+    [
+        ("images", {"notes.txt": b"x"}, "Expected JPEG, PNG or TIFF images, got none"),
+        ("images.zip", {}, "Expected JPEG, PNG or TIFF images, got none"),
+        ("images", {"7.jpg": b"x", "007.png": b"x"}, r"got 007\.png and 7\.jpg"),
+        ("images.zip", {"a/7.jpg": b"x", "a/7.png": b"x"}, r"got a/7\.jpg and a/7\.png"),
+        ("images.zip", {"a/7.jpg": b"x", "b/8.jpg": b"x"}, "images in one folder, got a and b"),
+        ("images", {"a/7.jpg": b"x", "b/8.jpg": b"x"}, "Expected JPEG, PNG or TIFF images, got none"),
+    ],
+)
+def test_open_images_refuses(write: Callable[..., Path], place: str, files: dict[str, bytes], message: str) -> None:
+    path = write(files, place)
+    with pytest.raises(DataFault, match=message) as fault, open_images(path):
+        pass
+    assert str(path) in str(fault.value)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_open_images_refuses_a_truncated_zip(write: Callable[..., Path], keep: int) -> None:
+    path = write({f"{i}.jpg": WHOLE["JPEG"] for i in range(9)}, "images.zip")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataFault, match="Expected a whole zip file"), open_images(path):
+        pass
+
+
+def test_open_images_refuses_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataFault, match="got No such file or directory"), open_images(tmp_path / "absent"):
+        pass
+
+
+def test_read_names_the_damaged_entry(write: Callable[..., Path]) -> None:
+    path = write({"7.jpg": b"first", "8.jpg": b"second"}, "images.zip")
+    path.write_bytes(path.read_bytes().replace(b"second", b"secand"))
+    with open_images(path) as source:
+        assert source.read(source.entries[0]) == b"first"
+        with pytest.raises(DataFault, match=r"Bad CRC-32.*8\.jpg"):
+            source.read(source.entries[1])
+
+
+def test_read_names_the_missing_file(write: Callable[..., Path]) -> None:
+    path = write({"7.jpg": b"first"})
+    with open_images(path) as source:
+        (path / "7.jpg").unlink()
+        with pytest.raises(DataFault, match=r"No such file or directory \(7\.jpg\)"):
+            source.read(source.entries[0])
+
+
+def test_measure_frame_takes_the_commonest(write: Callable[..., Path]) -> None:
+    sides = {"1.png": 10, "2.png": SIDE, "3.png": SIDE}
+    files = {name: encode(noise(side, side, 3)) for name, side in sides.items()}
+    with open_images(write({"0.png": b"broken", **files})) as source:
+        assert measure_frame(source) == SIDE
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(encode(noise(8, 9, 3)), "square images, got 9 x 8"), (b"", r"do not decode \(1\.png\)")]
+)
+def test_measure_frame_refuses(write: Callable[..., Path], data: bytes, message: str) -> None:
+    with open_images(write({"1.png": data})) as source, pytest.raises(DataFault, match=message):
+        measure_frame(source)
+
+
+@pytest.fixture
+def many(write: Callable[..., Path]) -> Path:
+    """60 images, each of its id's colour, in a zip; ids are not in the order of their names."""
+    files = {f"{i}.png": encode(np.full((SIDE, SIDE, 3), i, dtype=np.uint8)) for i in range(60)}
+    return write(files, "many.zip")
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_decoded_keeps_the_order(many: Path, workers: int) -> None:
+    with open_images(many) as source:
+        got = [
+            (entry.id, int(pixels[0, 0, 0])) for entry, pixels, _ in decoded(source, Preprocess(SIDE, 8, 8), workers)
+        ]
+    assert got == [(i, i) for i in range(60)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_decoded_reads_little_ahead_and_stops_when_closed(many: Path, workers: int) -> None:
+    read: list[int] = []
+
+    with open_images(many) as source:
+
+        def counted(entry: Entry) -> bytes:
+            read.append(entry.id)
+            return source.read(entry)
+
+        before = set(threading.enumerate())
+        images = decoded(replace(source, read=counted), Preprocess(SIDE, 8, 8), workers)
+        taken = [next(images)[0].id for _ in range(5)]
+        images.close()
+    assert taken == list(range(5))
+    assert 5 <= len(read) <= 5 + AHEAD * workers
+    assert set(threading.enumerate()) <= before
+
+
+def test_decoded_stops_at_the_first_bad_image(write: Callable[..., Path]) -> None:
+    good = encode(noise(SIDE, SIDE, 3))
+    path = write(
+        {"1.png": good, "2.png": b"x", "3.png": good, "4.png": b"x", **{f"{i}.png": good for i in range(5, 40)}}
+    )
+    before, got, bad = set(threading.enumerate()), [], []
+    preprocess = Preprocess(SIDE, SIDE, 8)
+    with open_images(path) as source:
+        with pytest.raises(DataFault, match=r"\(2\.png\)"):
+            got.extend(entry.id for entry, _, _ in decoded(source, preprocess, 4))
+        assert set(threading.enumerate()) <= before
+        kept = [entry.id for entry, _, _ in decoded(source, preprocess, 4, bad.append)]
+    assert kept == [1, 3, *range(5, 40)]
+    assert ["2.png" in str(bad[0]), "4.png" in str(bad[1]), len(bad)] == [True, True, 2]
+
+
+def test_decoded_wants_a_worker(many: Path) -> None:
+    with open_images(many) as source, pytest.raises(UsageFault, match="workers at least 1, got 0"):
+        next(decoded(source, Preprocess(SIDE, 8, 8), 0))

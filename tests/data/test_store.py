@@ -1,0 +1,198 @@
+"""Opening and checking a store: every kind of damage is found and named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from galaxy_triton.config.schema import Preprocess
+from galaxy_triton.data import store as store_module
+from galaxy_triton.data.inspect import describe, montage, tree_violations
+from galaxy_triton.data.pack import pack
+from galaxy_triton.data.store import open_store, verified_pixels, verify
+from galaxy_triton.data.store_arrays import pixels_header
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.system.errors import DataFault, UsageFault
+
+COUNT, SIZE = 7, 6
+LABELLED = [0, 2, 3, 5]
+
+
+def colour(row: int) -> tuple[int, int, int]:
+    return row * 30, 255 - row * 30, row
+
+
+def tree_labels(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Labels that obey every sum."""
+    rng = np.random.default_rng(3)
+    labels = np.zeros((rows, len(COLUMNS)))
+    for span, parent in sorted(zip(SPANS, PARENTS, strict=True), key=lambda pair: -1 if pair[1] is None else pair[1]):
+        shares = rng.dirichlet(np.ones(span.stop - span.start), rows)
+        labels[:, span] = shares * (1 if parent is None else labels[:, parent, None])
+    return labels.astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of 7 one-coloured images in blocks of 3, 4 of them labelled."""
+    monkeypatch.setattr(store_module, "BLOCK_BYTES", 3 * SIZE * SIZE * 4 + 1)
+    (tmp_path / "images").mkdir()
+    for row in range(COUNT):
+        Image.new("RGB", (9, 9), colour(row)).save(tmp_path / "images" / f"{row * 10}.png")
+    write_answers(tmp_path / "labels.csv", [([row * 10 for row in LABELLED], tree_labels(len(LABELLED)))])
+    pack(tmp_path / "images", tmp_path / "labels.csv", tmp_path / "store", size=SIZE, workers=1)
+    return tmp_path / "store"
+
+
+def test_open_store(path: Path) -> None:
+    store = open_store(path)
+    assert (store.path, store.preprocess) == (path, Preprocess(9, 9, SIZE))
+    assert store.ids.tolist() == [row * 10 for row in range(COUNT)]
+    assert (store.ids.dtype, store.names) == (np.int64, None)
+    assert store.labels is not None
+    assert (store.labels.dtype, store.labels.shape) == (np.float32, (COUNT, 37))
+    assert np.flatnonzero(store.labelled).tolist() == LABELLED
+    assert (store.pixels.dtype, store.pixels.shape) == (np.uint8, (COUNT, SIZE, SIZE, 4))
+    assert store.pixels[:, 0, 0].tolist() == [[*colour(row), 0] for row in range(COUNT)]
+    with pytest.raises(ValueError, match="read-only"):
+        store.pixels[0, 0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("count", [1, 999, 10_000_000])
+def test_pixels_header_is_numpys(tmp_path: Path, count: int) -> None:
+    (tmp_path / "a.npy").write_bytes(pixels_header(count, 4096))
+    with (tmp_path / "a.npy").open("rb") as handle:
+        assert np.lib.format.read_magic(handle) == (1, 0)
+        assert np.lib.format.read_array_header_1_0(handle) == ((count, 4096, 4096, 4), False, np.dtype(np.uint8))
+        assert handle.tell() == 128
+
+
+def test_verified_pixels(path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    store = open_store(path)
+    blocks = list(verified_pixels(store, lambda *at: steps.append(at)))
+    assert [start for start, _ in blocks] == [0, 3, 6]
+    assert steps == [(3, COUNT), (6, COUNT), (COUNT, COUNT)]
+    assert all(block.flags.writeable for _, block in blocks)
+    assert np.array_equal(np.concatenate([block for _, block in blocks]), store.pixels)
+
+
+@pytest.mark.parametrize(("row", "place"), [(0, "block 0, rows 0 to 2"), (5, "block 1, rows 3 to 5"), (6, "block 2")])
+def test_verify_finds_a_flipped_bit(path: Path, row: int, place: str) -> None:
+    verify(open_store(path))
+    flip(path / "pixels.npy", 128 + row * SIZE * SIZE * 4)
+    store = open_store(path)
+    with pytest.raises(DataFault, match=rf"Expected the bytes that were packed .*pixels\.npy, {place}"):
+        verify(store)
+
+
+def flip(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 4
+    file.write_bytes(data)
+
+
+def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    values = json.loads((path / "store.json").read_text())
+    change(values)
+    (path / "store.json").write_text(json.dumps(values))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(lambda path: flip(path / "labels.npy", -1), "bytes that were packed .*labels.npy", id="label"),
+        pytest.param(lambda path: flip(path / "labels.npy", 20), "bytes that were packed .*labels.npy", id="head"),
+        pytest.param(lambda path: flip(path / "ids.npy", -8), "bytes that were packed .*ids.npy", id="id"),
+        pytest.param(lambda path: flip(path / "pixels.npy", 60), "7 images of 6 x 6 x 4", id="shape"),
+        pytest.param(lambda path: cut(path / "pixels.npy"), "Expected 1136 bytes, got 1135", id="short pixels"),
+        pytest.param(lambda path: cut(path / "ids.npy"), "bytes that were packed .*ids.npy", id="short ids"),
+        pytest.param(lambda path: (path / "store.json").write_text("{"), "Expected the store.json", id="half a json"),
+        pytest.param(lambda path: (path / "store.json").write_text("[1]"), "Expected the store.json", id="a list"),
+        pytest.param(lambda path: (path / "store.json").write_bytes(b"\xff"), "Expected the store.json", id="binary"),
+        pytest.param(lambda path: edit(path, lambda v: v.update(images=8)), "packed .*store.json", id="edited json"),
+        pytest.param(lambda path: edit(path, lambda v: v.pop("columns")), "packed .*store.json", id="json lacks a key"),
+        pytest.param(
+            lambda path: edit(path, lambda v: v.update(version=2)),
+            "store format version 1, got version 2",
+            id="version",
+        ),
+        pytest.param(lambda path: (path / "pixels.npy").unlink(), "got No such file .*pixels.npy", id="no pixels"),
+        pytest.param(lambda path: (path / "labels.npy").unlink(), "got No such file .*labels.npy", id="no labels"),
+        pytest.param(lambda path: (path / "ids.npy").unlink(), "got No such file .*ids.npy", id="no ids"),
+        pytest.param(lambda path: (path / "store.json").unlink(), "Expected a store, got No such file", id="no json"),
+    ],
+)
+def test_open_store_refuses(path: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(path)
+    with pytest.raises(DataFault, match=message):
+        open_store(path)
+
+
+def test_open_store_refuses_a_file(path: Path) -> None:
+    with pytest.raises(DataFault, match="Expected a store, got Not a directory"):
+        open_store(path / "ids.npy")
+
+
+def test_hash_covers_pixels_labels_and_preprocessing(path: Path, tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels.csv"
+    hashes = {open_store(path).hash}
+    pack(images, labels, tmp_path / "again", size=SIZE, workers=2)
+    assert open_store(tmp_path / "again").hash in hashes
+    # the centre of a one-coloured image has its pixels: only the preprocessing differs
+    pack(images, labels, tmp_path / "crop", size=SIZE, crop=8, workers=1)
+    pack(images, None, tmp_path / "bare", size=SIZE, workers=1)
+    Image.new("RGB", (9, 9), (9, 9, 9)).save(images / "0.png")
+    pack(images, labels, tmp_path / "other", size=SIZE, workers=1)
+    hashes |= {open_store(tmp_path / name).hash for name in ("crop", "bare", "other")}
+    assert len(hashes) == 4
+
+
+def test_describe(path: Path, tmp_path: Path) -> None:
+    description = describe(open_store(path))
+    assert (description.images, description.size, description.labelled) == (COUNT, SIZE, len(LABELLED))
+    assert description.bytes == sum(file.stat().st_size for file in path.iterdir())
+    assert len(description.violations) == 11
+    assert max(description.violations.values()) < 1e-6
+
+    pack(tmp_path / "images", None, tmp_path / "bare", size=SIZE, workers=1)
+    bare = describe(open_store(tmp_path / "bare"))
+    assert (bare.labelled, bare.violations) == (0, {})
+
+
+# a column, and the questions it takes part in: as an answer, and as the answer that leads to another
+@pytest.mark.parametrize(("column", "questions"), [(36, {"arms"}), (0, {"smooth", "round"}), (14, {"odd"})])
+def test_tree_violations(column: int, questions: set[str]) -> None:
+    labels = tree_labels(5)
+    labels[3, column] += 0.25
+    violations = tree_violations(labels)
+    assert {name for name, size in violations.items() if size > 1e-6} == questions
+    assert all(violations[name] == pytest.approx(0.25, abs=1e-6) for name in questions)
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows", "shape"),
+    [(3, 2, [0, 3, 6], (2, 2)), (1, 4, [0], (1, 1)), (99, 3, range(COUNT), (3, 3)), (4, 4, [0, 2, 4, 6], (1, 4))],
+)
+def test_montage(path: Path, count: int, columns: int, rows: list[int], shape: tuple[int, int]) -> None:
+    sheet = np.asarray(montage(open_store(path), count, columns))
+    tall, wide = shape
+    assert sheet.shape == (tall * SIZE, wide * SIZE, 3)
+    tiles = sheet.reshape(tall, SIZE, wide, SIZE, 3).swapaxes(1, 2).reshape(-1, SIZE, SIZE, 3)
+    want = [colour(row) for row in rows] + [(0, 0, 0)] * (tall * wide - len(rows))
+    assert [tuple(tile[2, 2]) for tile in tiles] == want
+    assert all((tile == tile[0, 0]).all() for tile in tiles)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(0, 3), (3, 0)])
+def test_montage_refuses(path: Path, count: int, columns: int) -> None:
+    with pytest.raises(UsageFault, match="at least 1, got 0"):
+        montage(open_store(path), count, columns)

@@ -1,0 +1,144 @@
+"""Scores against NumPy by hand, and intervals that cover."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from galaxy_triton.evaluate.scores import by_galaxy, compare, constants, rmse, root_mean_squares, score
+from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
+
+FIRST_COLUMNS = {"smooth": (0, 3), "edge_on": (3, 5), "bar": (5, 7), "spiral": (7, 9), "bulge": (9, 13)}
+
+
+def answers(rows: int = 30, seed: int = 1) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(seed).random((rows, 37), dtype=np.float32)
+
+
+def test_rmse() -> None:
+    ours, labels = answers(2, 1).tolist(), answers(2, 2).tolist()
+    total = sum((ours[row][column] - labels[row][column]) ** 2 for row in range(2) for column in range(37))
+    assert rmse(answers(2, 1), answers(2, 2)) == pytest.approx((total / 74) ** 0.5, rel=1e-7)
+    assert rmse(answers(2, 2), answers(2, 2)) == 0
+
+
+def test_score() -> None:
+    ours, labels = answers(30, 1), answers(30, 2)
+    found = score(ours, labels)
+    squares = (ours.astype(np.float64) - labels) ** 2
+    assert found.galaxies == 30
+    assert found.rmse == pytest.approx(np.sqrt(squares.mean()), rel=1e-12)
+    assert len(found.questions) == 11
+    for name, (start, stop) in FIRST_COLUMNS.items():
+        assert found.questions[name][0] == pytest.approx(np.sqrt(squares[:, start:stop].mean()), rel=1e-12)
+    for value, low, high in ((found.rmse, *found.interval), *found.questions.values()):
+        assert low < value < high
+
+
+def test_score_interval_is_the_bootstraps() -> None:
+    """The same percentiles from resamples drawn here, row by row."""
+    ours, labels = answers(30, 1), answers(30, 2)
+    each = ((ours.astype(np.float64) - labels) ** 2).mean(axis=1)
+    rng = np.random.default_rng(99)
+    means = [np.sqrt(each[rng.integers(0, 30, 30)].mean()) for _ in range(20_000)]
+    want = np.quantile(means, (0.025, 0.975))
+    width = want[1] - want[0]
+    assert score(ours, labels).interval == pytest.approx(tuple(want), abs=0.05 * width)
+
+
+def test_score_interval_covers() -> None:
+    """Of 300 samples from one law, the share whose 95 % interval holds the true RMSE: 0.95 less a small sample's."""
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(300):
+        # An error of size s in all columns of a galaxy, s^2 exponential with mean 0.01: the true RMSE is 0.1.
+        errors = np.sqrt(rng.exponential(0.01, (80, 1))) * np.ones((1, 37))
+        low, high = score(errors.astype(np.float32), np.zeros((80, 37), np.float32)).interval
+        covered += low < 0.1 < high
+    assert 0.89 < covered / 300 < 0.98
+
+
+def test_score_of_one_galaxy() -> None:
+    found = score(answers(1, 1), answers(1, 2))
+    assert found.interval == pytest.approx((found.rmse, found.rmse))
+
+
+def test_root_mean_squares_are_of_each_column() -> None:
+    squares = np.random.default_rng(1).exponential((1.0, 4.0, 9.0), (50, 3))
+    for (value, low, high), column in zip(root_mean_squares(squares), squares.T, strict=True):
+        assert value == pytest.approx(np.sqrt(column.sum() / 50), rel=1e-12)
+        assert low < value < high
+
+
+def test_compare() -> None:
+    labels = answers(200, 1)
+    noise = np.random.default_rng(3).normal(0, 1, (200, 37)).astype(np.float32)
+    better, worse = labels + 0.10 * noise, labels + 0.11 * noise
+    value, low, high = compare(better, worse, labels).overall
+    assert value == pytest.approx(rmse(worse, labels) - rmse(better, labels), rel=1e-12)
+    # Paired: the errors are the same but for a factor, so the difference is known far better than either.
+    assert 0 < low < value < high
+    interval = score(better, labels).interval
+    assert high - low < 0.2 * (interval[1] - interval[0])
+    assert compare(worse, better, labels).overall == pytest.approx((-value, -high, -low))
+    assert compare(better, better, labels).overall == (0, 0, 0)
+
+
+def test_compare_by_question() -> None:
+    """Answers that are worse in one question and better in another."""
+    labels = answers(200, 1)
+    noise = np.random.default_rng(3).normal(0, 0.1, (200, 37)).astype(np.float32)
+    ours, others = labels + noise, labels + noise
+    ours[:, 5:7] += noise[:, 5:7]
+    others[:, 13:15] += noise[:, 13:15]
+    found = compare(ours, others, labels).questions
+    assert list(found) == [question.name for question in QUESTIONS]
+    for number, (name, span) in enumerate(zip(found, SPANS, strict=True)):
+        value, low, high = found[name]
+        want = rmse(others[:, span], labels[:, span]) - rmse(ours[:, span], labels[:, span])
+        assert value == pytest.approx(want, abs=1e-12)
+        assert np.sign((low, high)).tolist() == [{2: -1, 5: 1}.get(number, 0)] * 2
+
+
+def test_compare_intervals_are_the_bootstraps() -> None:
+    ours, others, labels = (answers(30, seed) for seed in (1, 2, 3))
+    rng, span = np.random.default_rng(9), SPANS[4]
+    drawn = []
+    for _ in range(10_000):
+        rows = rng.integers(0, 30, 30)
+        each = [rmse(given[rows, span], labels[rows, span]) for given in (others, ours)]
+        drawn.append(each[0] - each[1])
+    want = np.quantile(drawn, (0.025, 0.975))
+    assert compare(ours, others, labels).questions["bulge"][1:] == pytest.approx(want, abs=0.06 * (want[1] - want[0]))
+
+
+def test_constants() -> None:
+    labels, mean = answers(20, 1), answers(1, 2)[0].astype(np.float64)
+    found = constants(labels, mean)
+    assert found.zeros == pytest.approx(np.sqrt((labels.astype(np.float64) ** 2).mean()), rel=1e-12)
+    assert found.ones == pytest.approx(np.sqrt(((1 - labels.astype(np.float64)) ** 2).mean()), rel=1e-12)
+    assert found.mean.rmse == pytest.approx(np.sqrt(((mean - labels) ** 2).mean()), rel=1e-12)
+    assert found.mean.questions["bar"][0] == pytest.approx(np.sqrt(((mean - labels)[:, 5:7] ** 2).mean()), rel=1e-12)
+    assert found.of_training
+
+
+def test_no_constant_scores_below_the_mean_of_the_galaxies_themselves() -> None:
+    labels = answers(20, 1)
+    own = constants(labels, None)
+    assert own.mean.rmse == pytest.approx(labels.astype(np.float64).std(axis=0).dot(labels.std(axis=0) / 37) ** 0.5)
+    assert not own.of_training
+
+
+def test_by_galaxy() -> None:
+    labels = answers(4, 1)
+    given = labels + np.float32(0.01)
+    given[0, 9:13] += 0.2
+    given[1, 36] += 0.5
+    given[2, 0] -= 0.3
+    found = by_galaxy(given, labels)
+    assert [QUESTIONS[number].name for number in found.worst[:3]] == ["bulge", "arms", "smooth"]
+    squares = (given.astype(np.float64) - labels) ** 2
+    assert found.rmse == pytest.approx(np.sqrt(squares.mean(axis=1)), rel=1e-12)
+    assert found.worst_rmse[:2] == pytest.approx(
+        [np.sqrt(squares[0, 9:13].mean()), np.sqrt(squares[1, 31:].mean())], rel=1e-12
+    )

@@ -1,0 +1,32 @@
+"""Ids of galaxies: integers stay, other names are hashed, lookups and folds."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from galaxy_triton.galaxyzoo.ids import check_unique, galaxy_id, rows_of
+from galaxy_triton.system.errors import DataFault
+
+
+@pytest.mark.parametrize(("name", "number"), [("100008", 100008), ("0012", 12), ("0", 0), (str(2**63 - 1), 2**63 - 1)])
+def test_galaxy_id_keeps_integers(name: str, number: int) -> None:
+    assert galaxy_id(name) == number
+
+
+@pytest.mark.parametrize("name", ["NGC 1300", "-5", "1_000", "٣", "²", str(2**63), "9" * 5000, "été", "12a", ""])
+def test_galaxy_id_hashes_other_names(name: str) -> None:
+    bits = bin(int(hashlib.sha256(name.encode()).hexdigest(), 16))[2:].zfill(256)
+    assert galaxy_id(name) == int(bits[:63], 2)
+
+
+def test_check_unique_names_both() -> None:
+    check_unique([1, 2], ["1.jpg", "2.jpg"], "here")
+    with pytest.raises(DataFault, match=r"got 1\.jpg and 01\.jpg \(here\)"):
+        check_unique([1, 2, 1], ["1.jpg", "2.jpg", "01.jpg"], "here")
+
+
+def test_rows_of() -> None:
+    ids = np.array([50, 10, 2**62, 30])
+    wanted = np.array([10, 11, 2**62, 0, 2**63 - 1, 50])
+    assert rows_of(ids, wanted).tolist() == [1, -1, 2, -1, -1, 0]

@@ -1,0 +1,264 @@
+"""Predictions: the same by every way in, in Kaggle's form, whole or not at all."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from galaxy_triton.config.schema import LAYOUTS
+from galaxy_triton.config.toml import override
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.pack import pack
+from galaxy_triton.data.store import open_store
+from galaxy_triton.galaxyzoo.column_names import READABLE
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.predict import submission as predict_module
+from galaxy_triton.predict.predictor import open_run
+from galaxy_triton.predict.submission import Asked, predict
+from galaxy_triton.runs.checkpoint import load as load_checkpoint
+from galaxy_triton.runs.checkpoint import save
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault
+from galaxy_triton.train.options import Request
+from galaxy_triton.train.run import launch
+
+ASKED = Asked(views=2, device="cpu", batch_size=16)
+
+Predict = Callable[..., str]
+
+
+@pytest.fixture
+def ask(run: Path, tmp_path: Path, display: Display) -> Predict:
+    """ask(source, chunk=512, **Asked's fields): the text of the CSV."""
+
+    def call(source: Path, chunk: int = 512, **fields: Any) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(predict_module, "CHUNK", chunk)
+            predict(run, source, tmp_path / "out.csv", replace(ASKED, **fields), display)
+        return (tmp_path / "out.csv").read_text()
+
+    return call
+
+
+@pytest.fixture
+def make_run(sky: Any, tiny: dict[str, Any], display: Display) -> Callable[..., Path]:
+    """make_run(folder, **settings): a finished run on the sky."""
+
+    def make(folder: Path, **settings: Any) -> Path:
+        launch(Request(sky.store, settings={**tiny, **settings}, run=folder), display)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def bad_images(sky: Any, tmp_path: Path) -> Path:
+    """The sky's images, the fourth of them half."""
+    shutil.copytree(sky.images, tmp_path / "images")
+    bad = sorted((tmp_path / "images").iterdir())[3]
+    bad.write_bytes(bad.read_bytes()[:500])
+    return tmp_path / "images"
+
+
+def values(text: str) -> np.ndarray[Any, Any]:
+    return np.array([line.split(",")[1:] for line in text.splitlines()[1:]], dtype=np.float64)
+
+
+def test_predict_is_the_same_by_every_way(ask: Predict, sky: Any) -> None:
+    texts = [ask(source) for source in (sky.store, sky.images, sky.archive)]
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_predict_is_the_same_in_any_chunk_or_batch(ask: Predict, sky: Any) -> None:
+    """A batch's size may change the last bits of a sum; a chunk that holds whole batches changes none."""
+    whole = ask(sky.images)
+    assert ask(sky.images, chunk=16) == whole
+    assert ask(sky.store, chunk=16) == whole
+    for chunk, size in ((5, 16), (48, 48), (48, 1)):
+        assert values(ask(sky.images, chunk=chunk, batch_size=size)) == pytest.approx(values(whole), abs=2e-6)
+
+
+def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the images' number: no network is asked about more, and no chunk is read before the last is answered."""
+    events: list[tuple[str, int]] = []
+    decoded, answer = predict_module.decoded, predict_module.Answerer.answer
+
+    def reading(*arguments: Any) -> Any:
+        for image in decoded(*arguments):
+            events.append(("read", 1))
+            yield image
+
+    def answering(self: Any, galaxies: Any, *arguments: Any) -> Any:
+        events.append(("answered", len(galaxies.pixels)))
+        return answer(self, galaxies, *arguments)
+
+    monkeypatch.setattr(predict_module, "decoded", reading)
+    monkeypatch.setattr(predict_module.Answerer, "answer", answering)
+    ask(sky.images, chunk=10)
+    want = [event for size in (10, 10, 10, 10, 8) for event in [("read", 1)] * size + [("answered", size)]]
+    assert events == want
+
+
+def test_predict_writes_kaggles_form(ask: Predict, sky: Any) -> None:
+    lines = ask(sky.archive).splitlines()
+    assert lines[0] == ",".join(("GalaxyID", *COLUMNS))
+    assert [int(line.split(",")[0]) for line in lines[1:]] == sky.ids.tolist()
+    assert all(len(line.split(",")) == 38 for line in lines)
+    answers = values("\n".join(lines))
+    assert ((answers >= 0) & (answers <= 1)).all()
+    assert len(np.unique(answers.round(6), axis=0)) == 48
+
+
+def test_predict_conditional(run: Path, ask: Predict, sky: Any) -> None:
+    """Against every view's answers, in float64."""
+    answerer, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    galaxies = load(store, answerer.machine.device, lambda done: None)
+
+    def all_views(views: Tensor) -> Tensor:
+        return views.transpose(0, 1).flatten(1)
+
+    flat = answerer.answer(galaxies, torch.arange(48), 6, 16, lambda done: None, all_views)
+    views = flat.astype(np.float64).reshape(48, 6, 37)
+    table = pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=6)))
+    assert table["GalaxyID"].tolist() == sky.ids.tolist()
+    for span, parent in zip(SPANS, PARENTS, strict=True):
+        asked = np.ones(48) if parent is None else views[:, :, parent].mean(axis=1)
+        share = views[:, :, span].sum(axis=2, keepdims=True)
+        fractions = views[:, :, span].sum(axis=1) / share.sum(axis=1)
+        squares = (share * (views[:, :, span] / share - fractions[:, None]) ** 2).sum(axis=1) / share.sum(axis=1)
+        wanted = {"": fractions, "_spread": np.sqrt(squares)}
+        for ending, values in wanted.items():
+            got = table[[f"{name}{ending}" for name in READABLE[span]]].to_numpy()
+            want = np.where(asked[:, None] < 0.025, np.nan, values)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-7)
+    assert (table["bar_yes_spread"] > 1e-5).all()
+
+
+def test_predict_wide(ask: Predict, sky: Any) -> None:
+    """The other two tables side by side, to the byte."""
+    lines = {layout: ask(sky.images, layout=layout).splitlines() for layout in LAYOUTS}
+    assert len(lines["wide"]) == 49
+    for kaggle, conditional, wide in zip(*lines.values(), strict=True):
+        assert wide == ",".join((kaggle, conditional.split(",", 1)[1]))
+
+
+def test_predict_of_one_view(ask: Predict, sky: Any) -> None:
+    """Nothing to compare it with: spreads are empty, fractions are not."""
+    table = pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=1)))
+    assert table.filter(like="_spread").isna().all(axis=None)
+    assert table["smooth_smooth"].notna().all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_predict_refuses_what_is_no_fraction(
+    layout: str, ask: Predict, sky: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every layout: an empty cell means that nobody was asked, not that the network failed."""
+    answer = predict_module.Answerer.answer
+
+    def failing(*arguments: Any) -> Any:
+        found = answer(*arguments)
+        found[3, 5] = np.nan
+        return found
+
+    monkeypatch.setattr(predict_module.Answerer, "answer", failing)
+    with pytest.raises(DataFault, match=rf"from 0 to 1, got nan \(.*out.csv, {sky.ids[3]}, Class3.1\)"):
+        ask(sky.images, layout=layout)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_with_the_tree_head(sky: Any, tmp_path: Path, display: Display, make_run: Any) -> None:
+    folder = make_run(tmp_path / "tree", **{"network.head": "tree", "run.epochs": 1})
+    predict(folder, sky.store, tmp_path / "out.csv", ASKED, display)
+    _, answers = read_answers(tmp_path / "out.csv")
+    for span, parent in zip(SPANS, PARENTS, strict=True):
+        above = 1 if parent is None else answers[:, parent]
+        assert answers[:, span].sum(axis=1) == pytest.approx(above, abs=1e-5)
+
+
+def test_predict_uses_averages_when_there_are_any(sky: Any, tmp_path: Path, display: Display, make_run: Any) -> None:
+    """With a decay of nearly one the averages stay at the first step's weights; the CSV must follow them."""
+    folder = make_run(tmp_path / "run", **{"optimiser.average": 0.999, "optimiser.lr": 0.05})
+    predict(folder, sky.store, tmp_path / "averaged.csv", ASKED, display)
+    shutil.copy(folder / "last" / "weights.safetensors", folder / "last" / "average.safetensors")
+    manifest = folder / "last" / "checkpoint.json"
+    saved = json.loads(manifest.read_text())
+    saved["hashes"]["average.safetensors"] = saved["hashes"]["weights.safetensors"]
+    manifest.write_text(json.dumps(saved))
+    predict(folder, sky.store, tmp_path / "plain.csv", ASKED, display)
+    averaged, plain = ((tmp_path / name).read_text() for name in ("averaged.csv", "plain.csv"))
+    assert np.abs(values(averaged) - values(plain)).max() > 1e-3
+
+
+def test_predict_alone_what_several_trained(
+    run: Path, ask: Predict, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """Batch norm over all processes' galaxies is a matter of training."""
+    whole = ask(sky.store)
+    checkpoint, folder = load_checkpoint(run / "last"), tmp_path / "run"
+    together = replace(checkpoint, config=override(checkpoint.config, {"run.sync_norm": True}))
+    shutil.copytree(run, folder)
+    save(folder / "last", together)
+    predict(folder, sky.store, tmp_path / "out.csv", ASKED, display)
+    assert (tmp_path / "out.csv").read_text() == whole
+
+
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_predict_leaves_nothing_after_a_bad_image(
+    before: str | None, run: Path, bad_images: Path, tmp_path: Path, display: Display
+) -> None:
+    out = tmp_path / "out.csv"
+    if before:
+        out.write_text(before)
+    with pytest.raises(DataFault, match="Expected a whole JPEG, PNG or TIFF image"):
+        predict(run, bad_images, out, ASKED, display)
+    assert (out.read_text() if out.exists() else None) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"images"} | ({"out.csv"} if before else set())
+
+
+def test_predict_leaves_out_bad_images(run: Path, bad_images: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    found = predict(run, bad_images, tmp_path / "out.csv", replace(ASKED, skip_bad=True), display)
+    assert found.rows == 47
+    assert [str(sky.ids[3]) in message for message in found.skipped] == [True]
+    ids, _ = read_answers(tmp_path / "out.csv")
+    assert ids.tolist() == np.delete(sky.ids, 3).tolist()
+
+
+def test_predict_keeps_names_that_are_no_integers(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    shutil.copytree(sky.images, tmp_path / "images")
+    sorted((tmp_path / "images").iterdir())[0].rename(tmp_path / "images" / "NGC 1300.png")
+    pack(tmp_path / "images", None, tmp_path / "s", size=24, workers=1)
+    texts = []
+    for source in (tmp_path / "images", tmp_path / "s"):
+        predict(run, source, tmp_path / "out.csv", ASKED, display)
+        texts.append((tmp_path / "out.csv").read_text())
+    assert texts[0] == texts[1]
+    assert "\nNGC 1300," in texts[0]
+
+
+@pytest.mark.parametrize(("size", "crop"), [(16, None), (24, 30)])
+def test_predict_refuses_another_preprocessing(
+    size: int, crop: int | None, run: Path, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    pack(sky.images, None, tmp_path / "s", size=size, crop=crop, workers=1)
+    with pytest.raises(DataFault, match=r"Expected a store of Preprocess\(.*\), got Preprocess\("):
+        predict(run, tmp_path / "s", tmp_path / "out.csv", ASKED, display)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_refuses_images_of_another_size(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (41, 41)).save(tmp_path / "images" / "1.png")
+    with pytest.raises(DataFault, match="Expected 40 x 40 pixels, got 41 x 41"):
+        predict(run, tmp_path / "images", tmp_path / "out.csv", ASKED, display)

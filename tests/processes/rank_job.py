@@ -1,0 +1,194 @@
+"""One of several processes that train together, started by test_ranks.py: what it saw and did goes into a file.
+
+    python tests/rank_job.py STORE OUT [--resume] [--die]
+
+A run is made whole in OUT/whole-COUNT, with everything noted. Another in OUT/stopped is stopped by the last process
+alone after its second step; or, with --resume, goes on from there to its end. With --die the last process is killed in
+its second step.
+"""
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from galaxy_triton.config.recipes import SEED
+from galaxy_triton.config.toml import override
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.split import split_by_fraction
+from galaxy_triton.data.store import open_store
+from galaxy_triton.evaluate.scores import rmse
+from galaxy_triton.model import head as heads
+from galaxy_triton.model.backend import choose
+from galaxy_triton.predict.predictor import make_answerer
+from galaxy_triton.runs import folder as run_folder
+from galaxy_triton.runs.checkpoint import load as load_checkpoint
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault, Stopped
+from galaxy_triton.system.processes import Ranks, joined
+from galaxy_triton.system.signals import REQUEUE, Stop
+from galaxy_triton.train.loop import Plan, Trainer
+from tests.support.tiny import TINY
+
+# Batch norm takes the statistics of a process's part; without it and dropout nothing depends on the parts.
+SETTINGS: dict[str, Any] = {
+    "network.dropout": 0,
+    "optimiser.average": 0.5,
+    "run.accumulate": 2,
+    "run.norm": "layers",
+    "run.repeat": 2,
+}
+
+
+def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
+    """A run of two epochs of two passes of two steps, of a network without batch norm."""
+    config = override(SEED, {**TINY, **SETTINGS})
+    opened = open_store(store)
+    galaxies = load(opened, torch.device("cpu"), lambda done: None)
+    split = split_by_fraction(opened, config.run.validation, config.run.seed)
+    split = split._replace(repeated=split.train[::3])
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
+    made = heads.make_network
+    heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]
+    try:
+        return Trainer(plan)
+    finally:
+        heads.make_network = made
+
+
+def without_norms(network: Any) -> Any:
+    for layer in network.modules():
+        for name, child in layer.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(layer, name, nn.Identity())
+    return network
+
+
+def noted(trainer: Trainer) -> list[dict[str, Any]]:
+    """The list that each step will add its ids, views, loss and gradients to."""
+    steps: list[dict[str, Any]] = []
+    learner, views = trainer.learner, []  # type: ignore[var-annotated]
+    step, update, random = learner.step, learner._update, learner.maker.random
+
+    def noting_step(batch: Any, epoch: Tensor, number: int) -> Tensor:
+        steps.append({"ids": batch.ids, "share": batch.share})
+        loss = step(batch, epoch, number)
+        steps[-1] |= {"loss": loss, "views": torch.cat(views)}
+        views.clear()
+        return loss
+
+    def noting_random(*given: Any) -> Tensor:
+        views.append(random(*given).clone())
+        return views[-1]
+
+    def noting_update() -> None:
+        gradients = [parameter.grad.clone() for parameter in learner.network.parameters() if parameter.grad is not None]
+        steps[-1]["gradients"] = gradients
+        update()
+
+    object.__setattr__(learner.maker, "random", noting_random)
+    learner.step, learner._update = noting_step, noting_update  # type: ignore[method-assign]
+    return steps
+
+
+class StopOfOne(Stop):
+    """Asks to stop after some steps, in one process."""
+
+    def __init__(self, trainer: Trainer, steps: int) -> None:
+        self.trainer, self.steps = trainer, steps
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        states = list(self.trainer.learner.optimiser.state.values())
+        return REQUEUE if states and int(states[0]["step"]) >= self.steps else 0
+
+
+def whole(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, ranks)
+    steps = noted(trainer)
+    trainer.fit(Display(quiet=True), Stop())
+    return {"steps": steps, "rmse": trainer.last_rmse}
+
+
+def stopped(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, ranks)
+    last = ranks.rank == ranks.count - 1
+    try:
+        trainer.fit(Display(quiet=True), StopOfOne(trainer, 2) if last else Stop())
+    except Stopped as stop:
+        return {"code": stop.code, "step": trainer.progress.step}
+    return {"code": 0}
+
+
+def resumed(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, ranks)
+    trainer.resume(load_checkpoint(folder / run_folder.LAST))
+    began = trainer.progress
+    trainer.fit(Display(quiet=True), Stop())
+    return {"began": (began.epoch, began.step), "rmse": trainer.last_rmse}
+
+
+def die_in_second_step(trainer: Trainer) -> None:
+    step = trainer.learner.step
+
+    def dying(batch: Any, epoch: Tensor, number: int) -> Tensor:
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(batch, epoch, number)
+
+    trainer.learner.step = dying  # type: ignore[method-assign]
+
+
+def normed(store: Path, folder: Path, ranks: Ranks) -> dict[str, float]:
+    """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
+    config = override(SEED, {**TINY, "optimiser.average": 0.5, "run.epochs": 1})
+    opened = open_store(store)
+    galaxies = load(opened, torch.device("cpu"), lambda done: None)
+    split = split_by_fraction(opened, config.run.validation, config.run.seed)
+    folder.mkdir(exist_ok=True)
+    plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
+    trainer = Trainer(plan)
+    trainer.fit(Display(quiet=True), Stop())
+    ranks.agree("saved")
+    answerer = make_answerer(load_checkpoint(folder / run_folder.LAST), config, plan.machine)
+    rows = torch.from_numpy(split.validation)
+    answers = answerer.answer(galaxies, rows, config.run.views, len(rows), lambda done: None)
+    return {"rmse": trainer.last_rmse, "saved": rmse(answers, galaxies.answers[rows].numpy())}
+
+
+def bereft(store: Path, folder: Path, ranks: Ranks) -> None:
+    trainer = trainer_of(store, folder, ranks)
+    if ranks.rank == ranks.count - 1:
+        die_in_second_step(trainer)
+    trainer.fit(Display(quiet=True), Stop())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--die", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        with joined("cpu") as ranks:
+            if asked.die:
+                bereft(asked.store, asked.out / "bereft", ranks)
+            found = whole(asked.store, asked.out / f"whole-{ranks.count}", ranks)
+            if not asked.resume:
+                found["normed"] = normed(asked.store, asked.out / "normed", ranks)
+            other = resumed if asked.resume else stopped
+            found |= {other.__name__: other(asked.store, asked.out / "stopped", ranks)}
+            torch.save(found, asked.out / f"{ranks.count}-{ranks.rank}.pt")
+    except DataFault as fault:
+        raise SystemExit(str(fault)) from fault
+
+
+if __name__ == "__main__":
+    main()

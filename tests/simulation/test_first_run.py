@@ -1,0 +1,125 @@
+"""The first run: without a store a sky is drawn, kept, used again, trained on and reported."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock, Timeout
+
+from galaxy_triton.config.recipes import RECIPES
+from galaxy_triton.config.toml import override
+from galaxy_triton.data.store import open_store
+from galaxy_triton.evaluate.scores import rmse
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.runs.folder import read_split
+from galaxy_triton.simulation import first_run as demo
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault
+
+COUNT = 24
+SMALL = ("--epochs", 1, "--width", "4,8", "--set", "preprocess.size=24", "--set", "augmentation.size=16")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache's folder, somewhere else than the user's; the sky is small."""
+    monkeypatch.setattr(demo, "user_cache_path", lambda *name, **options: tmp_path / "cache" / "galaxy-triton")
+    monkeypatch.setattr(demo, "COUNT", COUNT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / "galaxy-triton"
+
+
+def test_first_run(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
+    said = succeed("train", *SMALL, "--run", "first")
+    assert f"24 simulated galaxies, drawn once and kept in {kept}" in said
+    assert "recipe     demo: galaxy-vgg, 1 epochs" in said
+    assert (tmp_path / "first" / "report.html").is_file()
+    floor = float(said.split("noise floor")[1].split()[0])
+    assert floor == pytest.approx(noise_floor_of(kept, tmp_path / "first"), abs=6e-5)
+
+    drawn = {file: file.stat().st_mtime_ns for file in kept.rglob("*.*")}
+    said = succeed("train", *SMALL, "--run", "second")
+    assert f"24 simulated galaxies, kept in {kept}" in said
+    assert {file: file.stat().st_mtime_ns for file in kept.rglob("*.*")} == drawn
+    weights = [(tmp_path / run / "last" / "weights.safetensors").read_bytes() for run in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def noise_floor_of(kept: Path, run: Path) -> float:
+    """From the tables and the split, as a reader would."""
+    (sky,) = kept.glob("sky-*/training_solutions_rev1.csv")
+    tables = [dict(zip(*read_answers(sky.with_name(n)), strict=True)) for n in (sky.name, "true_probabilities.csv")]
+    votes, truth = ([table[number] for number in read_split(run)["validation"]] for table in tables)
+    return rmse(np.array(truth), np.array(votes))
+
+
+def test_resume_draws_the_sky_again(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
+    """The cache may be cleared at any time: the sky is a function of its seed."""
+    succeed("train", *SMALL, "--run", "run")
+    before = (tmp_path / "run" / "report.html").read_bytes()
+    succeed("cache", "--clear")
+    assert "drawn once" in succeed("train", "--run", "run", "--resume")
+    assert len((tmp_path / "run" / "report.html").read_bytes()) == pytest.approx(len(before), rel=0.2)
+
+
+def test_dry_run_draws_nothing(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
+    said = succeed("train", *SMALL, "--dry-run")
+    assert "Would draw and pack 24 simulated galaxies" in said
+    assert "Would train epochs 1 to 1, 1 steps each; would draw the report in runs/demo-" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_recipe_has_its_store(kept: Path, display: Display) -> None:
+    """One sky, packed as each recipe wants it."""
+    for size in (16, 24):
+        preprocess = override(RECIPES["demo"], {"preprocess.size": size, "augmentation.size": 16}).preprocess
+        demo.prepare(demo.demo_sky(preprocess), preprocess, display)
+        assert open_store(demo.demo_sky(preprocess).store).preprocess == preprocess
+    assert len(list(kept.glob("sky-*"))) == 3
+
+
+def test_cache(kept: Path, succeed: Callable[..., str]) -> None:
+    assert f"Nothing is kept in {kept}" in succeed("cache")
+    assert not kept.exists()
+    (kept / "sky-1" / "images").mkdir(parents=True)
+    (kept / "sky-1" / "images" / "1.jpg").write_bytes(bytes(3 * 2**20))
+    (kept / "sky-2.partial").mkdir()  # of a process that was killed
+    said = succeed("cache")
+    assert f"3.0 MiB  {kept / 'sky-1'}" in said
+    assert str(kept / "sky-2.partial") in said
+    assert succeed("cache", "--clear").count("removed") == 2
+    assert f"Nothing is kept in {kept}" in succeed("cache")
+
+
+def test_a_cache_that_cannot_be_written(kept: Path, call: Callable[..., Any]) -> None:
+    kept.parent.write_text("a file in the place of the folder")
+    result = call("train", *SMALL)
+    assert result.exit_code == 1
+    assert "Expected a cache to write to, got" in result.output
+
+
+def test_cache_is_changed_by_one_at_a_time(kept: Path) -> None:
+    """Two first runs on a shared disk draw one sky; who fails lets go."""
+
+    def fail() -> None:
+        with demo._locked_cache() as folder:
+            with pytest.raises(Timeout):
+                FileLock(folder / demo.LOCK).acquire(timeout=0)
+            raise DataFault("in the middle")
+
+    with pytest.raises(DataFault, match="in the middle"):
+        fail()
+    FileLock(kept / demo.LOCK).acquire(timeout=0).lock.release()
+
+
+def test_folds_of_the_sky(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
+    """Without a store the simulated sky is cross-validated: said before it is drawn, trained on after."""
+    said = succeed("train", *SMALL, "--folds", 2, "--dry-run")
+    assert "Would draw and pack 24 simulated galaxies" in said
+    assert "Would train 2 folds, 1 epochs each, in runs/demo-folds-" in said
+    assert list(tmp_path.iterdir()) == []
+    said = succeed("train", *SMALL, "--folds", 2, "--run", "cv")
+    assert "fold       2 of 2: 12 to train on, 12 held out" in said
+    assert "galaxies held out: 24, views: 16" in said

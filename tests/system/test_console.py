@@ -1,0 +1,53 @@
+"""What a user sees: lines as they are, a bar on a terminal only."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from galaxy_triton.system import console as display_module
+from galaxy_triton.system.console import Display
+
+
+def test_say_keeps_every_character() -> None:
+    display = Display()
+    file = display.console.file = io.StringIO()
+    long = "a line longer :star: than the console [bold]with brackets[/bold] and numbers 0.1205"
+    display.say(long)
+    assert file.getvalue().split() == long.split()
+    assert len(file.getvalue().splitlines()) == 1
+
+
+def test_progress_is_a_line_now_and_then_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line for what is soon done; the rate counts what was done while we looked."""
+    moments = iter([100.0, 100.0, 104.0, 112.0, 113.0, 123.0])
+    monkeypatch.setattr(display_module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    file = io.StringIO()
+    with Display(Console(file=file, width=100)).progress("packing", "images") as show:
+        for done in (1000, 1500, 2200, 2300, 3300):
+            show(done, 5000)
+    assert file.getvalue().splitlines() == ["packing 2,200/5,000  100 images/s", "packing 3,300/5,000  100 images/s"]
+
+
+def test_quiet_says_results_and_warnings() -> None:
+    file, errors = io.StringIO(), io.StringIO()
+    display = Display(Console(file=file, force_terminal=True), errors=Console(file=errors), quiet=True)
+    with display.progress("packing", "images") as show:
+        show(3, 7)
+    display.note("a note")
+    assert file.getvalue() == ""
+    display.say("the result")
+    display.warn("[look] out")
+    assert file.getvalue() == "the result\n"
+    assert errors.getvalue() == "Warning: [look] out\n"
+
+
+def test_progress_shows_a_bar_on_a_terminal() -> None:
+    file = io.StringIO()
+    with Display(Console(file=file, force_terminal=True, width=120)).progress("packing", "images") as show:
+        for done in (1, 3, 7):
+            show(done, 7)
+    shown = file.getvalue()
+    assert "packing" in shown
+    assert "7/7" in shown

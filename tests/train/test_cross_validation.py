@@ -1,0 +1,271 @@
+"""Cross-validation: whom each run answers, what the answers score, and going on after a stop."""
+
+import json
+import os
+import shutil
+import signal
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from galaxy_triton.data.folds import read_folds
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.store import open_store
+from galaxy_triton.evaluate.evaluate import Asked, evaluate
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.predict.predictor import open_run
+from galaxy_triton.runs.folder import read_split
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault, Stopped, UsageFault
+from galaxy_triton.train import cross_validation
+from galaxy_triton.train import run as launch_module
+from galaxy_triton.train.cross_validation import cross_validate, describe
+from galaxy_triton.train.options import Request
+from galaxy_triton.train.run import launch
+from tests.support.processes import application, together
+
+FOLDS, LISTED = 3, slice(33, 44)
+OUTPUTS = ("out_of_fold.csv", "cross_validation.json")
+
+
+@pytest.fixture(scope="module")
+def request_(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Request:
+    """Three folds of the last eleven labelled galaxies, which are repeated twice."""
+    folder = tmp_path_factory.mktemp("folds")
+    (folder / "ids.csv").write_text("GalaxyID\n" + "".join(f"{number}\n" for number in sky.ids[LISTED]))
+    settings = {name: value for name, value in tiny.items() if name != "run.validation"}
+    settings |= {"run.epochs": 1, "run.repeat": 2}
+    return Request(sky.store, settings=settings, run=folder / "cv", folds=FOLDS, fold_ids=folder / "ids.csv")
+
+
+@pytest.fixture(scope="module")
+def done(request_: Request) -> Path:
+    """The folder of the cross-validation, whole."""
+    cross_validate(request_, Display(quiet=True))
+    assert request_.run is not None
+    return request_.run
+
+
+def held_out(folder: Path, number: int) -> NDArray[np.int64]:
+    folds = read_folds(folder / "folds.csv")
+    return folds.ids[folds.numbers == number]
+
+
+def rmse(answers: NDArray[Any], people: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean((np.asarray(answers, np.float64) - people) ** 2)))
+
+
+def said(display: Display) -> str:
+    return str(display.console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_every_fold_is_a_run(done: Path, sky: Any) -> None:
+    names = {"config.toml", "source.json", "log.txt", "folds.csv", "lock", *OUTPUTS, "fold-1", "fold-2", "fold-3"}
+    assert {file.name for file in done.iterdir()} == names
+    for number in (1, 2, 3):
+        parts = read_split(done / f"fold-{number}")
+        assert parts["validation"].tolist() == held_out(done, number).tolist()
+        assert sorted(parts["train"]) == sorted(set(sky.ids[:44]) - set(parts["validation"]))
+        assert sorted(parts["repeated"]) == sorted(set(sky.ids[LISTED]) - set(parts["validation"]))
+        assert (done / f"fold-{number}" / "report.html").is_file()
+
+
+def test_answers_are_of_the_network_that_did_not_see_them(done: Path, sky: Any) -> None:
+    """By the checkpoint `last` of each fold, over 16 views; Kaggle's format, a row for each galaxy listed."""
+    ids, answers = read_answers(done / "out_of_fold.csv")
+    assert ids.tolist() == sky.ids[LISTED].tolist()
+    galaxies = load(open_store(sky.store), torch.device("cpu"), lambda count: None)
+    for number in (1, 2, 3):
+        rows = np.flatnonzero(np.isin(sky.ids, held_out(done, number)))
+        answerer = open_run(done / f"fold-{number}", "last", "cpu")
+        want = answerer.answer(galaxies, torch.from_numpy(rows), 16, 256, lambda count: None)
+        assert answers[rows - LISTED.start] == pytest.approx(want, abs=1e-6)
+
+
+def test_figures(done: Path, sky: Any) -> None:
+    """Against the tables, in float64."""
+    found = json.loads((done / "cross_validation.json").read_text())
+    _, answers = read_answers(done / "out_of_fold.csv")
+    errors = []
+    for number, fold in enumerate(found["folds"], 1):
+        mine = np.isin(sky.ids[:44], held_out(done, number))
+        errors.append(rmse(answers[mine[LISTED]], sky.answers[mine]))
+        mean = sky.answers[~mine].mean(axis=0)
+        assert (fold["fold"], fold["galaxies"]) == (number, mine.sum())
+        assert fold["rmse"] == pytest.approx(errors[-1], abs=1e-6)
+        assert fold["mean_answer"] == pytest.approx(
+            rmse(np.broadcast_to(mean, sky.answers[mine].shape), sky.answers[mine]), abs=1e-6
+        )
+    assert found["mean"] == pytest.approx(statistics.mean(errors), abs=1e-6)
+    assert found["standard_deviation"] == pytest.approx(statistics.stdev(errors), abs=1e-6)
+    whole = found["out_of_fold"]
+    assert whole["rmse"] == pytest.approx(rmse(answers, sky.answers[LISTED]), abs=1e-6)
+    assert whole["interval"][0] < whole["rmse"] < whole["interval"][1]
+    assert (found["version"], found["repeat"], found["views"], whole["galaxies"]) == (1, 2, 16, 11)
+
+
+def test_evaluate_scores_the_answers(done: Path, sky: Any, succeed: Callable[..., str], tmp_path: Path) -> None:
+    """By the labels of the store that was trained on, or of another; alone, and beside another table."""
+    found = json.loads((done / "cross_validation.json").read_text())["out_of_fold"]
+    low, high = found["interval"]
+    want = f"{found['rmse']:.4f}  [{low:.4f}, {high:.4f}]"
+    said = succeed("evaluate", done)
+    assert want in said
+    assert want in succeed("evaluate", done, "--labels", sky.labels)
+    assert said == succeed("evaluate", done, sky.store)
+    for other in (done, done / "out_of_fold.csv"):
+        assert f"lower than {other} by 0.0000" in succeed("evaluate", done, "--against", other)
+    shutil.copytree(done, tmp_path / "cv")
+    (tmp_path / "cv" / "out_of_fold.csv").unlink()
+    with pytest.raises(DataFault, match=r"Expected a cross-validation that is done, got one without out_of_fold\.csv"):
+        evaluate(tmp_path / "cv", None, Asked(), Display(quiet=True))
+
+
+def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: Display) -> None:
+    """One done, one trained but not asked, one not begun: the outputs are those of a cross-validation never stopped."""
+    folder = tmp_path / "cv"
+    shutil.copytree(done, folder)
+    for name in OUTPUTS:
+        (folder / name).unlink()
+    (folder / "fold-2" / "held_out.csv").unlink()
+    shutil.rmtree(folder / "fold-3")
+    (folder / "fold-3.partial").mkdir()
+    before = (folder / "fold-1" / "log.txt").read_bytes()
+    describe(Request(run=folder, resume=True), display)
+    assert f"Would train 2 of 3 folds, 1 epochs each, in {folder}" in said(display)
+    assert not (folder / "fold-3").exists()
+    cross_validate(Request(run=folder, resume=True), display)
+    for name in OUTPUTS:
+        assert (folder / name).read_bytes() == (done / name).read_bytes()
+    assert (folder / "fold-1" / "log.txt").read_bytes() == before
+    assert not (folder / "fold-3.partial").exists()
+
+
+def test_a_stop_between_folds(
+    request_: Request, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM while a report is drawn: that fold is done, no other begun, and the message says how to go on."""
+    report = cross_validation.report
+
+    def stopped(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return report(*arguments)
+
+    monkeypatch.setattr(cross_validation, "report", stopped)
+    with pytest.raises(Stopped) as stop:
+        cross_validate(replace(request_, run=tmp_path / "cv"), display)
+    assert stop.value.code == 75
+    assert f"Stopped after fold 1 and saved. Go on with: galaxy-triton train {request_.store}" in said(display)
+    assert f"--run {tmp_path / 'cv'} --resume" in said(display)
+    assert (tmp_path / "cv" / "fold-1" / "held_out.csv").is_file()
+    assert not (tmp_path / "cv" / "fold-2").exists()
+
+
+def test_one_job_at_a_time(
+    request_: Request, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two folds too: what another has begun is not tidied away."""
+    report, resume = cross_validation.report, Request(run=tmp_path / "cv", resume=True)
+
+    def meanwhile(*arguments: Any) -> Any:
+        (tmp_path / "cv" / "fold-2.partial").mkdir(exist_ok=True)
+        with pytest.raises(DataFault, match="Expected a free run, got one that another process has held"):
+            cross_validate(resume, display)
+        (tmp_path / "cv" / "fold-2.partial").rmdir()
+        return report(*arguments)
+
+    monkeypatch.setattr(launch_module, "WAIT", 0)
+    monkeypatch.setattr(cross_validation, "report", meanwhile)
+    cross_validate(replace(request_, run=tmp_path / "cv"), display)
+    monkeypatch.undo()
+    cross_validate(resume, display)
+
+
+def test_a_stop_inside_a_fold(
+    request_: Request, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the second fold's first step; going on gives the answers of one never stopped."""
+    begun, folder = cross_validation.begun, tmp_path / "cv"
+
+    def stopping(trainer: Any, *arguments: Any) -> Any:
+        if trainer.plan.folder.name == "fold-2":
+            trainer.after_step = lambda: os.kill(os.getpid(), signal.SIGINT)
+        return begun(trainer, *arguments)
+
+    monkeypatch.setattr(cross_validation, "begun", stopping)
+    with pytest.raises(Stopped) as stop:
+        cross_validate(replace(request_, run=folder), display)
+    assert stop.value.code == 130
+    assert "Stopped in epoch 1, step 1 and saved. Go on with: galaxy-triton train" in said(display)
+    monkeypatch.undo()
+    cross_validate(Request(run=folder, resume=True), display)
+    assert (folder / "out_of_fold.csv").read_bytes() == (done / "out_of_fold.csv").read_bytes()
+
+
+def test_dry_run(request_: Request, tmp_path: Path, display: Display) -> None:
+    describe(replace(request_, run=tmp_path / "cv"), display)
+    assert "folds      3, of 11 galaxies to be held out once each" in said(display)
+    assert f"Would train 3 folds, 1 epochs each, in {tmp_path / 'cv'}" in said(display)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_the_command_line(
+    sky: Any, tmp_path: Path, tiny_options: Callable[..., list[str]], succeed: Callable[..., str]
+) -> None:
+    """Without a list all labelled galaxies are held out once; the last words are the figures."""
+    options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", 2, "--run", tmp_path / "cv"]
+    text = succeed("train", sky.store, *options, "--quiet")
+    assert [line.split()[0] for line in text.splitlines()] == [
+        "fold", "fold", "folds", "RMSE", "answers", "figures",
+    ]  # fmt: skip
+    ids, _ = read_answers(tmp_path / "cv" / "out_of_fold.csv")
+    assert ids.tolist() == sky.ids[:44].tolist()
+    succeed("evaluate", tmp_path / "cv" / "fold-1")
+    assert "RMSE" in succeed("train", "--run", tmp_path / "cv", "--resume")
+
+
+def test_two_processes(request_: Request, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]) -> None:
+    """They share every fold, and one of them writes."""
+    options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", FOLDS, "--repeat-ids", 2]
+    command = application("train", request_.store, *options, "--fold-ids", request_.fold_ids, "--run", tmp_path / "cv")
+    assert [end.code for end in together(2, command, tmp_path)] == [0, 0]
+    for file in ("folds.csv", "fold-1/split.csv", "fold-3/split.csv"):
+        assert (tmp_path / "cv" / file).read_bytes() == (done / file).read_bytes()
+    assert read_answers(tmp_path / "cv" / "out_of_fold.csv")[1] == pytest.approx(
+        read_answers(done / "out_of_fold.csv")[1], abs=0.05
+    )
+
+
+def test_one_run_repeats_what_it_does_not_hold_out(
+    request_: Request, sky: Any, tmp_path: Path, display: Display
+) -> None:
+    """A list without folds, for a network on everything; the run goes on with the same galaxies."""
+    settings = {**(request_.settings or {}), "run.validation": 0}
+    launch(replace(request_, folds=None, settings=settings, run=tmp_path / "run"), display)
+    assert "44 to train on, 11 of them 2 times, 0 held out" in said(display)
+    assert read_split(tmp_path / "run")["repeated"].tolist() == sky.ids[LISTED].tolist()
+    launch(Request(run=tmp_path / "run", resume=True), display)
+    assert said(display).count("44 to train on, 11 of them 2 times, 0 held out") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"held_out": Path("ids.csv")}, "Expected folds alone to hold galaxies out"),
+        ({"profile": Path("trace.json")}, "Expected one run to record, got several"),
+        ({"folds": 1}, "Expected folds at least 2, got 1"),
+        ({"folds": 12}, "Expected a galaxy for each of 12 folds, got 11"),
+        ({"fold_ids": None}, "Expected a list of ids, got none"),
+    ],
+)
+def test_what_cannot_be(change: dict[str, Any], message: str, request_: Request, display: Display) -> None:
+    for act in (describe, cross_validate):
+        with pytest.raises(UsageFault, match=message):
+            act(replace(request_, run=Path("none"), **change), display)

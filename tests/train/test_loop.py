@@ -1,0 +1,209 @@
+"""Training: it learns, from the galaxies it should, and stops where a loss is no number."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from galaxy_triton.config.schema import Optimiser
+from galaxy_triton.kernels.augmentation import fused as augmentation
+from galaxy_triton.kernels.availability import require_triton
+from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
+from galaxy_triton.runs import folder as run_folder
+from galaxy_triton.runs.checkpoint import WEIGHTS, load
+from galaxy_triton.system.console import Display
+from galaxy_triton.system.errors import DataFault, Stopped
+from galaxy_triton.system.signals import Stop
+from galaxy_triton.train.learner import step_seed
+from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.optimiser import make_optimiser, one_cycle
+
+MakePlan = Callable[..., Plan]
+ReadMetrics = Callable[[Path], list[dict[str, str]]]
+StopAfter = Callable[[Trainer, int], Stop]
+
+
+def last_weights(folder: Path) -> bytes:
+    return (folder / run_folder.LAST / WEIGHTS).read_bytes()
+
+
+def test_fit(make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display) -> None:
+    """A network without dropout learns 33 galaxies better than any constant answers them."""
+    plan = make_plan(tmp_path, **{"run.epochs": 20, "network.dropout": 0, "optimiser.lr": 0.05})
+    Trainer(plan).fit(display, Stop())
+    losses = [float(row["train_loss"]) for row in read_metrics(tmp_path)]
+    labels = plan.galaxies.answers[torch.from_numpy(plan.split.train)].double()
+    assert losses[-1] < 0.9 * labels.var(0, unbiased=False).mean().item()
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_fit_writes_rows_that_agree(
+    make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display
+) -> None:
+    plan = make_plan(tmp_path, **{"run.epochs": 3})
+    Trainer(plan).fit(display, Stop())
+    table = read_metrics(tmp_path)
+    assert [row["epoch"] for row in table] == ["1", "2", "3"]
+    for last_step, row in zip((2, 5, 8), table, strict=True):
+        assert float(row["validation_rmse"]) ** 2 == pytest.approx(float(row["validation_loss"]), rel=1e-5)
+        assert float(row["learning_rate"]) == pytest.approx(one_cycle(last_step, 9, plan.config.optimiser), rel=1e-6)
+    best = min(table, key=lambda row: float(row["validation_rmse"]))
+    assert load(tmp_path / run_folder.BEST).progress.epoch == int(best["epoch"])
+
+
+def test_fit_keeps_the_best(
+    make_plan: MakePlan, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lowest RMSE of all, not of two epochs in a row."""
+    trainer, errors = Trainer(make_plan(tmp_path, **{"run.epochs": 4})), iter((0.3, 0.1, 0.2, 0.15))
+    monkeypatch.setattr(trainer, "_validate", lambda: next(errors))
+    trainer.fit(display, Stop())
+    best = load(tmp_path / run_folder.BEST).progress
+    assert (best.epoch, best.best_rmse) == (2, 0.1)
+    assert load(tmp_path / run_folder.LAST).progress.best_rmse == 0.1
+
+
+def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
+    """a <- d a + (1 - d) w, beginning with the weights after the first step; evaluation uses the averages."""
+    trainer = Trainer(make_plan(tmp_path, **{"optimiser.average": 0.08}))
+    seen: list[torch.Tensor] = []
+    for steps in (1, 2):
+        with pytest.raises(Stopped):
+            trainer.fit(display, stop_after(trainer, steps))
+        seen.append(trainer.learner.network.answers.weight.detach().double().clone())
+    want = 0.08 * seen[0] + 0.92 * seen[1]
+    assert torch.allclose(trainer.learner.average.module.answers.weight.double(), want, rtol=0, atol=1e-7)
+    assert trainer.learner.answerer().network is trainer.learner.average.module
+
+
+def test_fit_without_held_out_galaxies(
+    make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display
+) -> None:
+    Trainer(make_plan(tmp_path, **{"run.validation": 0, "run.epochs": 1})).fit(display, Stop())
+    assert read_metrics(tmp_path)[0]["validation_rmse"] == "nan"
+    assert not (tmp_path / run_folder.BEST).exists()
+
+
+def test_fit_uses_the_galaxies_to_train_on_alone(make_plan: MakePlan, tmp_path: Path, display: Display) -> None:
+    """Pixels and answers of the others, held out or unlabelled, leave no trace in the weights."""
+    weights = []
+    for fill in (None, 200):
+        plan = make_plan(tmp_path / str(fill), **{"run.epochs": 1})
+        others = torch.from_numpy(np.setdiff1d(np.arange(48), plan.split.train))
+        assert len(others) == 11 + 4
+        if fill:
+            plan.galaxies.pixels[others] = fill
+            plan.galaxies.answers[others] = torch.nan
+        Trainer(plan).fit(display, Stop())
+        weights.append(last_weights(plan.folder))
+    assert weights[0] == weights[1]
+
+
+class AfterFirstEpoch(Display):
+    """Does something when the first epoch is said and saved."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        super().__init__()
+        self.act = act
+
+    def say(self, line: str = "") -> None:
+        if " train " in line and line.split()[1].startswith("1/"):
+            self.act()
+
+
+def test_fit_stops_at_a_loss_that_is_not_finite(make_plan: MakePlan, tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    spoilt = int(plan.split.train[7])
+    kept: list[bytes] = []
+
+    def spoil() -> None:
+        kept.append(last_weights(tmp_path))
+        plan.galaxies.answers[spoilt, 3] = torch.nan
+
+    with pytest.raises(DataFault, match="Expected a finite loss, got nan on the galaxies") as fault:
+        Trainer(plan).fit(AfterFirstEpoch(spoil), Stop())
+    listed = str(fault.value).split("galaxies ")[1].split(" (")[0].split(", ")
+    assert str(plan.galaxies.ids[spoilt].item()) in listed
+    assert len(listed) == 11  # the batch and no other
+    assert load(tmp_path / run_folder.LAST).progress.epoch == 1
+    assert last_weights(tmp_path) == kept[0]
+
+
+class Counting:
+    """Stands for a Triton kernel and notes its launches."""
+
+    def __init__(self, name: str, kernel: Any, launches: list[str]) -> None:
+        self.name, self.kernel, self.launches = name, kernel, launches
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        self.launches.append(self.name)
+        return self.kernel[grid]
+
+
+def test_fit_with_kernels(
+    device: torch.device, make_plan: MakePlan, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kernel is launched once a step, and two steps give the weights of the torch path."""
+    settings: dict[str, Any] = {"run.epochs": 1, "run.validation": 0, "run.batch_size": 22, "network.dropout": 0}
+    settings |= {"run.device": device.type, "run.precision": "fp32", "run.body": "eager"}
+    launches: dict[str, list[str]] = {"torch": [], "triton": []}
+    require_triton(device)  # looks at a kernel once, before it is replaced
+    for impl, noted in launches.items():
+        plan = make_plan(tmp_path / impl, **settings, **{"run.augment": impl, "run.loss": impl})
+        with monkeypatch.context() as patch:
+            for module in (augmentation, sigmoid_loss):
+                for name in [name for name in vars(module) if name.endswith("_kernel")]:
+                    patch.setattr(module, name, Counting(name, getattr(module, name), noted))
+            Trainer(plan).fit(display, Stop())
+    assert launches == {"torch": [], "triton": ["_draw_kernel", "_sigmoid_mse_kernel"] * 2}
+    weights = {impl: load(tmp_path / impl / run_folder.LAST).weights for impl in launches}
+    for name, want in weights["torch"].items():
+        assert torch.allclose(weights["triton"][name], want, rtol=1e-3, atol=2e-5), name
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.25, 0.9])
+def test_one_cycle(warmup: float) -> None:
+    steps, options = 40, Optimiser(lr=2.0, warmup=warmup)
+    rates = [one_cycle(step, steps, options) for step in range(steps)]
+    warm = round(warmup * steps)
+    assert rates[:warm] == pytest.approx(np.linspace(2 / 25, 2, warm + 1)[:-1])
+    assert rates[warm:] == pytest.approx(1 + np.cos(np.pi * np.arange(steps - warm) / (steps - warm)))
+    assert min(rates) > 0
+    assert all(one > other for one, other in pairwise(rates[warm:]))
+
+
+def test_step_seed() -> None:
+    """No two steps of a run, nor steps of runs with neighbouring seeds, share a seed; torch takes every one."""
+    seeds = {step_seed(seed, step) for seed in (0, 1, 2, 2**63 - 1) for step in range(20_000)}
+    assert len(seeds) == 4 * 20_000
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**63
+    torch.manual_seed(max(seeds))
+
+
+def test_make_optimiser() -> None:
+    """Weight decay acts on matrices and kernels, and on nothing else."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 2))
+    groups = make_optimiser(network, Optimiser(weight_decay=0.3), torch.device("cpu")).param_groups
+    decayed = {id(p) for group in groups if group["weight_decay"] == 0.3 for p in group["params"]}
+    plain = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    assert decayed == {id(network[0].weight), id(network[2].weight)}
+    assert decayed | plain == {id(p) for p in network.parameters()}
+
+
+@pytest.mark.parametrize("clip", [0.0, 1e-3])
+def test_fit_clips_the_gradient(
+    clip: float, make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display
+) -> None:
+    """After one step AdamW's first moment is 0.1 of the gradient, whose norm is the clip's."""
+    trainer = Trainer(make_plan(tmp_path, **{"optimiser.clip": clip}))
+    with pytest.raises(Stopped):
+        trainer.fit(display, stop_after(trainer, 1))
+    moments = [state["exp_avg"].double() for state in trainer.learner.optimiser.state.values()]
+    norm = 10 * math.sqrt(sum(float(moment.square().sum()) for moment in moments))
+    assert norm == pytest.approx(clip, rel=1e-3) if clip else norm > 2e-3
