@@ -37,7 +37,7 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.signals import INTERRUPTED, Stop
 from galaxy_triton.train.loop import Plan, Trainer
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
 def run(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs on the sky."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    launch(Request(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
+    launch(TrainOptions(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
     return folder
 
 
@@ -107,11 +107,11 @@ def make_plan(sky: Sky) -> Callable[..., Plan]:
 
     def make(folder: Path, **settings: Any) -> Plan:
         config: Config = override(SEED, {**TINY, **settings})
-        machine, store = choose(config), open_store(sky.store)
-        galaxies = load(store, machine.device, lambda done: None)
+        backend, store = choose(config), open_store(sky.store)
+        galaxies = load(store, backend.device, lambda done: None)
         split = split_by_fraction(store, config.run.validation, config.run.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        return Plan(config, machine, galaxies, split, store.hash, folder)
+        return Plan(config, backend, galaxies, split, store.hash, folder)
 
     return make
 

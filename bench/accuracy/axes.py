@@ -36,7 +36,7 @@ from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import choose
 from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.system.whole_files import whole_file
 from galaxy_triton.train.loop import Plan, Trainer
@@ -115,24 +115,24 @@ def train(job: Job) -> None:
     """Train, ask about the galaxies held out, and keep their squared errors by the number of views."""
     torch.set_num_threads(1)
     store, display = open_store(job.store), Display(quiet=True)
-    machine, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
-    galaxies = load(store, machine.device, lambda done: None)
+    backend, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
+    galaxies = load(store, backend.device, lambda done: None)
     with TemporaryDirectory() as scratch:
-        trainer = Trainer(Plan(job.config, machine, galaxies, split, store.hash, Path(scratch)))
+        trainer = Trainer(Plan(job.config, backend, galaxies, split, store.hash, Path(scratch)))
         if job.row.tint:
             trainer.learner.maker = tinted(trainer.learner.maker)
         before = os.times()
         trainer.fit(display, Stop())
         after = os.times()
     rows = torch.from_numpy(split.validation)
-    answerer, people = trainer.learner.answerer(), galaxies.answers[rows].numpy()
+    predictor, people = trainer.learner.predictor(), galaxies.answers[rows].numpy()
     squares = {
-        f"views_{views}": _squares(answerer.answer(galaxies, rows, views, 256, lambda done: None), people)
+        f"views_{views}": _squares(predictor.answer(galaxies, rows, views, 256, lambda done: None), people)
         for views in VIEWS
     }
     with whole_file(job.file) as file, file.open("wb") as handle:
         spent = after.user + after.system - before.user - before.system
-        np.savez(handle, **squares, cpu_seconds=spent, made_by=surroundings()["release"])
+        np.savez(handle, **squares, cpu_seconds=spent, made_by=provenance()["release"])
 
 
 def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:

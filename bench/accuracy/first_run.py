@@ -25,10 +25,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "galaxy-triton"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        surroundings = os.environ | {"XDG_CACHE_HOME": str(Path(scratch) / "cache")}
+        provenance = os.environ | {"XDG_CACHE_HOME": str(Path(scratch) / "cache")}
         seconds, said = {}, ""
         for part, text in zip(PARTS, command.split(" && "), strict=True):
-            seconds[part], said = _timed(text, clone, surroundings)
+            seconds[part], said = _timed(text, clone, provenance)
         (run,) = (clone / "runs").iterdir()
         result = {
             "command": command,
@@ -56,11 +56,11 @@ def figures(said: str) -> dict[str, float]:
     return {name: float(re.findall(rf"^{label} +([\d.]+)", said, re.MULTILINE)[0]) for name, label in FIGURES.items()}
 
 
-def _timed(command: str, where: Path, surroundings: dict[str, str]) -> tuple[float, str]:
+def _timed(command: str, where: Path, provenance: dict[str, str]) -> tuple[float, str]:
     # python3 is the interpreter that runs this file, so that the result names a version that was chosen
     command = re.sub(r"^python3 ", f"{sys.executable} ", command)
     started = time.perf_counter()
-    done = subprocess.run(command, shell=True, cwd=where, env=surroundings, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, shell=True, cwd=where, env=provenance, capture_output=True, text=True, check=True)
     return time.perf_counter() - started, done.stdout
 
 

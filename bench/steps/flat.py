@@ -39,11 +39,11 @@ def main() -> None:
 
 def cost(config: Config, count: int, steps: int) -> dict[str, float]:
     """Microseconds a galaxy of an epoch of `count`: of drawing its order, of its steps, and of both."""
-    machine = choose(config)
-    device, side = machine.device, config.preprocess.size
+    backend = choose(config)
+    device, side = backend.device, config.preprocess.size
     pixels = torch.randint(0, 256, (STORED, side, side, 4), dtype=torch.uint8, device=device)
     ids, answers = torch.arange(count, device=device) + 100_000, torch.rand(STORED, 37, device=device)
-    learner = Learner(config, machine, torch.full((37,), 0.5), config.run.batch_size, 10**6)
+    learner = Learner(config, backend, torch.full((37,), 0.5), config.run.batch_size, 10**6)
     learner.network.train()
 
     def order(epoch: int) -> tuple[Tensor, ...]:

@@ -68,13 +68,13 @@ def simulate(out: Path, quiet: bool, **asked: Any) -> None:
 @example("galaxy-triton info gz.store --verify --montage gz.png")
 def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: bool) -> None:
     """Show what STORE holds, and how well its labels obey the decision tree."""
-    from galaxy_triton.data.inspect import describe, montage
+    from galaxy_triton.data import inspect
     from galaxy_triton.data.store import open_store, verify
     from galaxy_triton.system.console import Display
     from galaxy_triton.system.whole_files import whole_file
 
     display, opened = Display(quiet=quiet), open_store(store)
-    found = describe(opened)
+    found = inspect.describe(opened)
     display.say(f"images      {found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
     display.say(f"prepared    {opened.preprocess}")
     display.say(f"labelled    {found.labelled}")
@@ -87,7 +87,7 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
     if montage:
         # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
         content = io.BytesIO()
-        montage(opened, count, 8).save(content, format="PNG")
+        inspect.montage(opened, count, 8).save(content, format="PNG")
         with whole_file(montage) as temporary:
             temporary.write_bytes(content.getvalue())
         display.say(f"montage     {montage}")

@@ -33,11 +33,11 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
     from galaxy_triton.system.console import Display
     from galaxy_triton.train import cross_validation
     from galaxy_triton.train import run as launch
-    from galaxy_triton.train.options import Request
+    from galaxy_triton.train.options import TrainOptions
 
     settings, held_out = options.settings_of(asked, fields, validation)
     fit_batch = options.take_auto_batch(settings)
-    request = Request(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
+    request = TrainOptions(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
     if cross_validation.is_asked(request):
         act = cross_validation.describe if dry_run else cross_validation.cross_validate
     else:
@@ -68,11 +68,11 @@ def ablate(
     """
     from galaxy_triton.experiments import ablation as ablating
     from galaxy_triton.system.console import Display
-    from galaxy_triton.train.options import Request
+    from galaxy_triton.train.options import TrainOptions
 
     settings, held_out = options.settings_of(asked, fields, validation)
     of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
-    request = Request(store, settings=settings, held_out=held_out, **of_request)
+    request = TrainOptions(store, settings=settings, held_out=held_out, **of_request)
     (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
 
 
@@ -96,10 +96,10 @@ def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **as
     """
     from galaxy_triton.experiments import sweep as sweeping
     from galaxy_triton.system.console import Display
-    from galaxy_triton.train.options import Request
+    from galaxy_triton.train.options import TrainOptions
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
     settings, _ = options.settings_of(asked, fields, None)
     fit_batch = options.take_auto_batch(settings)
-    request = Request(store, settings=settings, fit_batch=fit_batch, **asked)
+    request = TrainOptions(store, settings=settings, fit_batch=fit_batch, **asked)
     (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))

@@ -14,7 +14,7 @@ from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.galaxyzoo.tables import read_answers
-from galaxy_triton.predict.predictor import Answerer, Answers, Asking, check_finite, check_preprocess, open_run
+from galaxy_triton.predict.predictor import Answers, Asking, Predictor, check_finite, check_preprocess, open_run
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected
@@ -86,12 +86,12 @@ def chosen_on(run: Path, which: str, ids: NDArray[np.int64]) -> bool:
 
 
 def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded: Loaded | None) -> Others:
-    answerer = open_run(run, asking.which, asking.device)
-    if loaded is None or loaded.preprocess != answerer.config.preprocess:
-        loaded = _own(run, answerer, galaxies, display)
-    rows = torch.from_numpy(loaded.rows).to(answerer.machine.device)
+    predictor = open_run(run, asking.which, asking.device)
+    if loaded is None or loaded.preprocess != predictor.config.preprocess:
+        loaded = _own(run, predictor, galaxies, display)
+    rows = torch.from_numpy(loaded.rows).to(predictor.backend.device)
     with display.progress(f"answering with {run}", "images") as show:
-        answers = answerer.answer(
+        answers = predictor.answer(
             loaded.galaxies, rows, asking.views, asking.batch_size, lambda done: show(done, len(rows))
         )
     check_finite(answers, f"the network of {run}")
@@ -99,14 +99,14 @@ def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded
     return Others(answers, trained_on, chosen_on(run, asking.which, galaxies.ids))
 
 
-def _own(run: Path, answerer: Answerer, wanted: Named, display: Display) -> Loaded:
+def _own(run: Path, predictor: Predictor, wanted: Named, display: Display) -> Loaded:
     """The galaxies wanted, of the store that a run was trained on."""
     store = _open_source(run)
-    check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
+    check_preprocess(predictor.config.preprocess, store.preprocess, store.path)
     rows = _rows_of_all(store.ids, wanted, store.path, f"compare with answers of {run} in a CSV, made by `predict`")
     with display.progress(f"reading {store.path}", "images") as show:
         # Beside the galaxies of another store a GPU may have no place for these.
-        galaxies = load(store, answerer.machine.device, lambda done: show(done, len(store.ids)), torch.device("cpu"))
+        galaxies = load(store, predictor.backend.device, lambda done: show(done, len(store.ids)), torch.device("cpu"))
     return Loaded(store.preprocess, galaxies, rows)
 
 

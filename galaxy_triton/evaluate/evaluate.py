@@ -22,7 +22,7 @@ from galaxy_triton.galaxyzoo.tables import read_answers, read_header, read_names
 from galaxy_triton.model.device import free_memory
 from galaxy_triton.model.head import training_bytes
 from galaxy_triton.model.memory import residence
-from galaxy_triton.predict.predictor import Answerer, check_preprocess, open_run
+from galaxy_triton.predict.predictor import Predictor, check_preprocess, open_run
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
@@ -86,36 +86,36 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
     if asked.labels is not None:
         do = "leave --labels out, or pack a store with these labels"
         raise UsageFault(expected("--labels with a table of predictions", "it with a run", run, do))
-    answerer = open_run(run, asked.which, asked.device)
+    predictor = open_run(run, asked.which, asked.device)
     store = open_store(store_path) if store_path else run_folder.open_source(run)
-    check_preprocess(answerer.config.preprocess, store.preprocess, store.path)
+    check_preprocess(predictor.config.preprocess, store.preprocess, store.path)
     rows = _scored(store, run, asked.ids)
-    galaxies = galaxies_of(store, answerer, asked.batch_size, display)
+    galaxies = galaxies_of(store, predictor, asked.batch_size, display)
     split = Split(_trained_on(store, run_folder.read_split(run)["train"]), rows)
     return Evaluation(
         run,
         asked,
-        find(answerer, galaxies, split, names_of(store), None, asked, display),
+        find(predictor, galaxies, split, names_of(store), None, asked, display),
         trained_on=int(np.isin(store.ids[rows], run_folder.trained_on(run)).sum()),
         chosen_on=chosen_on(run, asked.which, store.ids[rows]),
     )
 
 
-def galaxies_of(store: Store, answerer: Answerer, batch_size: int, display: Display) -> Galaxies:
+def galaxies_of(store: Store, predictor: Predictor, batch_size: int, display: Display) -> Galaxies:
     """The galaxies of a store, for a network to be asked about so many at a time: their pixels where the network is if
     they fit there, else on the host.
 
     Raises:
         DataFault: as `load`.
     """
-    machine, network, size = answerer.machine, answerer.config.network, answerer.config.augmentation.size
-    step = training_bytes(network, batch_size, size, machine.dtype.itemsize)  # asking takes less
+    backend, network, size = predictor.backend, predictor.config.network, predictor.config.augmentation.size
+    step = training_bytes(network, batch_size, size, backend.dtype.itemsize)  # asking takes less
     # a CPU has no other place for them, and a smaller store would be none of this run
-    free = None if machine.device.type == "cpu" else free_memory(machine.device)
-    choice = residence("auto", machine.device, store.pixels.nbytes, step, free)
-    pixels_on = torch.device("cpu") if choice.name == "host" else machine.device
+    free = None if backend.device.type == "cpu" else free_memory(backend.device)
+    choice = residence("auto", backend.device, store.pixels.nbytes, step, free)
+    pixels_on = torch.device("cpu") if choice.name == "host" else backend.device
     with display.progress("reading", "images") as show:
-        return load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
+        return load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
 
 
 def _of_table(

@@ -27,7 +27,7 @@ from galaxy_triton.evaluate.scores import (
 )
 from galaxy_triton.galaxyzoo.questions import QUESTIONS
 from galaxy_triton.galaxyzoo.tree import gaps
-from galaxy_triton.predict.predictor import Answerer, Answers, Asking, check_finite
+from galaxy_triton.predict.predictor import Answers, Asking, Predictor, check_finite
 from galaxy_triton.system.console import Display
 
 EXAMPLES = 4  # galaxies of each kind
@@ -138,7 +138,7 @@ class Findings:
 
 
 def find(
-    answerer: Answerer,
+    predictor: Predictor,
     galaxies: Galaxies,
     split: Split,
     names: Names,
@@ -160,7 +160,7 @@ def find(
     """
     held_out, train = split.validation, split.train
     people, on_train = (galaxies.answers[_on(galaxies, rows)].cpu().numpy() for rows in (held_out, train))
-    predicted = _answers(answerer, galaxies, held_out, asked, display)
+    predicted = _answers(predictor, galaxies, held_out, asked, display)
     called = [str(names[row]) for row in held_out]
     return Findings(
         names=called,
@@ -170,8 +170,8 @@ def find(
         constants=constants(people, on_train.mean(axis=0, dtype=np.float64) if len(train) else None),
         noise_floor=None if truth is None else rmse(truth[held_out], people),
         views=asked.views,
-        consistency=_consistency(answerer, galaxies, held_out, asked, display) if asked.consistency else None,
-        comparison=_comparison(answerer, galaxies, held_out, called, predicted, asked, display),
+        consistency=_consistency(predictor, galaxies, held_out, asked, display) if asked.consistency else None,
+        comparison=_comparison(predictor, galaxies, held_out, called, predicted, asked, display),
     )
 
 
@@ -196,10 +196,10 @@ def compared(
 
 
 def _answers(
-    answerer: Answerer, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
+    predictor: Predictor, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
 ) -> Answers:
     with display.progress("answering", "images") as show:
-        answers = answerer.answer(
+        answers = predictor.answer(
             galaxies, _on(galaxies, rows), asked.views, asked.batch_size, lambda done: show(done, len(rows))
         )
     check_finite(answers, "the network")
@@ -207,16 +207,16 @@ def _answers(
 
 
 def _consistency(
-    answerer: Answerer, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
+    predictor: Predictor, galaxies: Galaxies, rows: NDArray[np.int64], asked: Inquiry, display: Display
 ) -> Consistency:
     """Of some galaxies, evenly spaced from the first to the last."""
     places = np.linspace(0, len(rows) - 1, min(asked.consistency, len(rows))).round().astype(np.int64)
     with display.progress("turning", "images") as show:
-        return consistency(answerer, galaxies, _on(galaxies, rows[places]), asked.views, asked.batch_size, show)
+        return consistency(predictor, galaxies, _on(galaxies, rows[places]), asked.views, asked.batch_size, show)
 
 
 def _comparison(
-    answerer: Answerer,
+    predictor: Predictor,
     galaxies: Galaxies,
     rows: NDArray[np.int64],
     names: Names,
@@ -226,7 +226,7 @@ def _comparison(
 ) -> Comparison | None:
     on_device = _on(galaxies, rows)
     ids, people = (values[on_device].cpu().numpy() for values in (galaxies.ids, galaxies.answers))
-    loaded = Loaded(answerer.config.preprocess, galaxies, rows)
+    loaded = Loaded(predictor.config.preprocess, galaxies, rows)
     return compared(Named(ids, names), predicted, people, asked, display, loaded)
 
 

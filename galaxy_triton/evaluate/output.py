@@ -13,7 +13,7 @@ from galaxy_triton.evaluate.findings import Comparison, Findings, GalaxyError
 from galaxy_triton.evaluate.rotation import Consistency
 from galaxy_triton.evaluate.scores import LEVEL, Estimate
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import whole_file
 
 VERSION = 1  # of the JSON
@@ -83,7 +83,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "trained_on": evaluation.trained_on,
         "chosen_on": evaluation.chosen_on,
         "unlabelled": evaluation.unlabelled,
-        "surroundings": surroundings(),
+        "surroundings": provenance(),
     }
 
 

@@ -25,7 +25,7 @@ from galaxy_triton.evaluate.page import Content, page_of
 from galaxy_triton.evaluate.scores import Score
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.model.views import fixed_affines
-from galaxy_triton.predict.predictor import Answerer, Answers, open_run
+from galaxy_triton.predict.predictor import Answers, Predictor, open_run
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected, reason
@@ -53,7 +53,7 @@ class Subject:
     """
 
     folder: Path
-    answerer: Answerer
+    predictor: Predictor
     galaxies: Galaxies  # on the answerer's device, but for pixels that the host keeps
     split: Split
     names: Names
@@ -85,14 +85,14 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
         UsageFault: no such device here, or several processes.
     """
     require_alone("report")
-    answerer = open_run(run, asked.which, asked.device)
+    predictor = open_run(run, asked.which, asked.device)
     source = run_folder.read_source(run)
     store = open_store(asked.store) if asked.store else run_folder.open_source(run)
     run_folder.check_source(run, store)
     split = _split(run, store)
-    galaxies = galaxies_of(store, answerer, asked.batch_size, display)
+    galaxies = galaxies_of(store, predictor, asked.batch_size, display)
     truth = None if source.truth is None else answers_by_row(source.truth, store)
-    subject = Subject(run, answerer, galaxies, split, names_of(store), truth, chosen_on=asked.which == run_folder.BEST)
+    subject = Subject(run, predictor, galaxies, split, names_of(store), truth, chosen_on=asked.which == run_folder.BEST)
     return report_of(subject, asked, display)
 
 
@@ -161,7 +161,7 @@ def _find(subject: Subject, asked: Inquiry, display: Display) -> Findings:
     if subject.truth is not None and np.isnan(subject.truth[subject.split.validation]).any():
         want, where = "true probabilities of every galaxy held out", subject.folder / run_folder.SOURCE
         raise DataFault(expected(want, "none for some", where, "name the table of this sky there"))
-    return find(subject.answerer, subject.galaxies, subject.split, subject.names, subject.truth, asked, display)
+    return find(subject.predictor, subject.galaxies, subject.split, subject.names, subject.truth, asked, display)
 
 
 def _draw(subject: Subject, metrics: pd.DataFrame, findings: Findings | None) -> dict[str, Picture]:
@@ -198,14 +198,14 @@ def _chosen(subject: Subject, findings: Findings, places: NDArray[np.int64]) -> 
 def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
     """Galaxies trained on, from the first to the last: as stored, then the views of the run's first epochs."""
     # With repeated galaxies an epoch has several passes, of which only they are sure to be in the first.
-    train, maker = subject.split.repeated, subject.answerer.maker
+    train, maker = subject.split.repeated, subject.predictor.maker
     if not len(train):
         train = subject.split.train
     places = np.linspace(0, len(train) - 1, min(AUGMENTED, len(train))).round().astype(np.int64)
     rows = torch.from_numpy(train[places]).to(subject.galaxies.ids.device)
-    seed = torch.tensor(subject.answerer.config.run.seed, device=rows.device)
+    seed = torch.tensor(subject.predictor.config.run.seed, device=rows.device)
     columns = [_stored(subject, rows)]
-    repeat = subject.answerer.config.run.repeat
+    repeat = subject.predictor.config.run.repeat
     for epoch in range(min(figures.EPOCHS, epochs)):
         drawn, buffer = torch.tensor(epoch * repeat, device=rows.device), maker.empty(len(rows), rows.device)
         columns.append(maker.random(batch_of(subject.galaxies, rows), seed, drawn, buffer))
@@ -214,7 +214,7 @@ def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
 
 def _stored(subject: Subject, rows: Tensor) -> Tensor:
     """The centres of stored images, as large as a view: [n, 3, S, S]."""
-    maker = subject.answerer.maker
+    maker = subject.predictor.maker
     centred = fixed_affines(1, subject.galaxies.pixels.shape[1], maker.augmentation.size, rows.device)[0]
     return maker.fixed(batch_of(subject.galaxies, rows), centred, maker.empty(len(rows), rows.device))
 
@@ -234,8 +234,8 @@ def _content(
 
 
 def _facts(subject: Subject, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dict[str, str]:
-    config, split = subject.answerer.config, subject.split
-    parameters = sum(weights.numel() for weights in subject.answerer.network.parameters())
+    config, split = subject.predictor.config, subject.split
+    parameters = sum(weights.numel() for weights in subject.predictor.network.parameters())
     before = run_folder.seen_before(subject.folder)
     known = int(np.isin(subject.galaxies.ids[split.validation].cpu().numpy(), before).sum())
     return {

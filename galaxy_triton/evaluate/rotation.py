@@ -10,7 +10,7 @@ from torch import Tensor
 from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.evaluate.scores import Estimate, root_mean_squares
 from galaxy_triton.model.views import AS_STORED, Pose
-from galaxy_triton.predict.predictor import Answerer, check_finite
+from galaxy_triton.predict.predictor import Predictor, check_finite
 
 GALAXIES = 64  # asked about at most, unless told otherwise
 # No angle is near a multiple of that between 16 fixed views (45 degrees), which would only permute them.
@@ -48,7 +48,7 @@ def _clear(steps: float) -> float:
 
 
 def consistency(
-    answerer: Answerer,
+    predictor: Predictor,
     galaxies: Galaxies,
     rows: Tensor,
     views: int,
@@ -72,7 +72,7 @@ def consistency(
     asked = [(count, pose) for count in counts for pose in poses]
     answers = []
     for count, pose in asked:
-        answers.append(answerer.answer(galaxies, rows, count, batch_size, lambda done: None, pose=pose))
+        answers.append(predictor.answer(galaxies, rows, count, batch_size, lambda done: None, pose=pose))
         check_finite(answers[-1], "the network")
         progress(len(answers) * len(rows), len(asked) * len(rows))
     # [views, as stored and in each pose, n, 37]

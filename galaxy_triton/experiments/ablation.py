@@ -30,13 +30,13 @@ from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process
 from galaxy_triton.experiments.profile_ceilings import Ceilings
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model import head, views
-from galaxy_triton.model.backend import Machine, body_unavailable, choose
+from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
 from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.errors import reason as in_words
-from galaxy_triton.train.options import Request, configured
+from galaxy_triton.train.options import TrainOptions, configured
 
 Run = Callable[[Callable[[Any], Any], Any], Any]  # runs a call on its argument: fresh.in_fresh_process
 
@@ -55,7 +55,7 @@ class Asked:
     rows: keys of those to measure, all when empty.
     """
 
-    request: Request
+    request: TrainOptions
     out: Path
     images: Path | None = None
     steps: int = 500
@@ -71,14 +71,14 @@ class Plan:
 
     asked: Asked
     config: Config
-    machine: Machine
+    backend: Backend
     split: Split
     rows: list[Row]
     modes: dict[str, Way]
 
     def job(self, way: Way, seeds: int) -> Job:
         """What to measure of a way."""
-        asked, timed = self.asked, self.asked.timed or TIMED[self.machine.device.type]
+        asked, timed = self.asked, self.asked.timed or TIMED[self.backend.device.type]
         store = asked.request.store or Path()
         workers = (os.cpu_count() or 1) if asked.workers is None else asked.workers
         return Job(way, self.config, store, asked.images, self.split, workers, timed, asked.steps, seeds)
@@ -100,7 +100,7 @@ def ablate(asked: Asked, display: Display, run: Run = in_fresh_process) -> Table
     for number, row in enumerate(plan.rows):
         results[number] = _result(plan, row, known, run)
         display.note(f"{row.label:<44} {_found(results[number])}")
-        table = Table(plan.config, plan.machine, limits, tuple(results))
+        table = Table(plan.config, plan.backend, limits, tuple(results))
         write(asked.out, table)
     _say(table, asked, display)
     return table
@@ -130,20 +130,20 @@ def planned(asked: Asked) -> Plan:
         do = "leave it out; --rows chooses among the rows"
         raise UsageFault(expected("no choice that each row makes itself", ", ".join(chosen), "ablate", do))
     config = configured(asked.request)
-    machine = choose(config)
+    backend = choose(config)
     store = open_store(asked.request.store or Path())
     check_preprocess(config.preprocess, store.preprocess, store.path)
     held_out, run = asked.request.held_out, config.run
     split = split_by_ids(store, read_ids(held_out)) if held_out else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):
         raise UsageFault(expected("galaxies held out", "none", "--validation", "give a fraction above 0"))
-    modes = {name: way for name, way in compiled_alone().items() if not fault(way, config, machine)}
-    return Plan(asked, config, machine, split, _rows(asked, config, machine, modes), modes)
+    modes = {name: way for name, way in compiled_alone().items() if not fault(way, config, backend)}
+    return Plan(asked, config, backend, split, _rows(asked, config, backend, modes), modes)
 
 
-def fault(way: Way, config: Config, machine: Machine) -> str | None:
+def fault(way: Way, config: Config, backend: Backend) -> str | None:
     """Why steps cannot be made this way here; None if they can."""
-    device, run = machine.device, way.configured(config).run
+    device, run = backend.device, way.configured(config).run
     if way.norm == "torch" and device.type != "cpu":
         return f"on {device.type} its Triton kernel takes its place"
     for name in (way.augment, way.loss, way.norm):
@@ -162,20 +162,20 @@ def fault(way: Way, config: Config, machine: Machine) -> str | None:
     return found
 
 
-def _rows(asked: Asked, config: Config, machine: Machine, modes: dict[str, Way]) -> list[Row]:
-    faults = _faults(config, machine)
+def _rows(asked: Asked, config: Config, backend: Backend, modes: dict[str, Way]) -> list[Row]:
+    faults = _faults(config, backend)
     alone = Row(ALONE, "best of torch.compile alone", None)
     if not modes:
-        alone = alone._replace(reason=body_unavailable("compile", machine.device) or "none of its modes runs here")
+        alone = alone._replace(reason=body_unavailable("compile", backend.device) or "none of its modes runs here")
     rows = [*ladder(faults), *minus_one(faults), alone]
     return [_with_images(row, asked) for row in rows if not asked.rows or row.key in asked.rows]
 
 
-def _faults(config: Config, machine: Machine) -> dict[str, str]:
+def _faults(config: Config, backend: Backend) -> dict[str, str]:
     """Part -> why it cannot run here."""
-    found = {name: fault(replace(Way(), **part.change), config, machine) for name, part in PARTS.items()}
-    if machine.precision.name == "fp32":
-        found["autocast"] = f"the run's precision here is fp32: {machine.precision.why}"
+    found = {name: fault(replace(Way(), **part.change), config, backend) for name, part in PARTS.items()}
+    if backend.precision.name == "fp32":
+        found["autocast"] = f"the run's precision here is fp32: {backend.precision.why}"
     return {name: why for name, why in found.items() if why is not None}
 
 
@@ -222,11 +222,11 @@ def _best_mode(plan: Plan, row: Row, run: Run) -> tuple[Row, Way]:
 def _limits(plan: Plan, run: Run, display: Display) -> Limits:
     """What the device can do at most in each precision that the rows compute in."""
     used = {row.way.configured(plan.config).run.precision for row in plan.rows if row.way is not None}
-    names = {plan.machine.precision.name if name == "auto" else name for name in used}
+    names = {plan.backend.precision.name if name == "auto" else name for name in used}
     found: dict[str, Ceilings] = {}
-    for name in sorted(names | ({plan.machine.precision.name} if plan.modes else set())):
+    for name in sorted(names | ({plan.backend.precision.name} if plan.modes else set())):
         try:
-            found[name] = run(_ceilings, (plan.machine.device.type, name))
+            found[name] = run(_ceilings, (plan.backend.device.type, name))
         except CallFailed as failed:
             display.warn(f"no ceilings for {name}: {failed}")
     config = plan.config
@@ -240,7 +240,7 @@ def _ceilings(asked: tuple[str, str]) -> Ceilings:
 
 
 def _announce(plan: Plan, display: Display) -> None:
-    for line in plan.machine.lines():
+    for line in plan.backend.lines():
         display.note(line)
     job, counts = plan.job(Way(), plan.asked.seeds), (len(plan.split.train), len(plan.split.validation))
     display.note(f"{'galaxies':<10} {counts[0]} to train on, {counts[1]} held out")

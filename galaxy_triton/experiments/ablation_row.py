@@ -84,7 +84,7 @@ def measure(job: Job) -> Measured:
     bench = _Bench(job)
     rates, batch, first_step_s, waiting, peak_mib, shares = _speed(bench)
     learned = tuple(bench.learned(job.config.run.seed + number) for number in range(job.seeds))
-    return Measured(rates, batch, first_step_s, waiting, peak_mib, shares, learned, bench.machine.chosen())
+    return Measured(rates, batch, first_step_s, waiting, peak_mib, shares, learned, bench.backend.chosen())
 
 
 class _Bench:
@@ -92,8 +92,8 @@ class _Bench:
 
     def __init__(self, job: Job) -> None:
         self.job, self.config = job, job.way.configured(job.config)
-        self.machine, self.store = choose(self.config), open_store(job.store)
-        self.device = self.machine.device
+        self.backend, self.store = choose(self.config), open_store(job.store)
+        self.device = self.backend.device
 
     @functools.cached_property
     def galaxies(self) -> Galaxies:
@@ -104,7 +104,7 @@ class _Bench:
         torch.compiler.reset()
         gc.collect()
         config = replace(self.config, run=replace(self.config.run, seed=seed))
-        learner = make_learner(config, self.machine, torch.from_numpy(self._labelled().answers), steps)
+        learner = make_learner(config, self.backend, torch.from_numpy(self._labelled().answers), steps)
         return self._from_files(learner) if self.job.way.pixels == "files" else self._resident(learner)
 
     def learned(self, seed: int) -> float:
@@ -113,8 +113,8 @@ class _Bench:
         for _ in range(self.job.steps):
             steps()
         held_out = torch.from_numpy(self.job.split.validation).to(self.device)
-        answerer = steps.learner.answerer()
-        answers = answerer.answer(self.galaxies, held_out, run.views, run.batch_size, lambda done: None)
+        predictor = steps.learner.predictor()
+        answers = predictor.answer(self.galaxies, held_out, run.views, run.batch_size, lambda done: None)
         return rmse(answers, self.galaxies.answers[held_out].cpu().numpy())
 
     def _resident(self, learner: Learner) -> Steps:

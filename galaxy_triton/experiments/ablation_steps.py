@@ -14,7 +14,7 @@ from galaxy_triton.data.feed import Batch
 from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.data.order import epoch_batches
 from galaxy_triton.experiments.ablation_pipeline import Labelled, SeedBatch, endless, make_loader
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import keep_freed_memory
 from galaxy_triton.train.learner import Learner
 
@@ -67,7 +67,7 @@ class FileSteps(Steps):
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__(learner)
-        self.device, self.memory_format = learner.machine.device, memory_format
+        self.device, self.memory_format = learner.backend.device, memory_format
         learner.network.to(memory_format=memory_format)
         loader = make_loader(images, labelled, learner.config, workers=workers, device=self.device)
         self.batches = endless(loader)
@@ -82,11 +82,11 @@ class FileSteps(Steps):
         return self.learner.learn(views, answers, number), len(views)
 
 
-def make_learner(config: Config, machine: Machine, answers: Tensor, steps: int) -> Learner:
+def make_learner(config: Config, backend: Backend, answers: Tensor, steps: int) -> Learner:
     """A network at its start, which gives the mean of `answers` (fp32 [M, 37]), as `train` has it. steps: of its
     schedule."""
-    keep_freed_memory(machine.device)
-    return Learner(config, machine, answers.mean(dim=0), min(config.run.batch_size, len(answers)), steps)
+    keep_freed_memory(backend.device)
+    return Learner(config, backend, answers.mean(dim=0), min(config.run.batch_size, len(answers)), steps)
 
 
 def idle(device: torch.device) -> None:

@@ -22,8 +22,8 @@ from galaxy_triton.experiments.ablation_row import Measured
 from galaxy_triton.experiments.ablation_rows import Row
 from galaxy_triton.experiments.profile_breakdown import COMPILED, COPIES, IDLE, OTHER, PRODUCT
 from galaxy_triton.experiments.profile_ceilings import Ceilings, mfu
-from galaxy_triton.model.backend import Machine
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.model.backend import Backend
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import whole_file
 
 CSV, JSON, PNG = "ablation.csv", "ablation.json", "ablation.png"
@@ -55,7 +55,7 @@ class Table(NamedTuple):
     """All rows, in their order, and what they were measured with."""
 
     config: Config
-    machine: Machine
+    backend: Backend
     limits: Limits
     results: tuple[Result, ...]
 
@@ -228,8 +228,8 @@ def _csv(rows: list[Figures]) -> str:
 
 def _json(table: Table, rows: list[Figures]) -> Figures:
     return {
-        "made_with": surroundings(),
-        "machine": table.machine.lines(),
+        "made_with": provenance(),
+        "machine": table.backend.lines(),
         "config": to_dict(table.config),
         "seeds_views_differ": differences(table.config.augmentation),
         "flops_per_image": table.limits.flops_per_image,
@@ -239,5 +239,5 @@ def _json(table: Table, rows: list[Figures]) -> Figures:
 
 
 def _title(table: Table) -> str:
-    run, device = table.config.run, table.machine.device_why if table.machine.device.type == "cuda" else "CPU"
+    run, device = table.config.run, table.backend.device_why if table.backend.device.type == "cuda" else "CPU"
     return f"{table.config.recipe}, batches of {run.batch_size}, {device.split(',')[0]}"

@@ -28,11 +28,11 @@ def profiled(trainer: Trainer, trace: Path | None, display: Display) -> Iterator
         yield
         return
     window = Window().within(trainer.steps_per_epoch - trainer.progress.step)
-    if not trainer.ranks.first:
+    if not trainer.processes.first:
         yield
         return
     # Before the training, which may leave no memory for it.
-    ceilings = measure(trainer.device, trainer.plan.machine.dtype)
+    ceilings = measure(trainer.device, trainer.plan.backend.dtype)
     with Profiler(trace, trainer.device, window.skip, window.steps) as profiler:
         trainer.learner.label = label
         trainer.after_step = lambda: _advance(trainer, profiler, ceilings, display)
@@ -58,10 +58,10 @@ def _advance(trainer: Trainer, profiler: Profiler, ceilings: Ceilings, display: 
 
 def _say(trainer: Trainer, breakdown: Breakdown, ceilings: Ceilings, display: Display) -> None:
     config, side = trainer.plan.config, trainer.plan.config.augmentation.size
-    batch = -(-max(trainer.sizes) // trainer.ranks.count)
+    batch = -(-max(trainer.sizes) // trainer.processes.count)
     flops = step_flops(config.network, batch, side)
-    moved = least_bytes(config.network, batch, side, trainer.plan.machine.dtype.itemsize)
-    if trainer.plan.machine.norm.name != LAYERS:
+    moved = least_bytes(config.network, batch, side, trainer.plan.backend.dtype.itemsize)
+    if trainer.plan.backend.norm.name != LAYERS:
         moved = {OPTIMISER: moved[OPTIMISER]}  # the others are of torch's own layers
     for line in table(breakdown, ceilings, flops, moved):
         display.say(line)

@@ -19,7 +19,6 @@ from galaxy_triton.experiments.profile_breakdown import (
     COMPILED,
     FUSED_KINDS,
     IDLE,
-    LABELS,
     OPTIMISER,
     PRODUCT,
     Breakdown,
@@ -32,6 +31,7 @@ from galaxy_triton.experiments.profile_breakdown import (
 from galaxy_triton.experiments.profile_ceilings import Ceilings
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.whole_files import check_place, whole_file
+from galaxy_triton.train.learner import LABELS
 
 WAITS = {"Context Sync", "Event Sync", "Stream Sync", "Stream Wait Event"}  # not work, though on the device's side
 USER_SCOPE = 7  # at::RecordScope of what Python labels; operations have others

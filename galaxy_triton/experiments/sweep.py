@@ -29,11 +29,11 @@ from galaxy_triton.predict.predictor import Asking
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
-from galaxy_triton.system.processes import Ranks, require_alone
+from galaxy_triton.system.processes import Processes, require_alone
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train.cross_validation import checked, fitted
 from galaxy_triton.train.loop import Trainer
-from galaxy_triton.train.options import Proposal, Request, open_galaxies
+from galaxy_triton.train.options import Proposal, TrainOptions, open_galaxies
 from galaxy_triton.train.session import Ground, lay, say_choices, settled_residence, warn_of_unknown
 
 
@@ -45,7 +45,7 @@ class Asked:
     workers and starts. out: the folder, None for a new one. space: a TOML file, None for SPACE.
     """
 
-    request: Request
+    request: TrainOptions
     trials: int
     out: Path | None = None
     space: Path | None = None
@@ -87,7 +87,7 @@ def sweep(asked: Asked, display: Display) -> None:
     config = plan.proposal.config
     join(plan.out, config, plan.space, plan.store, plan.folds)
     study = Study(plan.out, plan.space, config)
-    ground = lay(plan.proposal, plan.store, Ranks(), display)
+    ground = lay(plan.proposal, plan.store, Processes(), display)
     with stop_between_steps() as stop:
         worker = Worker(plan, ground, study, stop, display)
         while not stop.requested and (trial := study.begin(asked.trials)) is not None:
@@ -109,7 +109,7 @@ def describe(asked: Asked, display: Display) -> None:
     config = plan.proposal.config
     check_joinable(plan.out, config, plan.space, plan.store, plan.folds)
     done = len(counted(trials_in(plan.out)))
-    settled_residence(plan.proposal, plan.store, Ranks(), display)
+    settled_residence(plan.proposal, plan.store, Processes(), display)
     left = f"{max(asked.trials - done, 0)} of {asked.trials}" if done else f"{asked.trials}"
     folds = f"{plan.folds.count} folds of {config.run.epochs} epochs each"
     display.say(f"Would try {left} configurations, {folds}, in {plan.out}")
@@ -122,7 +122,7 @@ def _planned(asked: Asked) -> Plan:
     if asked.request.fit_batch:
         do = "give a number, or draw it: run.batch_size in --space"
         raise UsageFault(expected("the same batches in all trials", "auto", "--batch-size", do))
-    proposal = checked(asked.request, Ranks())
+    proposal = checked(asked.request, Processes())
     config = proposal.config
     space = SPACE if asked.space is None else read_space(asked.space)
     check_space(space, config)
@@ -210,7 +210,7 @@ def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
 def _ground_of(ground: Ground, trial: Trial) -> Ground:
     """The ground with a trial's configuration; what it is computed with may depend on the network."""
     config = override(ground.config, trial.settings)
-    return replace(ground, config=config, machine=replace(choose(config), resident=ground.machine.resident))
+    return replace(ground, config=config, backend=replace(choose(config), resident=ground.backend.resident))
 
 
 def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> float:
@@ -229,8 +229,8 @@ def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> flo
 
 def _held_out_rmse(trainer: Trainer) -> float:
     plan, asking = trainer.plan, Asking()  # as `evaluate` asks
-    answerer = trainer.learner.answerer()
-    answers = answerer.answer(plan.galaxies, trainer.held_out, asking.views, asking.batch_size, lambda done: None)
+    predictor = trainer.learner.predictor()
+    answers = predictor.answer(plan.galaxies, trainer.held_out, asking.views, asking.batch_size, lambda done: None)
     return rmse(answers, plan.galaxies.answers[trainer.held_out].cpu().numpy())
 
 

@@ -264,9 +264,9 @@ def _is_lost(trial: Trial) -> bool:
         return False
     if trial.worker is None:
         return True
-    machine, process, started = trial.worker
+    backend, process, started = trial.worker
     # a process that started at another time only has the number of the one that is gone
-    return machine == platform.node() and not (_is_alive(process) and _started(process) in (None, started))
+    return backend == platform.node() and not (_is_alive(process) and _started(process) in (None, started))
 
 
 def _started(process: int) -> int | None:

@@ -15,7 +15,7 @@ from galaxy_triton.system.errors import UsageFault, expected
 
 
 @dataclass(frozen=True)
-class Machine:
+class Backend:
     """The choices of a run."""
 
     device: torch.device
@@ -52,7 +52,7 @@ class Machine:
         return {name: choice for name in names if (choice := getattr(self, name)) is not None}
 
 
-def choose(config: Config, processes: int = 1) -> Machine:
+def choose(config: Config, processes: int = 1) -> Backend:
     """Settle every "auto" for this machine.
 
     Args:
@@ -73,7 +73,7 @@ def choose(config: Config, processes: int = 1) -> Machine:
     if device.type == "cuda":
         why = f"{torch.cuda.get_device_name(device)}, {why}"
     body = _body(run.body, device)
-    return Machine(
+    return Backend(
         device,
         why,
         find_precision(run.precision, device),

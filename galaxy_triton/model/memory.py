@@ -3,17 +3,17 @@
 import torch
 
 from galaxy_triton.config.schema import Config
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice, free_memory
 from galaxy_triton.model.head import training_bytes
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
-from galaxy_triton.system.processes import Ranks
+from galaxy_triton.system.processes import Processes
 
 
-def step_bytes(config: Config, machine: Machine, processes: int) -> int:
+def step_bytes(config: Config, backend: Backend, processes: int) -> int:
     """About what a step of one process holds besides the pixels."""
     batch = -(-config.run.batch_size // (processes * config.run.accumulate))
-    return training_bytes(config.network, batch, config.augmentation.size, machine.dtype.itemsize)
+    return training_bytes(config.network, batch, config.augmentation.size, backend.dtype.itemsize)
 
 
 def residence(asked: str, device: torch.device, pixels: int, step: int, free: int | None) -> Choice:
@@ -39,10 +39,10 @@ def residence(asked: str, device: torch.device, pixels: int, step: int, free: in
     return Choice("gpu", "asked for" if asked == "gpu" else "pixels and a step fit into its memory")
 
 
-def free_for_one(device: torch.device, ranks: Ranks) -> int | None:
+def free_for_one(device: torch.device, processes: Processes) -> int | None:
     """Free bytes for one process: of a GPU of its own, or of memory that it shares with those beside it."""
     free = free_memory(device)
-    return free if free is None or device.type == "cuda" else free // ranks.beside
+    return free if free is None or device.type == "cuda" else free // processes.beside
 
 
 def _require_room(device: torch.device, pixels: int, free: int | None, do: str) -> None:

@@ -18,13 +18,13 @@ from galaxy_triton.data.order import slices
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.model.views import fixed_affines, warped
 from galaxy_triton.predict.pillow_resize import PillowResize
-from galaxy_triton.predict.predictor import Answerer, Answers, open_run
+from galaxy_triton.predict.predictor import Answers, Predictor, open_run
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import simulated
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import require_alone
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import check_place, whole_file
 
 VERSION = 1  # of the description
@@ -67,15 +67,15 @@ class Program(nn.Module):
 
     affines: Tensor  # fp32 [V, 2, 3]
 
-    def __init__(self, answerer: Answerer, views: int) -> None:
+    def __init__(self, predictor: Predictor, views: int) -> None:
         super().__init__()
-        preprocess, self.augmentation = answerer.config.preprocess, answerer.config.augmentation
+        preprocess, self.augmentation = predictor.config.preprocess, predictor.config.augmentation
         self.resize = PillowResize(preprocess)
         self.register_buffer("affines", _affines(views, preprocess.size, self.augmentation.size))
         # The order in memory that torch.export.save knows: it warns of channels_last.
-        network = copy.deepcopy(answerer.network).to(memory_format=torch.contiguous_format)
+        network = copy.deepcopy(predictor.network).to(memory_format=torch.contiguous_format)
         self.network = network.eval().requires_grad_(False)
-        self.probabilities = answerer.head.probabilities
+        self.probabilities = predictor.head.probabilities
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 [B, 3, frame, frame] -> fp32 [B, 37]."""
@@ -102,12 +102,12 @@ def export(run: Path, out: Path, asked: Asked, display: Display) -> Comparison:
     """
     require_alone("export")
     _check_out(out)
-    answerer = open_run(run, asked.which, "cpu")
-    preprocess = answerer.config.preprocess
+    predictor = open_run(run, asked.which, "cpu")
+    preprocess = predictor.config.preprocess
     frames = simulated_frames(preprocess.frame) if asked.compare is None else _decoded(asked.compare, preprocess)
     display.note(f"exporting {run / asked.which} on the CPU in fp32, {asked.views} views")
-    content = serialised(Program(answerer, asked.views), preprocess.frame, _description(answerer, asked))
-    comparison = compare(content, answerer, frames, asked.views)
+    content = serialised(Program(predictor, asked.views), preprocess.frame, _description(predictor, asked))
+    comparison = compare(content, predictor, frames, asked.views)
     # not >: a difference that is no number must not pass
     if not comparison.largest <= TOLERANCE:
         got = f"{comparison.largest:.1e} from them, {comparison.pixels} bytes of the resized images being others"
@@ -131,13 +131,13 @@ def serialised(program: Program, frame: int, description: dict[str, object]) -> 
     return buffer.getvalue()
 
 
-def compare(content: bytes, answerer: Answerer, frames: Frames, views: int) -> Comparison:
+def compare(content: bytes, predictor: Predictor, frames: Frames, views: int) -> Comparison:
     """How a program's file answers beside the network, whose images Pillow resizes."""
-    preprocess = answerer.config.preprocess
+    preprocess = predictor.config.preprocess
     pixels = np.stack([preprocessed(Image.fromarray(frame), preprocess) for frame in frames])
     batches = [torch.from_numpy(frames[part]).permute(0, 3, 1, 2) for part in slices(len(frames), AT_ONCE)]
     resized = torch.cat([PillowResize(preprocess)(batch) for batch in batches]).permute(0, 2, 3, 1).numpy()
-    wanted = answerer.answer_pixels(np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, 1))), views, COMPARED)
+    wanted = predictor.answer_pixels(np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, 1))), views, COMPARED)
     difference = _answered(content, batches) - wanted.astype(np.float64)
     return Comparison(
         len(frames),
@@ -169,16 +169,16 @@ def _decoded(path: Path, preprocess: Preprocess) -> Frames:
         return np.stack([pixels for _, pixels, _ in decoded(some, whole, workers=2)])
 
 
-def _description(answerer: Answerer, asked: Asked) -> dict[str, object]:
-    made_with = surroundings()
+def _description(predictor: Predictor, asked: Asked) -> dict[str, object]:
+    made_with = provenance()
     return {
         "version": VERSION,
         "input": "RGB images, uint8 [batch, 3, frame, frame]",
         "output": "answers, fp32 [batch, columns]",
-        "frame": answerer.config.preprocess.frame,
+        "frame": predictor.config.preprocess.frame,
         "columns": COLUMNS,
-        "preprocess": asdict(answerer.config.preprocess),
-        "recipe": answerer.config.recipe,
+        "preprocess": asdict(predictor.config.preprocess),
+        "recipe": predictor.config.recipe,
         "checkpoint": asked.which,
         "views": asked.views,
         "release": made_with["release"],

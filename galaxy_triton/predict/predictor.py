@@ -17,7 +17,7 @@ from galaxy_triton.data.folds import FOLDS
 from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.data.order import slices
 from galaxy_triton.model import head as heads
-from galaxy_triton.model.backend import Machine, choose
+from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.model.device import keep_freed_memory
 from galaxy_triton.model.views import AS_STORED, Pose, ViewMaker, fixed_affines
 from galaxy_triton.predict.average import mean
@@ -40,13 +40,13 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Answerer:
+class Predictor:
     """A network with what it takes to ask it."""
 
     network: nn.Module
     head: heads.Head
     maker: ViewMaker
-    machine: Machine
+    backend: Backend
     config: Config
 
     def answer(
@@ -93,7 +93,7 @@ class Answerer:
         of_views: Callable[[Tensor], Tensor] = mean,
     ) -> Answers:
         """As `answer`, of images that are in no store: uint8 [n, S, S, 4]."""
-        device = self.machine.device
+        device = self.backend.device
         rows = torch.arange(len(pixels), device=device)
         none = torch.full((len(pixels), 37), torch.nan, device=device)
         galaxies = Galaxies(torch.from_numpy(pixels).to(device), rows, none)
@@ -101,12 +101,12 @@ class Answerer:
 
     def _ask(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
         views = self.maker.fixed(batch, affine, buffer)
-        with self.machine.autocast():
+        with self.backend.autocast():
             logits = self.network(views)
         return self.head.probabilities(logits)
 
 
-def open_run(run: Path, which: str, device: str) -> Answerer:
+def open_run(run: Path, which: str, device: str) -> Predictor:
     """The network of a run's checkpoint `which` ("last" or "best"), on `device` ("auto", "cuda", "mps" or "cpu").
 
     Raises:
@@ -118,7 +118,7 @@ def open_run(run: Path, which: str, device: str) -> Answerer:
     settings = {f"run.{name}": "auto" for name in ("precision", "augment", "loss", "body", "norm", "resident")}
     off = {"run.sync_norm": False, "run.deterministic": False}  # of training alone
     config = override(checkpoint.config, {**settings, **off, "run.device": device})
-    return make_answerer(checkpoint, config, choose(config))
+    return make_predictor(checkpoint, config, choose(config))
 
 
 def checkpoint_of(run: Path, which: str) -> Checkpoint:
@@ -138,7 +138,7 @@ def checkpoint_of(run: Path, which: str) -> Checkpoint:
     return load(run / which)
 
 
-def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> Answerer:
+def make_predictor(checkpoint: Checkpoint, config: Config, backend: Backend) -> Predictor:
     """The network of a checkpoint, ready to be asked on this machine.
 
     Raises:
@@ -147,10 +147,10 @@ def make_answerer(checkpoint: Checkpoint, config: Config, machine: Machine) -> A
     check_weights(checkpoint)
     network = heads.make_network(config.network)
     network.load_state_dict(checkpoint.best_weights)
-    network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    keep_freed_memory(machine.device)
-    maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
-    return Answerer(network, heads.HEADS[config.network.head], maker, machine, config)
+    network.to(backend.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    keep_freed_memory(backend.device)
+    maker = ViewMaker(config.augmentation, backend.dtype, impl=backend.augment.name)
+    return Predictor(network, heads.HEADS[config.network.head], maker, backend, config)
 
 
 def check_weights(checkpoint: Checkpoint) -> None:

@@ -20,10 +20,10 @@ from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import check_answers, write_cells
 from galaxy_triton.predict.layouts import LAYOUTS, Cells, Found, Layout
-from galaxy_triton.predict.predictor import Answerer, Asking, check_preprocess, open_run
+from galaxy_triton.predict.predictor import Asking, Predictor, check_preprocess, open_run
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
-from galaxy_triton.system.processes import Ranks, joined, speaks
+from galaxy_triton.system.processes import Processes, join_processes, speaks
 from galaxy_triton.system.whole_files import check_place
 
 CHUNK = 512  # images decoded before they are answered
@@ -89,12 +89,12 @@ def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) 
         UsageFault: no such device here, or `out` is `source`.
     """
     _check_out(source, out)
-    with joined(asked.device) as ranks:
-        answerer = open_run(run, asked.which, asked.device)
-        shown = display if ranks.first else display.muted()
-        with _opened(answerer, source, asked) as parts, shown.progress("answering", "images") as show:
-            _check_alike(parts, source, ranks)
-            return _written(out, _shared(answerer, parts, asked, ranks, show), LAYOUTS[asked.layout], ranks)
+    with join_processes(asked.device) as processes:
+        predictor = open_run(run, asked.which, asked.device)
+        shown = display if processes.first else display.muted()
+        with _opened(predictor, source, asked) as parts, shown.progress("answering", "images") as show:
+            _check_alike(parts, source, processes)
+            return _written(out, _shared(predictor, parts, asked, processes, show), LAYOUTS[asked.layout], processes)
 
 
 def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> None:
@@ -105,12 +105,12 @@ def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display)
         UsageFault: no such device here, or `out` is `source`.
     """
     _check_out(source, out)
-    answerer = open_run(run, asked.which, asked.device)
+    predictor = open_run(run, asked.which, asked.device)
     display = display if speaks() else display.muted()
-    for line in answerer.machine.lines():
+    for line in predictor.backend.lines():
         display.note(line)
     where = "in place of the file there" if out.exists() else "a new file"
-    with _opened(answerer, source, asked) as parts:
+    with _opened(predictor, source, asked) as parts:
         display.say(f"Would ask {run / asked.which} about {parts.images} images, {asked.views} views each")
     display.say(f"Would write {out}, {where}")
     display.say("Nothing was written")
@@ -122,16 +122,16 @@ def _check_out(source: Path, out: Path) -> None:
         raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
 
 
-def _check_alike(parts: Parts, source: Path, ranks: Ranks) -> None:
-    counts = ranks.gather(parts.images)
+def _check_alike(parts: Parts, source: Path, processes: Processes) -> None:
+    counts = processes.gather(parts.images)
     if len(set(counts)) > 1:
         do = "give a path that holds the same on all machines, and wait until it is whole"
         raise DataFault(expected("the same images in all processes", f"{counts} of them", source, do))
 
 
-def _written(out: Path, parts: Iterator[Part], layout: Layout, ranks: Ranks) -> Predicted | None:
+def _written(out: Path, parts: Iterator[Part], layout: Layout, processes: Processes) -> Predicted | None:
     """Take every part, and write them in the first process."""
-    if not ranks.first:
+    if not processes.first:
         for _ in parts:
             pass
         return None
@@ -147,7 +147,7 @@ def _written(out: Path, parts: Iterator[Part], layout: Layout, ranks: Ranks) -> 
 
 
 def _shared(
-    answerer: Answerer, parts: Parts, asked: Asked, ranks: Ranks, show: Callable[[int, int], None]
+    predictor: Predictor, parts: Parts, asked: Asked, processes: Processes, show: Callable[[int, int], None]
 ) -> Iterator[Part]:
     """All parts in order, of which this process answers its share: a round of one part for each process at a time.
 
@@ -158,12 +158,12 @@ def _shared(
 
     def update(images: int) -> None:
         # The others are about as far as this one.
-        show(min(done + images * ranks.count, parts.images), parts.images)
+        show(min(done + images * processes.count, parts.images), parts.images)
 
-    for first in range(0, parts.count, ranks.count):
-        mine = first + ranks.rank
-        outcome = _outcome(answerer, parts, mine, asked, update) if mine < parts.count else None
-        for found in ranks.gather(outcome):
+    for first in range(0, parts.count, processes.count):
+        mine = first + processes.rank
+        outcome = _outcome(predictor, parts, mine, asked, update) if mine < parts.count else None
+        for found in processes.gather(outcome):
             if isinstance(found, DataFault):
                 raise found
             if found is not None:
@@ -173,7 +173,7 @@ def _shared(
 
 
 def _outcome(
-    answerer: Answerer, parts: Parts, number: int, asked: Asked, update: Callable[[int], None]
+    predictor: Predictor, parts: Parts, number: int, asked: Asked, update: Callable[[int], None]
 ) -> Part | DataFault:
     """A part answered, or the fault that all processes are to end with."""
     names: list[str] = []
@@ -183,7 +183,7 @@ def _outcome(
     try:
         for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
             names += some
-            found.append(answerer.answer_pixels(pixels, asked.views, asked.batch_size, of_views))
+            found.append(predictor.answer_pixels(pixels, asked.views, asked.batch_size, of_views))
             update(len(names))
     except DataFault as fault:
         return fault
@@ -191,18 +191,18 @@ def _outcome(
 
 
 @contextmanager
-def _opened(answerer: Answerer, path: Path, asked: Asked) -> Iterator[Parts]:
+def _opened(predictor: Predictor, path: Path, asked: Asked) -> Iterator[Parts]:
     """The parts of a store are its blocks, as a block is read and checked whole; of images, so many files."""
     if (path / MANIFEST).is_file():
         store = open_store(path)
-        check_preprocess(answerer.config.preprocess, store.preprocess, path)
+        check_preprocess(predictor.config.preprocess, store.preprocess, path)
         yield Parts(len(store.ids), len(store.blocks), lambda number, on_bad: _block_chunks(store, number))
         return
     with open_images(path) as source:
         chunks = list(slices(len(source.entries), CHUNK))
 
         def read(number: int, on_bad: OnBad) -> Iterator[Chunk]:
-            yield _images_chunk(answerer, replace(source, entries=source.entries[chunks[number]]), asked, on_bad)
+            yield _images_chunk(predictor, replace(source, entries=source.entries[chunks[number]]), asked, on_bad)
 
         yield Parts(len(source.entries), len(chunks), read)
 
@@ -213,8 +213,8 @@ def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
         yield store.called(slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
 
 
-def _images_chunk(answerer: Answerer, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
-    preprocess = answerer.config.preprocess
+def _images_chunk(predictor: Predictor, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
+    preprocess = predictor.config.preprocess
     pixels = np.zeros((len(source.entries), preprocess.size, preprocess.size, 4), np.uint8)
     names: list[str] = []
     for entry, image, _ in decoded(source, preprocess, asked.workers, on_bad):

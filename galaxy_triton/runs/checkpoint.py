@@ -56,7 +56,7 @@ class Progress:
 @dataclass(frozen=True)
 class Checkpoint:
     """What is saved. `average` is None when weights are not averaged; `state` holds plain tensors and numbers;
-    `made_with` is what `surroundings` says."""
+    `made_with` is what `provenance` says."""
 
     config: Config
     store_hash: str

@@ -21,9 +21,9 @@ from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.untrusted_files import read_file, read_json
 from galaxy_triton.system.whole_files import (
     PARTIAL,
@@ -97,7 +97,7 @@ def check_new(folder: Path) -> None:
 
 
 @contextmanager
-def laid_out(folder: Path, config: Config, machine: Machine, store: Store, truth: Path | None) -> Iterator[Path]:
+def laid_out(folder: Path, config: Config, backend: Backend, store: Store, truth: Path | None) -> Iterator[Path]:
     """Yield a new folder that says what is trained, on which galaxies and on what machine; it is in its place, whole,
     when the block succeeds. `check_new` has passed that place.
 
@@ -107,9 +107,9 @@ def laid_out(folder: Path, config: Config, machine: Machine, store: Store, truth
     with suppress(OSError):
         folder.rmdir()  # only an empty one goes
     with whole_folder(folder) as new:
-        write_text(new / CONFIG, to_toml(config, machine.chosen()))
+        write_text(new / CONFIG, to_toml(config, backend.chosen()))
         _write_source(new / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
-        log(new, machine, store)
+        log(new, backend, store)
         yield new
 
 
@@ -240,10 +240,10 @@ def tidy(folder: Path) -> None:
         shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
 
-def log(folder: Path, machine: Machine, store: Store) -> None:
+def log(folder: Path, backend: Backend, store: Store) -> None:
     """Append what this start of the run ran on."""
-    lines = [f"{name:<10} {value}" for name, value in surroundings().items()]
-    lines += [f"{'store':<10} {store.path} {store.hash}", *machine.lines(), ""]
+    lines = [f"{name:<10} {value}" for name, value in provenance().items()]
+    lines += [f"{'store':<10} {store.path} {store.hash}", *backend.lines(), ""]
     append(folder / LOG, "\n".join(lines) + "\n")
 
 

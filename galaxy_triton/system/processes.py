@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Processes:
     """One process of `count`. local: its place among the `beside` of its machine, which is its GPU."""
 
     rank: int = 0
@@ -88,10 +88,10 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(network, device_ids=ids, gradient_as_bucket_view=True)
 
 
-ALONE = Ranks()
+ALONE = Processes()
 
 
-def from_environment(environment: Mapping[str, str]) -> Ranks:
+def from_environment(environment: Mapping[str, str]) -> Processes:
     """Who this process is by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, which torchrun sets.
 
     Raises:
@@ -101,13 +101,13 @@ def from_environment(environment: Mapping[str, str]) -> Ranks:
         rank, count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
         # Without a word of it, all are taken to share one machine and its memory.
         beside = int(environment.get("LOCAL_WORLD_SIZE", count))
-        ranks = Ranks(rank, count, int(environment.get("LOCAL_RANK", rank)), beside)
-        if not 0 <= ranks.rank < ranks.count or ranks.local < 0 or ranks.beside < 1:
-            raise ValueError(f"rank {ranks.rank} of {ranks.count}")
+        processes = Processes(rank, count, int(environment.get("LOCAL_RANK", rank)), beside)
+        if not 0 <= processes.rank < processes.count or processes.local < 0 or processes.beside < 1:
+            raise ValueError(f"rank {processes.rank} of {processes.count}")
     except ValueError as error:
         do = "start it with torchrun, or unset RANK and WORLD_SIZE"
         raise UsageFault(expected("a rank below WORLD_SIZE", error, "RANK, WORLD_SIZE, LOCAL_RANK", do)) from error
-    return ranks
+    return processes
 
 
 def require_alone(command: str) -> None:
@@ -128,7 +128,7 @@ def speaks() -> bool:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that were started with this one, and leave them at the end of the block.
 
     A process that ends before it should ends the others: at once where they talk through gloo or torchrun started
@@ -193,7 +193,7 @@ def _leave() -> None:
     del gloo
 
 
-def _backend(device: str, here: Ranks) -> str:
+def _backend(device: str, here: Processes) -> str:
     """Gloo moves what lies in host memory; on CUDA the GPUs talk through NCCL."""
     if device == "mps":
         do = "start one process"
@@ -208,7 +208,7 @@ def _backend(device: str, here: Ranks) -> str:
 
 
 @contextmanager
-def _others_watched(here: Ranks) -> Iterator[None]:
+def _others_watched(here: Processes) -> Iterator[None]:
     """What torch says of a process that is gone becomes a fault that says where to look."""
     try:
         yield

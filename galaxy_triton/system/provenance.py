@@ -12,7 +12,7 @@ from galaxy_triton import __version__
 BITS_DEPEND_ON = ("python", "torch")
 
 
-def surroundings() -> dict[str, str]:
+def provenance() -> dict[str, str]:
     """Names and values, as text."""
     return {
         "release": f"galaxy-triton {__version__}, commit {_commit()}",

@@ -8,11 +8,11 @@ import torch
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.feed import Batch
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice
 from galaxy_triton.model.memory import free_for_one, step_bytes
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, out_of_memory
-from galaxy_triton.system.processes import Ranks
+from galaxy_triton.system.processes import Processes
 from galaxy_triton.train.learner import Learner
 
 STEPS_LEFT = 10  # in an epoch, however much memory there is: one step an epoch teaches little
@@ -20,7 +20,9 @@ TRIED = 0.85  # of what is free on a GPU
 OF_FREE = 0.5  # what may be planned with where nothing can be tried out: others need memory too
 
 
-def largest_batch(config: Config, machine: Machine, batch: Callable[[int], Batch], rows: int, ranks: Ranks) -> int:
+def largest_batch(
+    config: Config, backend: Backend, batch: Callable[[int], Batch], rows: int, processes: Processes
+) -> int:
     """Galaxies of the largest batch that fits, over all processes, each with a power of two; STEPS_LEFT make an epoch.
 
     On CUDA by taking eager steps, each twice as large, until a share TRIED of the free memory is used up: what is left
@@ -34,14 +36,14 @@ def largest_batch(config: Config, machine: Machine, batch: Callable[[int], Batch
         UsageFault: a system that does not say how much memory is free.
         DataFault: not even one galaxy fits.
     """
-    most = max(1, rows // (STEPS_LEFT * ranks.count))
-    fits = _tried(config, machine, batch) if machine.device.type == "cuda" else _estimated(config, machine, ranks)
-    with _margin(machine.device):
+    most = max(1, rows // (STEPS_LEFT * processes.count))
+    fits = _tried(config, backend, batch) if backend.device.type == "cuda" else _estimated(config, backend, processes)
+    with _margin(backend.device):
         size = doubled(most, fits)
     if size == 0:
         do = "use a smaller --width, or --resident host"
-        raise DataFault(expected("memory for a step on one galaxy", "too little", str(machine.device), do))
-    return size * ranks.count
+        raise DataFault(expected("memory for a step on one galaxy", "too little", str(backend.device), do))
+    return size * processes.count
 
 
 def doubled(most: int, fits: Callable[[int], bool]) -> int:
@@ -52,21 +54,21 @@ def doubled(most: int, fits: Callable[[int], bool]) -> int:
     return size
 
 
-def _estimated(config: Config, machine: Machine, ranks: Ranks) -> Callable[[int], bool]:
-    free = free_for_one(machine.device, ranks)
+def _estimated(config: Config, backend: Backend, processes: Processes) -> Callable[[int], bool]:
+    free = free_for_one(backend.device, processes)
     if free is None:
         want, do = "a system that says how much memory is free", "give a number"
         raise UsageFault(expected(want, "one that does not", "--batch-size auto", do))
 
     def fits(size: int) -> bool:
         one = replace(config, run=replace(config.run, batch_size=size))
-        return step_bytes(one, machine, 1) <= OF_FREE * free
+        return step_bytes(one, backend, 1) <= OF_FREE * free
 
     return fits
 
 
-def _tried(config: Config, machine: Machine, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
-    eager = replace(machine, body=Choice("eager", "to try batches"))
+def _tried(config: Config, backend: Backend, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
+    eager = replace(backend, body=Choice("eager", "to try batches"))
 
     def fits(size: int) -> bool:
         try:
@@ -100,7 +102,7 @@ def _margin(device: torch.device) -> Iterator[None]:
 
 def _try_steps(learner: Learner, batch: Batch) -> None:
     """Two: the first makes the optimiser's moments, the second has them beside its gradients."""
-    epoch = torch.tensor(0, device=learner.machine.device)
+    epoch = torch.tensor(0, device=learner.backend.device)
     for number in range(2):
         learner.step(batch, epoch, number)
-    torch.cuda.synchronize(learner.machine.device)
+    torch.cuda.synchronize(learner.backend.device)

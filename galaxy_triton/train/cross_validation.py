@@ -15,12 +15,12 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import advising
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Stopped, UsageFault, expected
-from galaxy_triton.system.processes import Ranks, from_environment, joined
+from galaxy_triton.system.processes import Processes, from_environment, join_processes
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.fold_summary import FoldResult, lines, result_of, summarise, write_summary
 from galaxy_triton.train.loop import Trainer
-from galaxy_triton.train.options import Proposal, Request, configured, open_galaxies, propose
+from galaxy_triton.train.options import Proposal, TrainOptions, configured, open_galaxies, propose
 from galaxy_triton.train.run import begun, fit, report, taken
 from galaxy_triton.train.session import (
     Ground,
@@ -39,23 +39,23 @@ from galaxy_triton.train.session import (
 HELD_OUT = "held_out.csv"  # a fold's answers, in the folder of its run: there once it is done
 
 
-def is_asked(request: Request) -> bool:
+def is_asked(request: TrainOptions) -> bool:
     """Whether a request is for a cross-validation: a new one, or one to go on with."""
     kept = request.run is not None and (request.run / FOLDS).is_file()
     return request.folds is not None or (request.resume and kept)
 
 
-def cross_validate(request: Request, display: Display) -> None:
+def cross_validate(request: TrainOptions, display: Display) -> None:
     """Train every fold that is not done, with all processes that were started together, and put their answers together.
 
     Raises:
         UsageFault, DataFault, Stopped: as `launch`; and choices that no cross-validation can have.
     """
-    with joined(configured(request).run.device) as ranks:
-        _cross_validate(request, ranks, display if ranks.first else display.muted())
+    with join_processes(configured(request).run.device) as processes:
+        _cross_validate(request, processes, display if processes.first else display.muted())
 
 
-def describe(request: Request, display: Display) -> None:
+def describe(request: TrainOptions, display: Display) -> None:
     """Say what `cross_validate` would do, and write nothing.
 
     Raises:
@@ -78,7 +78,7 @@ def describe(request: Request, display: Display) -> None:
     display.say("Nothing was written")
 
 
-def checked(request: Request, here: Ranks) -> Proposal:
+def checked(request: TrainOptions, here: Processes) -> Proposal:
     """What a request comes to, once it is clear that folds can have it.
 
     Raises:
@@ -104,11 +104,11 @@ def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: st
         Stopped: someone asked to stop first; what was done is saved.
         DataFault: a loss that is not finite, or a folder that cannot be read or written.
     """
-    ranks = ground.ranks
-    if not ranks.agree((folder / HELD_OUT).is_file()):
+    processes = ground.processes
+    if not processes.agree((folder / HELD_OUT).is_file()):
         trainer = fitted(ground, split, folder, stop, go_on, display)
-        ranks.by_first(lambda: _keep_answers(trainer, ground, display))
-    return ranks.by_first(lambda: result_of(folder / HELD_OUT, ground.store, split))
+        processes.by_first(lambda: _keep_answers(trainer, ground, display))
+    return processes.by_first(lambda: result_of(folder / HELD_OUT, ground.store, split))
 
 
 def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> Trainer:
@@ -120,37 +120,39 @@ def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, d
     # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
     torch.compiler.reset()
     trainer = Trainer(ground.plan(split, folder))
-    with begun(trainer, ground, ground.ranks.agree((folder / run_folder.CONFIG).is_file()), display):
+    with begun(trainer, ground, ground.processes.agree((folder / run_folder.CONFIG).is_file()), display):
         fit(trainer, stop, go_on, display)
     return trainer
 
 
-def _cross_validate(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = agreed(checked(request, ranks), ranks)
+def _cross_validate(request: TrainOptions, processes: Processes, display: Display) -> None:
+    proposal = agreed(checked(request, processes), processes)
     draw_sky(proposal, display)
     with advising(proposal.demo):
         store = open_galaxies(request, proposal)
         folds = _folds(request, proposal.config, store)
-        _announce(request, proposal, store, folds, ranks, display)
-        ground = lay(proposal, store, ranks, display)
+        _announce(request, proposal, store, folds, processes, display)
+        ground = lay(proposal, store, processes, display)
         if request.fit_batch:
             ground = with_largest_batch(ground, split_of_fold(store, folds, 1, proposal.config.run.repeat), display)
     folder = proposal.folder
-    with taken(folder, ranks, None if request.resume else lambda: _start(folder, ground, folds), display):
+    with taken(folder, processes, None if request.resume else lambda: _start(folder, ground, folds), display):
         if request.resume:
-            ranks.by_first(lambda: run_folder.tidy(folder))
+            processes.by_first(lambda: run_folder.tidy(folder))
         results = _train_folds(ground, folds, folder, display)
-        if ranks.first:
+        if processes.first:
             _summarise(results, ground, folder, display)
 
 
-def _folds(request: Request, config: Config, store: Store) -> Folds:
+def _folds(request: TrainOptions, config: Config, store: Store) -> Folds:
     if request.folds is None and request.run is not None:
         return read_folds(request.run / FOLDS)
     return draw_folds(ids_to_hold_out(store, request.fold_ids), request.folds or 0, config.run.seed)
 
 
-def _announce(request: Request, proposal: Proposal, store: Store, folds: Folds, here: Ranks, display: Display) -> None:
+def _announce(
+    request: TrainOptions, proposal: Proposal, store: Store, folds: Folds, here: Processes, display: Display
+) -> None:
     say_choices(proposal, display)
     say_processes(here, display)
     display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
@@ -160,7 +162,7 @@ def _announce(request: Request, proposal: Proposal, store: Store, folds: Folds, 
 
 
 def _start(folder: Path, ground: Ground, folds: Folds) -> None:
-    with run_folder.laid_out(folder, ground.config, ground.machine, ground.store, ground.truth_table) as new:
+    with run_folder.laid_out(folder, ground.config, ground.backend, ground.store, ground.truth_table) as new:
         write_folds(new / FOLDS, folds)
         finetune.keep(new, ground.start)
 
@@ -172,7 +174,7 @@ def _train_folds(ground: Ground, folds: Folds, folder: Path, display: Display) -
             split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
             _say_fold(number, folds.count, split, ground.config.run.repeat, display)
             results.append(train_fold(ground, split, _fold(folder, number), stop, go_on, display))
-            code = max(ground.ranks.gather(stop.code))
+            code = max(ground.processes.gather(stop.code))
             if code and number < folds.count:
                 display.say(f"\nStopped after fold {number} and saved. Go on with: {go_on}")
                 raise Stopped(code)

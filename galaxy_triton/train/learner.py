@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.feed import Batch
 from galaxy_triton.model import head as heads
-from galaxy_triton.model.backend import Machine, compiled
+from galaxy_triton.model.backend import Backend, compiled
 from galaxy_triton.model.views import ViewMaker
-from galaxy_triton.predict.predictor import Answerer
+from galaxy_triton.predict.predictor import Predictor
 from galaxy_triton.runs.checkpoint import Checkpoint
-from galaxy_triton.system.processes import ALONE, Ranks
+from galaxy_triton.system.processes import ALONE, Processes
 from galaxy_triton.train.optimiser import Average, make_optimiser, one_cycle, restore, set_learning_rate
 
 # What the parts of a step are called in a profile.
@@ -49,19 +49,19 @@ class Learner:
     """
 
     def __init__(
-        self, config: Config, machine: Machine, mean: Tensor, largest: int, steps: int, ranks: Ranks = ALONE
+        self, config: Config, backend: Backend, mean: Tensor, largest: int, steps: int, processes: Processes = ALONE
     ) -> None:
-        self.config, self.machine, self.ranks, self.steps = config, machine, ranks, steps
+        self.config, self.backend, self.processes, self.steps = config, backend, processes, steps
         torch.manual_seed(config.run.seed)
         self.head = heads.HEADS[config.network.head]
         self.network = self._network(mean)
-        self.body = compiled(machine.body.name, ranks.together(self.network, machine.device))
-        self.optimiser = make_optimiser(self.network, config.optimiser, machine.device)
-        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision.name == "fp16")
+        self.body = compiled(backend.body.name, processes.together(self.network, backend.device))
+        self.optimiser = make_optimiser(self.network, config.optimiser, backend.device)
+        self.scaler = torch.amp.GradScaler(backend.device.type, enabled=backend.precision.name == "fp16")
         self.average = Average(self.network, config.optimiser.average) if config.optimiser.average else None
-        self.maker = ViewMaker(config.augmentation, machine.dtype, impl=machine.augment.name)
-        self.buffer = self.maker.empty(-(-largest // config.run.accumulate), machine.device)
-        self.seed = torch.tensor(config.run.seed, device=machine.device)
+        self.maker = ViewMaker(config.augmentation, backend.dtype, impl=backend.augment.name)
+        self.buffer = self.maker.empty(-(-largest // config.run.accumulate), backend.device)
+        self.seed = torch.tensor(config.run.seed, device=backend.device)
         self.label: Label = unlabelled
 
     def step(self, batch: Batch, epoch: Tensor, number: int) -> Tensor:
@@ -94,10 +94,10 @@ class Learner:
         self._update()
         return loss
 
-    def answerer(self) -> Answerer:
+    def predictor(self) -> Predictor:
         """The network as it is evaluated: averaged weights when there are any."""
         network = self.network if self.average is None else self.average.module
-        return Answerer(network, self.head, self.maker, self.machine, self.config)
+        return Predictor(network, self.head, self.maker, self.backend, self.config)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the weights: plain tensors and numbers."""
@@ -124,40 +124,40 @@ class Learner:
     def share_statistics(self) -> None:
         """Give every process the running statistics of the first, whose network is the one that is saved."""
         networks = [self.network] if self.average is None else [self.network, self.average.module]
-        self.ranks.copy_first(buffer for network in networks for buffer in network.buffers())
+        self.processes.copy_first(buffer for network in networks for buffer in network.buffers())
 
     def learning_rate(self, number: int) -> float:
         """Of a step of the run."""
         return one_cycle(number, self.steps, self.config.optimiser)
 
     def _network(self, mean: Tensor) -> heads.AnswerNet:
-        network = heads.make_network(self.config.network, self.machine.norm.name)
+        network = heads.make_network(self.config.network, self.backend.norm.name)
         network.start_at(mean.cpu(), self.head)
-        network.to(self.machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.config.run.sync_norm and self.ranks.count > 1:
+        network.to(self.backend.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.config.run.sync_norm and self.processes.count > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network
 
     def _begin(self, number: int) -> None:
-        torch.manual_seed(step_seed(self.config.run.seed, number, self.ranks.rank))
+        torch.manual_seed(step_seed(self.config.run.seed, number, self.processes.rank))
         set_learning_rate(self.optimiser, self.learning_rate(number))
 
     def _gradients_of(self, last: bool) -> AbstractContextManager[object]:
         """Gradients are averaged over the processes with the last part of a batch, which holds those of all parts."""
-        if last or self.ranks.count == 1:
+        if last or self.processes.count == 1:
             return nullcontext()
         alone: AbstractContextManager[object] = self.body.no_sync()  # type: ignore[operator]
         return alone
 
     def _differentiate(self, views: Tensor, answers: Tensor, share: float) -> Tensor:
         """Add the gradient of a part's loss to what is there."""
-        with self.label(BODY), self.machine.autocast():
+        with self.label(BODY), self.backend.autocast():
             logits = self.body(views)
         with self.label(LOSS):
-            loss = self.head.loss(logits, answers, self.machine.loss.name)
+            loss = self.head.loss(logits, answers, self.backend.loss.name)
         with self.label(BACKWARD):
             # The processes' gradients are averaged, and the loss is their sum.
-            self.scaler.scale(_times(loss, share * self.ranks.count)).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(_times(loss, share * self.processes.count)).backward()  # type: ignore[no-untyped-call]
         return _times(loss.detach(), share)
 
     def _update(self) -> None:

@@ -19,7 +19,7 @@ from galaxy_triton.data.passes import Passes, Step
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.targets import targets
 from galaxy_triton.evaluate.scores import rmse
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.runs import checkpoint as checkpoints
@@ -28,8 +28,8 @@ from galaxy_triton.runs.checkpoint import Checkpoint, Progress
 from galaxy_triton.runs.folder import EpochRow
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Diverged, Stopped, UsageFault, expected
-from galaxy_triton.system.processes import ALONE, Ranks
-from galaxy_triton.system.provenance import surroundings
+from galaxy_triton.system.processes import ALONE, Processes
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.signals import CODES, Stop
 from galaxy_triton.train.finetune import Start
 from galaxy_triton.train.learner import Learner
@@ -43,12 +43,12 @@ class Plan:
     """What a run trains: resolved once, before the first step."""
 
     config: Config
-    machine: Machine
+    backend: Backend
     galaxies: Galaxies
     split: Split
     store_hash: str
     folder: Path
-    ranks: Ranks = ALONE
+    processes: Processes = ALONE
     start: Start | None = None  # of a run that is fine-tuned
 
 
@@ -72,11 +72,11 @@ class Pace:
         """Whether it is time after this step."""
         return step >= self.due
 
-    def looked(self, step: int, ranks: Ranks) -> None:
+    def looked(self, step: int, processes: Processes) -> None:
         """The losses up to this step are known; the first process's clock says when to look next."""
         now = time.perf_counter()
         each = (now - self.began) / (step - self.last)
-        self.due = step + ranks.agree(max(1, min(LOOK_EVERY, int(LOOK_SECONDS / each))))
+        self.due = step + processes.agree(max(1, min(LOOK_EVERY, int(LOOK_SECONDS / each))))
         self.last, self.began = step, now
 
 
@@ -84,8 +84,8 @@ class Trainer:
     """A run: what learns, and how far it is."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.run, self.ranks = plan, plan.config.run, plan.ranks
-        self.device = plan.machine.device
+        self.plan, self.run, self.processes = plan, plan.config.run, plan.processes
+        self.device = plan.backend.device
         keep_freed_memory(self.device)
         if self.run.deterministic:
             be_deterministic()
@@ -102,7 +102,7 @@ class Trainer:
         self.losses = torch.zeros(self.steps_per_epoch, device=self.device)  # of the epoch's steps
         self.after_step: Callable[[], None] = lambda: None
         self.pace = Pace()
-        self.made_with = surroundings()
+        self.made_with = provenance()
         self.progress = Progress()
         self.last_rmse = math.nan
 
@@ -136,7 +136,7 @@ class Trainer:
 
     def save(self, name: str) -> None:
         """Write the checkpoint `name` of the run."""
-        self.ranks.by_first(lambda: checkpoints.save(self.plan.folder / name, self._checkpoint()))
+        self.processes.by_first(lambda: checkpoints.save(self.plan.folder / name, self._checkpoint()))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this run.
@@ -160,20 +160,20 @@ class Trainer:
         """Take up the weights of another run; in all processes those that the first has read."""
         network = self.learner.network
         network.load_state_dict(checkpoint.best_weights)
-        self.ranks.copy_first(network.state_dict().values())
+        self.processes.copy_first(network.state_dict().values())
 
     def _learner(self) -> Learner:
         smallest, largest = min(self.sizes), max(self.sizes)
-        if smallest < self.ranks.count:
-            want, got = f"a galaxy for each of {self.ranks.count} processes", f"batches of {smallest}"
+        if smallest < self.processes.count:
+            want, got = f"a galaxy for each of {self.processes.count} processes", f"batches of {smallest}"
             raise UsageFault(expected(want, got, "--batch-size", "raise it, or start fewer processes"))
-        if self.run.sync_norm and smallest // self.ranks.count < self.run.accumulate:
+        if self.run.sync_norm and smallest // self.processes.count < self.run.accumulate:
             # Its collectives want the same number of parts in every process.
-            want, got = f"{self.run.accumulate} galaxies in each process's batch", str(smallest // self.ranks.count)
+            want, got = f"{self.run.accumulate} galaxies in each process's batch", str(smallest // self.processes.count)
             raise UsageFault(expected(want, got, "--accumulate", "lower it, or leave out --sync-norm"))
         mean = self.plan.galaxies.answers[self.rows].mean(dim=0)
-        steps, part = self.steps_per_epoch * self.run.epochs, -(-largest // self.ranks.count)
-        return Learner(self.plan.config, self.plan.machine, mean, part, steps, self.ranks)
+        steps, part = self.steps_per_epoch * self.run.epochs, -(-largest // self.processes.count)
+        return Learner(self.plan.config, self.plan.backend, mean, part, steps, self.processes)
 
     def _train_epoch(
         self, epoch: int, stop: Stop, show: Callable[[int, int], None], waiting: Waiting
@@ -182,7 +182,7 @@ class Trainer:
         self.learner.network.train()
         first, order = self.progress.step, self.passes.steps(epoch)
         numbers = {number: torch.tensor(number, device=self.device) for number in {step.number for step in order}}
-        parts = [self.ranks.part(step.rows) for step in order[first:]]
+        parts = [self.processes.part(step.rows) for step in order[first:]]
         shares = [len(part) / len(step.rows) for part, step in zip(parts, order[first:], strict=True)]
         self.pace.begin(first)
         code, done = 0, self._trained_on()
@@ -205,7 +205,7 @@ class Trainer:
     def _is_time_to_look(self, step: int, stop: Stop) -> bool:
         """Alone, a stop is seen after any step; several processes must look after the same one."""
         regular = self.pace.is_due(step) or step + 1 == self.steps_per_epoch or self.device.type == "cpu"
-        return regular or (stop.requested and self.ranks.count == 1)
+        return regular or (stop.requested and self.processes.count == 1)
 
     def _look(self, order: list[Step], step: int, stop: Stop) -> int:
         """Read the losses since the last look and whether any process is to stop: what the host waits for the GPU for.
@@ -215,7 +215,7 @@ class Trainer:
         """
         codes = sorted(set(CODES.values()))
         asked = torch.tensor([float(stop.code == code) for code in codes], device=self.device)
-        seen = self.ranks.sum(torch.cat([self.losses[self.progress.step : step + 1], asked])).tolist()
+        seen = self.processes.sum(torch.cat([self.losses[self.progress.step : step + 1], asked])).tolist()
         losses, asked_for = seen[: -len(codes)], seen[-len(codes) :]
         total = self.progress.loss_sum
         for number, loss in enumerate(losses, self.progress.step):
@@ -223,7 +223,7 @@ class Trainer:
             total += loss * len(order[number].rows)
         self.progress = replace(self.progress, step=step + 1, loss_sum=total)
         if self.device.type != "cpu":
-            self.pace.looked(step, self.ranks)
+            self.pace.looked(step, self.processes)
         return next((code for code, count in zip(codes, asked_for, strict=True) if count), 0)
 
     def _check_finite(self, loss: float, rows: Tensor) -> None:
@@ -251,7 +251,7 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
         # The row first: a resumed run cuts rows that its checkpoint does not have.
-        self.ranks.by_first(lambda: run_folder.add_metrics(self.plan.folder, row))
+        self.processes.by_first(lambda: run_folder.add_metrics(self.plan.folder, row))
         # The best before the last: a run killed between the two makes this epoch again, and its best with it.
         if better:
             self.save(run_folder.BEST)
@@ -263,12 +263,12 @@ class Trainer:
         if len(self.held_out) == 0:
             return math.nan
         self.learner.share_statistics()
-        parts = self.ranks.gather(self._answer(self.ranks.part(self.held_out)))
+        parts = self.processes.gather(self._answer(self.processes.part(self.held_out)))
         return rmse(np.concatenate(parts), self.plan.galaxies.answers[self.held_out].cpu().numpy())
 
     def _answer(self, rows: Tensor) -> Answers:
-        answerer, size = self.learner.answerer(), len(self.learner.buffer)  # what a step has room for
-        return answerer.answer(self.plan.galaxies, rows, self.run.views, size, lambda done: None)
+        predictor, size = self.learner.predictor(), len(self.learner.buffer)  # what a step has room for
+        return predictor.answer(self.plan.galaxies, rows, self.run.views, size, lambda done: None)
 
     def _checkpoint(self) -> Checkpoint:
         plan, learner = self.plan, self.learner

@@ -10,7 +10,7 @@ from galaxy_triton.config.schema import Config
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids, with_repeated
 from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model.backend import Machine, choose
+from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import DemoSky, demo_sky
@@ -23,7 +23,7 @@ RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body", "run.norm", "r
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainOptions:
     """What `train` was asked for.
 
     store: None for the simulated sky, or for the store of the run that is resumed. recipe: None for "seed", or "demo"
@@ -57,7 +57,7 @@ class Proposal:
     """
 
     config: Config
-    machine: Machine
+    backend: Backend
     folder: Path
     store: Path
     truth: Path | None
@@ -65,7 +65,7 @@ class Proposal:
     start: Start | None
 
 
-def propose(request: Request, processes: int = 1) -> Proposal:
+def propose(request: TrainOptions, processes: int = 1) -> Proposal:
     """Settle everything that needs no galaxy, for a run of so many processes.
 
     Raises:
@@ -73,16 +73,16 @@ def propose(request: Request, processes: int = 1) -> Proposal:
         DataFault: nothing to resume, or no whole run to fine-tune.
     """
     config = configured(request)
-    machine = choose(config, processes)
+    backend = choose(config, processes)
     folder = request.run or run_folder.new_folder(_name(request, config))
     if not request.resume:
         run_folder.check_new(folder)
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
-    return Proposal(config, machine, folder, store, truth, sky if store == sky.store else None, _start(request, config))
+    return Proposal(config, backend, folder, store, truth, sky if store == sky.store else None, _start(request, config))
 
 
-def configured(request: Request) -> Config:
+def configured(request: TrainOptions) -> Config:
     """The configuration of a request: recipe, then TOML file, then settings; the own one of a run that is resumed, or
     that of the run to be fine-tuned, comes first.
 
@@ -101,7 +101,7 @@ def configured(request: Request) -> Config:
     return config
 
 
-def open_galaxies(request: Request, proposal: Proposal) -> Store:
+def open_galaxies(request: TrainOptions, proposal: Proposal) -> Store:
     """The store of a proposal.
 
     Raises:
@@ -114,7 +114,7 @@ def open_galaxies(request: Request, proposal: Proposal) -> Store:
     return store
 
 
-def split_of(request: Request, config: Config, store: Store) -> Split:
+def split_of(request: TrainOptions, config: Config, store: Store) -> Split:
     """Which galaxies of the store one run trains on, holds out and repeats.
 
     Raises:
@@ -134,12 +134,12 @@ def split_of(request: Request, config: Config, store: Store) -> Split:
     return with_repeated(split, store, read_ids(request.fold_ids))
 
 
-def _name(request: Request, config: Config) -> str:
+def _name(request: TrainOptions, config: Config) -> str:
     """What a run is called that was given no folder."""
     return f"{config.recipe}{'-finetune' * bool(request.finetune)}{'-folds' * (request.folds is not None)}"
 
 
-def _base(request: Request) -> Config:
+def _base(request: TrainOptions) -> Config:
     """What the options of a new run change."""
     if request.finetune is None:
         return RECIPES[request.recipe or ("seed" if request.store else "demo")]
@@ -152,7 +152,7 @@ def _base(request: Request) -> Config:
     return finetune.configured_after(request.finetune)
 
 
-def _start(request: Request, config: Config) -> Start | None:
+def _start(request: TrainOptions, config: Config) -> Start | None:
     """What the run of a request begins with, or its folds, where that is no random draw."""
     if request.resume and request.run is not None:
         return None if run_folder.has_checkpoint(request.run) else finetune.kept(request.run)
@@ -163,7 +163,7 @@ def _start(request: Request, config: Config) -> Start | None:
     return start
 
 
-def _resumed(request: Request) -> Path:
+def _resumed(request: TrainOptions) -> Path:
     """The folder of the run to resume, once nothing is asked of it that would change what it computes."""
     if request.run is None:
         raise UsageFault(expected("the run to resume", "none", "--resume", "name it with --run"))
@@ -184,7 +184,7 @@ def _resumed(request: Request) -> Path:
     return request.run
 
 
-def _check_fold_ids(request: Request, config: Config) -> None:
+def _check_fold_ids(request: TrainOptions, config: Config) -> None:
     """Raise unless what is said of repeated galaxies goes together."""
     repeats = config.run.repeat > 1 or "run.repeat" in (request.settings or {})
     if request.fold_ids is None and repeats:
@@ -195,7 +195,7 @@ def _check_fold_ids(request: Request, config: Config) -> None:
         raise UsageFault(expected("a use of these ids", "none", "--fold-ids", do))
 
 
-def _galaxies(request: Request, config: Config) -> tuple[Path, Path | None]:
+def _galaxies(request: TrainOptions, config: Config) -> tuple[Path, Path | None]:
     """The store to train on, and the truth of a simulated sky."""
     if request.resume and request.run is not None:
         source = run_folder.read_source(request.run)

@@ -22,12 +22,12 @@ from galaxy_triton.simulation.first_run import advising
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, expected
 from galaxy_triton.system.lock import NoLocks, locked
-from galaxy_triton.system.processes import Ranks, from_environment, joined
-from galaxy_triton.system.provenance import BITS_DEPEND_ON, surroundings
+from galaxy_triton.system.processes import Processes, from_environment, join_processes
+from galaxy_triton.system.provenance import BITS_DEPEND_ON, provenance
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.loop import Plan, Trainer
-from galaxy_triton.train.options import RESUMABLE, Proposal, Request, configured, open_galaxies, propose, split_of
+from galaxy_triton.train.options import RESUMABLE, Proposal, TrainOptions, configured, open_galaxies, propose, split_of
 from galaxy_triton.train.session import (
     Ground,
     agreed,
@@ -45,7 +45,7 @@ from galaxy_triton.train.session import (
 WAIT = 10.0  # seconds, for a process that is stopping to let go of the run
 
 
-def launch(request: Request, display: Display) -> None:
+def launch(request: TrainOptions, display: Display) -> None:
     """Train from the start or go on, with all processes that were started together.
 
     Raises:
@@ -54,25 +54,25 @@ def launch(request: Request, display: Display) -> None:
             whole.
         Stopped: someone asked to stop first; what was done is saved.
     """
-    with joined(configured(request).run.device) as ranks:
-        _launch(request, ranks, display if ranks.first else display.muted())
+    with join_processes(configured(request).run.device) as processes:
+        _launch(request, processes, display if processes.first else display.muted())
 
 
-def _launch(request: Request, ranks: Ranks, display: Display) -> None:
-    proposal = agreed(_checked(request, ranks), ranks)
+def _launch(request: TrainOptions, processes: Processes, display: Display) -> None:
+    proposal = agreed(_checked(request, processes), processes)
     draw_sky(proposal, display)
     with advising(proposal.demo):
         store = open_galaxies(request, proposal)
         split = split_of(request, proposal.config, store)
-        _announce(request, proposal, store, split, ranks, display)
-        ground = lay(proposal, store, ranks, display)
+        _announce(request, proposal, store, split, processes, display)
+        ground = lay(proposal, store, processes, display)
         if request.fit_batch:
             ground = with_largest_batch(ground, split, display)
         trainer = Trainer(ground.plan(split, proposal.folder))
     with begun(trainer, ground, request.resume, display):
         with profiled(trainer, request.profile, display), stop_between_steps() as stop:
             fit(trainer, stop, f"galaxy-triton train {store.path} --run {proposal.folder} --resume", display)
-        if ranks.first:
+        if processes.first:
             _say(report(trainer, ground, display), trainer, display)
 
 
@@ -85,7 +85,7 @@ def begun(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> I
             run's.
     """
     plan = trainer.plan
-    with taken(plan.folder, plan.ranks, None if resume else lambda: _lay_out(plan, ground), display):
+    with taken(plan.folder, plan.processes, None if resume else lambda: _lay_out(plan, ground), display):
         if resume:
             _resume(trainer, ground, display)
         _say_stretched(trainer, display)
@@ -94,7 +94,7 @@ def begun(trainer: Trainer, ground: Ground, resume: bool, display: Display) -> I
 
 
 @contextmanager
-def taken(folder: Path, ranks: Ranks, lay_out: Callable[[], None] | None, display: Display) -> Iterator[None]:
+def taken(folder: Path, processes: Processes, lay_out: Callable[[], None] | None, display: Display) -> Iterator[None]:
     """While the block runs no other job trains in this folder, which the first process lays out if it is new.
 
     Raises:
@@ -102,8 +102,8 @@ def taken(folder: Path, ranks: Ranks, lay_out: Callable[[], None] | None, displa
     """
     with ExitStack() as held:
         if lay_out is not None:
-            ranks.by_first(lay_out)
-        ranks.by_first(lambda: held.enter_context(_locked(folder, display)))
+            processes.by_first(lay_out)
+        processes.by_first(lambda: held.enter_context(_locked(folder, display)))
         yield
 
 
@@ -124,12 +124,12 @@ def fit(trainer: Trainer, stop: Stop, go_on: str, display: Display) -> None:
 def report(trainer: Trainer, ground: Ground, display: Display) -> Report:
     """Draw the report of a run that is trained, asking as `report` and `evaluate` do."""
     plan = trainer.plan
-    names, answerer = names_of(ground.store), trainer.learner.answerer()
-    subject = Subject(plan.folder, answerer, plan.galaxies, plan.split, names, ground.truth)
+    names, predictor = names_of(ground.store), trainer.learner.predictor()
+    subject = Subject(plan.folder, predictor, plan.galaxies, plan.split, names, ground.truth)
     return report_of(subject, Asked(), display)
 
 
-def describe(request: Request, display: Display) -> None:
+def describe(request: TrainOptions, display: Display) -> None:
     """Say what `launch` would do, and write nothing.
 
     Raises:
@@ -158,15 +158,17 @@ def describe(request: Request, display: Display) -> None:
     display.say("Nothing was written")
 
 
-def _checked(request: Request, here: Ranks) -> Proposal:
+def _checked(request: TrainOptions, here: Processes) -> Proposal:
     """What a request comes to, once a trace can be written too."""
     proposal = propose(request, here.count)
     if request.profile is not None and here.first:
-        check_trace(request.profile, proposal.machine.device)
+        check_trace(request.profile, proposal.backend.device)
     return proposal
 
 
-def _announce(request: Request, proposal: Proposal, store: Store, split: Split, here: Ranks, display: Display) -> None:
+def _announce(
+    request: TrainOptions, proposal: Proposal, store: Store, split: Split, here: Processes, display: Display
+) -> None:
     say_choices(proposal, display)
     say_processes(here, display)
     repeated = f", {len(split.repeated)} of them {proposal.config.run.repeat} times" * bool(len(split.repeated))
@@ -194,15 +196,15 @@ def _locked(folder: Path, display: Display) -> Iterator[None]:
 
 
 def _lay_out(plan: Plan, ground: Ground) -> None:
-    with run_folder.laid_out(plan.folder, plan.config, plan.machine, ground.store, ground.truth_table) as new:
+    with run_folder.laid_out(plan.folder, plan.config, plan.backend, ground.store, ground.truth_table) as new:
         run_folder.write_split(new, ground.store, plan.split)
         finetune.keep(new, plan.start)
 
 
 def _resume(trainer: Trainer, ground: Ground, display: Display) -> None:
     """Put a run back to its last checkpoint, or to its start when it was killed before the first one."""
-    folder, ranks = trainer.plan.folder, trainer.plan.ranks
-    ranks.by_first(lambda: run_folder.tidy(folder))
+    folder, processes = trainer.plan.folder, trainer.plan.processes
+    processes.by_first(lambda: run_folder.tidy(folder))
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
@@ -210,15 +212,15 @@ def _resume(trainer: Trainer, ground: Ground, display: Display) -> None:
         _warn_of_other_bits(display, checkpoint)
     else:
         display.warn("the run has no checkpoint yet: it begins again")
-    if (differing := ranks.differing(trainer.progress)) is not None:
+    if (differing := processes.differing(trainer.progress)) is not None:
         do = "give a --run that all machines share"
         raise DataFault(expected("the same checkpoint in all processes", differing, folder, do))
-    ranks.by_first(lambda: _go_on(trainer.plan, trainer.progress, ground))
+    processes.by_first(lambda: _go_on(trainer.plan, trainer.progress, ground))
 
 
 def _go_on(plan: Plan, progress: Progress, ground: Ground) -> None:
     run_folder.cut_metrics(plan.folder, progress.epoch)
-    run_folder.log(plan.folder, plan.machine, ground.store)
+    run_folder.log(plan.folder, plan.backend, ground.store)
 
 
 def _begun(folder: Path) -> Progress:
@@ -235,7 +237,7 @@ def _warn_of_changes(display: Display, before: Config, now: Config) -> None:
 
 
 def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
-    here = surroundings()
+    here = provenance()
     for name in BITS_DEPEND_ON:
         if checkpoint.made_with.get(name) != here[name]:
             was = f"begun with {name} {checkpoint.made_with.get(name)}, this is {here[name]}"

@@ -12,14 +12,14 @@ from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
 from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.simulation.first_run import DemoSky, prepare
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
-from galaxy_triton.system.processes import Ranks
+from galaxy_triton.system.processes import Processes
 from galaxy_triton.train.batch_size import largest_batch
 from galaxy_triton.train.finetune import Start
 from galaxy_triton.train.loop import Plan
@@ -35,29 +35,31 @@ class Ground:
     """
 
     config: Config
-    machine: Machine
+    backend: Backend
     store: Store
     galaxies: Galaxies
     truth: Answers | None
     truth_table: Path | None
-    ranks: Ranks
+    processes: Processes
     start: Start | None
 
     def plan(self, split: Split, folder: Path) -> Plan:
         """Of a run in this folder."""
-        return Plan(self.config, self.machine, self.galaxies, split, self.store.hash, folder, self.ranks, self.start)
+        return Plan(
+            self.config, self.backend, self.galaxies, split, self.store.hash, folder, self.processes, self.start
+        )
 
 
-def agreed(proposal: Proposal, ranks: Ranks) -> Proposal:
+def agreed(proposal: Proposal, processes: Processes) -> Proposal:
     """The first process's folder, in which nobody begins before all have looked.
 
     Raises:
         UsageFault: the processes do not choose alike; their gradients would not fit together.
     """
-    if (differing := ranks.differing(proposal.machine.chosen())) is not None:
+    if (differing := processes.differing(proposal.backend.chosen())) is not None:
         do = "name --precision, --augment, --loss, --body and --norm, or use machines of one kind"
         raise UsageFault(expected("the same choices in all processes", differing, "the machines", do))
-    return replace(proposal, folder=ranks.agree(proposal.folder))
+    return replace(proposal, folder=processes.agree(proposal.folder))
 
 
 def draw_sky(proposal: Proposal, display: Display) -> None:
@@ -85,11 +87,11 @@ def say_choices(proposal: Proposal, display: Display) -> None:
     """The recipe, and what was chosen for this machine."""
     config = proposal.config
     display.note(f"{'recipe':<10} {config.recipe}: {config.network.name}, {config.run.epochs} epochs")
-    for line in proposal.machine.lines():
+    for line in proposal.backend.lines():
         display.note(line)
 
 
-def say_processes(here: Ranks, display: Display) -> None:
+def say_processes(here: Processes, display: Display) -> None:
     """How many there are, where there are several."""
     if here.count > 1:
         display.note(f"{'processes':<10} {here.count}, each with its part of every batch")
@@ -102,7 +104,7 @@ def warn_of_unknown(table: Path, store: Store, display: Display) -> None:
         display.warn(f"{unknown} ids of {table} are no labelled galaxies of the store")
 
 
-def lay(proposal: Proposal, store: Store, ranks: Ranks, display: Display) -> Ground:
+def lay(proposal: Proposal, store: Store, processes: Processes, display: Display) -> Ground:
     """Load the galaxies of a proposal, in all processes alike.
 
     Raises:
@@ -110,25 +112,25 @@ def lay(proposal: Proposal, store: Store, ranks: Ranks, display: Display) -> Gro
         DataFault: no room for them, or a store that is damaged or without labels.
     """
     truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-    choices = ranks.gather(settled_residence(proposal, store, ranks, display))
+    choices = processes.gather(settled_residence(proposal, store, processes, display))
     # Where it does not fit for one, it does for none: the batches of all come the same way.
     choice = next((each for each in choices if each.name == "host"), choices[0])
-    machine = replace(proposal.machine, resident=choice)
+    backend = replace(proposal.backend, resident=choice)
     with display.progress("reading", "images") as show:
-        pixels_on = torch.device("cpu") if choice.name == "host" else machine.device
-        galaxies = load(store, machine.device, lambda done: show(done, len(store.ids)), pixels_on)
-    return Ground(proposal.config, machine, store, galaxies, truth, proposal.truth, ranks, proposal.start)
+        pixels_on = torch.device("cpu") if choice.name == "host" else backend.device
+        galaxies = load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
+    return Ground(proposal.config, backend, store, galaxies, truth, proposal.truth, processes, proposal.start)
 
 
-def settled_residence(proposal: Proposal, store: Store, here: Ranks, display: Display) -> Choice:
+def settled_residence(proposal: Proposal, store: Store, here: Processes, display: Display) -> Choice:
     """Where this process has the pixels; what they and a step need is said.
 
     Raises:
         UsageFault, DataFault: as `lay`.
     """
-    machine, device = proposal.machine, proposal.machine.device
+    backend, device = proposal.backend, proposal.backend.device
     pixels, free = store.pixels.nbytes, free_for_one(device, here)
-    step = step_bytes(proposal.config, machine, here.count)
+    step = step_bytes(proposal.config, backend, here.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
     display.note(f"{'memory':<10} {needed}; free: {known}")
@@ -147,12 +149,12 @@ def with_largest_batch(ground: Ground, split: Split, display: Display) -> Ground
         UsageFault: a system that does not say how much memory is free.
         DataFault: not even one galaxy fits.
     """
-    config, machine, ranks = ground.config, ground.machine, ground.ranks
+    config, backend, processes = ground.config, ground.backend, ground.processes
     if config.run.deterministic:
         be_deterministic()
-    rows = torch.from_numpy(split.train).to(machine.device)
-    found = largest_batch(config, machine, lambda size: batch_of(ground.galaxies, rows[:size]), len(rows), ranks)
-    size = min(ranks.gather(found))
-    each = f", {size // ranks.count} in each process" * (ranks.count > 1)
+    rows = torch.from_numpy(split.train).to(backend.device)
+    found = largest_batch(config, backend, lambda size: batch_of(ground.galaxies, rows[:size]), len(rows), processes)
+    size = min(processes.gather(found))
+    each = f", {size // processes.count} in each process" * (processes.count > 1)
     display.note(f"{'batch':<10} {size:<8} the largest power of two that fits{each}")
     return replace(ground, config=replace(config, run=replace(config.run, batch_size=size)))

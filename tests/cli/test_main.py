@@ -190,7 +190,8 @@ def test_completion(shell: str, marks: str, succeed: Succeed) -> None:
 def test_completion_completes(tmp_path: Path) -> None:
     """What the shell calls on the Tab key; it must come at once, so without torch."""
     code = (
-        "from galaxy_triton.cli import main; import sys; sys.argv = ['galaxy-triton']; main(prog_name='galaxy-triton')"
+        "import sys; from galaxy_triton.cli.main import main; "
+        "sys.argv = ['galaxy-triton']; main(prog_name='galaxy-triton')"
     )
     for words, number, answer in (
         ("galaxy-triton pre", 1, "plain,predict"),
@@ -262,7 +263,7 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
     """Torch takes seconds to import: neither it nor NumPy may be loaded to answer `--help`."""
     code = """
 import sys
-from galaxy_triton.cli import main
+from galaxy_triton.cli.main import main
 for arguments in (["--help"], ["train", "--help"], ["--version"]):
     try:
         main(arguments)

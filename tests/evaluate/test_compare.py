@@ -19,7 +19,7 @@ from galaxy_triton.predict.predictor import Asking, open_run
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
 
 ASKING = Asking(views=2, device="cpu")
@@ -31,7 +31,7 @@ def cropped(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("cropped")
     pack(sky.images, sky.labels, folder / "store", size=20, crop=30, workers=1)
     fields = {"preprocess.crop": 30, "preprocess.size": 20, "run.epochs": 1, "run.seed": 9}
-    launch(Request(folder / "store", settings={**tiny, **fields}, run=folder / "run"), Display(quiet=True))
+    launch(TrainOptions(folder / "store", settings={**tiny, **fields}, run=folder / "run"), Display(quiet=True))
     return folder / "run"
 
 
@@ -111,10 +111,10 @@ def test_another_run_may_have_been_chosen_on_these(run: Path, which: str, part: 
 
 
 def test_answers_of_another_run_that_are_no_numbers(run: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answerer = open_run(run, "last", "cpu")
+    predictor = open_run(run, "last", "cpu")
     with torch.no_grad():
-        answerer.network.answers.bias.fill_(torch.nan)
-    monkeypatch.setattr("galaxy_triton.evaluate.compare.open_run", lambda *asked: answerer)
+        predictor.network.answers.bias.fill_(torch.nan)
+    monkeypatch.setattr("galaxy_triton.evaluate.compare.open_run", lambda *asked: predictor)
     with pytest.raises(DataFault, match=rf"^Expected finite answers, got nan \(the network of {run}\)"):
         ask(run, sky.ids[:3])
 

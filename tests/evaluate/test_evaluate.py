@@ -17,7 +17,7 @@ from galaxy_triton.evaluate.evaluate import Asked, evaluate, galaxies_of
 from galaxy_triton.evaluate.report import Asked as ReportAsked
 from galaxy_triton.evaluate.report import write_report
 from galaxy_triton.galaxyzoo.tables import write_answers
-from galaxy_triton.model.backend import Machine
+from galaxy_triton.model.backend import Backend
 from galaxy_triton.predict.predictor import checkpoint_of, open_run
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
@@ -241,8 +241,8 @@ def test_pixels_lie_on_the_device_where_they_fit(
     step: int, where: str, run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a batch; else on the host. The device is torch's "meta", in place of a GPU."""
-    answerer, store = open_run(run, "last", "cpu"), open_store(sky.store)
-    elsewhere = replace(answerer, machine=replace(answerer.machine, device=torch.device("meta")))
+    predictor, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    elsewhere = replace(predictor, backend=replace(predictor.backend, device=torch.device("meta")))
     monkeypatch.setattr("galaxy_triton.evaluate.evaluate.free_memory", lambda device: store.pixels.nbytes + step)
     galaxies = galaxies_of(store, elsewhere, 8, display)
     assert (galaxies.pixels.device.type, galaxies.ids.device.type) == (where, "meta")
@@ -270,9 +270,9 @@ def test_open_run_asks_a_deterministic_vgg_on_a_gpu(run: Path, monkeypatch: pyte
     checkpoint = checkpoint_of(run, "last")
     vgg = {"network.name": "vgg11", "preprocess.size": 40, "augmentation.size": 32}
     trained = replace(checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True}))
-    chosen: list[Machine] = []
+    chosen: list[Backend] = []
     monkeypatch.setattr("galaxy_triton.predict.predictor.checkpoint_of", lambda *asked: trained)
-    monkeypatch.setattr("galaxy_triton.predict.predictor.make_answerer", lambda *made: chosen.append(made[2]))
+    monkeypatch.setattr("galaxy_triton.predict.predictor.make_predictor", lambda *made: chosen.append(made[2]))
     for name, value in (("is_available", True), ("get_device_name", "GPU"), ("get_device_capability", (8, 0))):
         monkeypatch.setattr(torch.cuda, name, lambda *device, value=value: value)
     open_run(run, "last", "cuda")

@@ -35,8 +35,8 @@ def test_no_galaxy_is_two_examples(count: int) -> None:
     ranked = np.argsort(errors)
     assert kinds["best"].tolist() == ranked[:4].tolist()
     assert kinds["worst"].tolist() == ranked[::-1][: max(0, min(4, count - 4))].tolist()
-    ranks = [int(np.flatnonzero(ranked == place)[0]) for place in kinds["middle"]]
-    assert not ranks or abs((ranks[0] + ranks[-1]) / 2 - (count - 1) / 2) <= 0.5
+    processes = [int(np.flatnonzero(ranked == place)[0]) for place in kinds["middle"]]
+    assert not processes or abs((processes[0] + processes[-1]) / 2 - (count - 1) / 2) <= 0.5
 
 
 def test_by_galaxy_begins_with_the_worst() -> None:
@@ -74,10 +74,10 @@ def test_by_question() -> None:
 
 
 def test_answers_that_are_not_finite_are_a_fault(run: Path, sky: Any, display: Display) -> None:
-    answerer = open_run(run, "last", "cpu")
+    predictor = open_run(run, "last", "cpu")
     with torch.no_grad():
-        answerer.network.answers.bias.fill_(torch.nan)
+        predictor.network.answers.bias.fill_(torch.nan)
     store = open_store(sky.store)
     galaxies, rows = load(store, torch.device("cpu"), lambda done: None), np.arange(3)
     with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
-        find(answerer, galaxies, Split(rows[:0], rows), names_of(store), None, Inquiry(views=1), display)
+        find(predictor, galaxies, Split(rows[:0], rows), names_of(store), None, Inquiry(views=1), display)

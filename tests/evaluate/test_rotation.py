@@ -16,7 +16,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.rotation import POSES, Consistency, consistency, poses_for
 from galaxy_triton.model.head import HEADS
 from galaxy_triton.model.views import Pose, ViewMaker, fixed_affines
-from galaxy_triton.predict.predictor import Answerer, open_run
+from galaxy_triton.predict.predictor import Predictor, open_run
 from galaxy_triton.system.errors import DataFault
 
 ROWS = torch.arange(5)
@@ -41,30 +41,30 @@ def sky_of_noise() -> Galaxies:
 
 
 @pytest.fixture
-def answering(run: Path) -> Callable[[Tensor], Answerer]:
+def answering(run: Path) -> Callable[[Tensor], Predictor]:
     """answering(weight): a network that answers by the brightness of a view of 16 pixels."""
     real = open_run(run, "last", "cpu")
 
-    def make(weight: Tensor) -> Answerer:
-        return Answerer(
-            Brightness(weight), HEADS["sigmoid"], ViewMaker(Augmentation(size=16)), real.machine, real.config
+    def make(weight: Tensor) -> Predictor:
+        return Predictor(
+            Brightness(weight), HEADS["sigmoid"], ViewMaker(Augmentation(size=16)), real.backend, real.config
         )
 
     return make
 
 
-def asked(answerer: Answerer, galaxies: Galaxies, views: int) -> Consistency:
-    return consistency(answerer, galaxies, ROWS, views, 2, lambda done, total: None)
+def asked(predictor: Predictor, galaxies: Galaxies, views: int) -> Consistency:
+    return consistency(predictor, galaxies, ROWS, views, 2, lambda done, total: None)
 
 
 def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> None:
-    answerer = open_run(run, "last", "cpu")
+    predictor = open_run(run, "last", "cpu")
     galaxies = load(open_store(sky.store), torch.device("cpu"), lambda done: None)
-    found = asked(answerer, galaxies, 4)
+    found = asked(predictor, galaxies, 4)
     assert (found.galaxies, list(found.by_views)) == (5, [4, 1])
     for views, (value, low, high) in found.by_views.items():
         still, *turned = (
-            answerer.answer(galaxies, ROWS, views, 8, lambda done: None, pose=pose).tolist()
+            predictor.answer(galaxies, ROWS, views, 8, lambda done: None, pose=pose).tolist()
             for pose in (Pose(), *poses_for(4))
         )
         squares = [
@@ -78,7 +78,7 @@ def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> N
 
 
 def test_a_network_that_sees_a_direction_is_inconsistent_and_more_views_help(
-    answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies
+    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     weight = torch.linspace(-1, 1, 16).expand(16, 16)
     found = asked(answering(weight), sky_of_noise, 16).by_views
@@ -87,22 +87,22 @@ def test_a_network_that_sees_a_direction_is_inconsistent_and_more_views_help(
 
 
 def test_a_network_that_sees_nothing_is_consistent(
-    answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies
+    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     assert asked(answering(torch.zeros(16, 16)), sky_of_noise, 16).by_views == {16: (0, 0, 0), 1: (0, 0, 0)}
 
 
-def test_one_view_is_asked_once(answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies) -> None:
+def test_one_view_is_asked_once(answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies) -> None:
     seen: list[tuple[int, int]] = []
-    answerer = answering(torch.ones(16, 16))
-    found = consistency(answerer, sky_of_noise, ROWS, 1, 2, lambda *progress: seen.append(progress))
+    predictor = answering(torch.ones(16, 16))
+    found = consistency(predictor, sky_of_noise, ROWS, 1, 2, lambda *progress: seen.append(progress))
     assert list(found.by_views) == [1]
     total = 5 * (1 + len(POSES))
     assert seen == [(done, total) for done in range(5, total + 1, 5)]
 
 
 def test_answers_that_are_not_finite_are_a_fault(
-    answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies
+    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
         asked(answering(torch.full((16, 16), torch.nan)), sky_of_noise, 1)
@@ -137,12 +137,12 @@ def test_poses_move_by_no_more_than_they_must() -> None:
 
 
 def test_poses_of_a_permutation_would_move_nothing(
-    answering: Callable[[Tensor], Answerer], sky_of_noise: Galaxies
+    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     """Why the angles are odd: turned by a quarter, or mirrored, a galaxy has the same sixteen views."""
-    answerer = answering(torch.linspace(-1, 1, 16).expand(16, 16))
+    predictor = answering(torch.linspace(-1, 1, 16).expand(16, 16))
     answers = [
-        answerer.answer(sky_of_noise, ROWS, 16, 8, lambda done: None, pose=pose)
+        predictor.answer(sky_of_noise, ROWS, 16, 8, lambda done: None, pose=pose)
         for pose in (Pose(), Pose(0.25), Pose(0, mirrored=True), Pose(0.125, mirrored=True))
     ]
     for other in answers[1:]:

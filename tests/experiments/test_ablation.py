@@ -21,7 +21,7 @@ from galaxy_triton.experiments.fresh_process import CallFailed, in_this_process
 from galaxy_triton.model.backend import choose
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 EAGER = ("seed", "channels_last", "resident")  # on a CPU, without compiling
@@ -29,7 +29,7 @@ EAGER = ("seed", "channels_last", "resident")  # on a CPU, without compiling
 
 @pytest.fixture
 def asked(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> Asked:
-    request = Request(sky.store, settings=tiny)
+    request = TrainOptions(sky.store, settings=tiny)
     return Asked(request, tmp_path / "out", sky.archive, steps=2, timed=10, seeds=2, workers=0, rows=EAGER)
 
 

@@ -9,11 +9,10 @@ import pytest
 from click.testing import Result
 
 from galaxy_triton.experiments.profile import profiled
-from galaxy_triton.experiments.profile_breakdown import LABELS
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import WEIGHTS
 from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.learner import unlabelled
+from galaxy_triton.train.learner import LABELS, unlabelled
 from galaxy_triton.train.loop import Plan, Trainer
 
 

@@ -5,21 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from galaxy_triton.experiments.profile_breakdown import (
-    AUGMENT,
-    BACKWARD,
-    BODY,
-    LOSS,
-    UPDATE,
-    Breakdown,
-    Kernel,
-    Op,
-    Part,
-    Seen,
-    break_down,
-    covered,
-    kind_of,
-)
+from galaxy_triton.experiments.profile_breakdown import Breakdown, Kernel, Op, Part, Seen, break_down, covered, kind_of
+from galaxy_triton.train.learner import AUGMENT, BACKWARD, BODY, LOSS, UPDATE
 
 MAIN, AUTOGRAD = 1, 2
 LABELS = [

@@ -15,24 +15,13 @@ from galaxy_triton.config.schema import Augmentation, Network, Optimiser
 from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.experiments import profile_steps as profiling
-from galaxy_triton.experiments.profile_breakdown import (
-    AUGMENT,
-    BACKWARD,
-    BODY,
-    LABELS,
-    LOSS,
-    UPDATE,
-    Breakdown,
-    Kernel,
-    Op,
-    Part,
-    Seen,
-)
+from galaxy_triton.experiments.profile_breakdown import Breakdown, Kernel, Op, Part, Seen
 from galaxy_triton.experiments.profile_ceilings import Ceilings
 from galaxy_triton.experiments.profile_steps import Profiler, Window, check_trace, label, seen_by, table
 from galaxy_triton.model.head import HEADS, make_network
 from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.system.errors import DataFault, UsageFault
+from galaxy_triton.train.learner import AUGMENT, BACKWARD, BODY, LABELS, LOSS, UPDATE
 from galaxy_triton.train.optimiser import make_optimiser
 
 CPU = torch.device("cpu")

@@ -22,7 +22,7 @@ from galaxy_triton.experiments.sweep import Asked, describe, sweep
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, UsageFault
 from galaxy_triton.train.cross_validation import cross_validate
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from tests.support.processes import application, end, start
 
 SPACE = "optimiser.lr = { low = 1e-4, high = 1e-2, log = true }\nnetwork.hidden = { low = 0, high = 16 }\n"
@@ -37,7 +37,7 @@ def asked(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("sweeps")
     (folder / "space.toml").write_text(SPACE)
     settings = {name: value for name, value in tiny.items() if name != "run.validation"} | {"run.epochs": 1}
-    return Asked(Request(sky.store, settings=settings, folds=2), TRIALS, folder / "sweep", folder / "space.toml")
+    return Asked(TrainOptions(sky.store, settings=settings, folds=2), TRIALS, folder / "sweep", folder / "space.toml")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_best_is_what_a_cross_validation_of_it_scores(
     best = min(table(done), key=lambda row: float(row["mean_rmse"]))
     config = read_toml(done / "best.toml")
     assert (repr(config.optimiser.lr), str(config.network.hidden)) == (best["optimiser.lr"], best["network.hidden"])
-    request = Request(asked.request.store, config_file=done / "best.toml", run=tmp_path / "cv", folds=2)
+    request = TrainOptions(asked.request.store, config_file=done / "best.toml", run=tmp_path / "cv", folds=2)
     cross_validate(request, display)
     folds = json.loads((tmp_path / "cv" / "cross_validation.json").read_text())["folds"]
     assert [fold["rmse"] for fold in folds] == pytest.approx([float(best["fold_1"]), float(best["fold_2"])], abs=1e-6)
@@ -295,5 +295,5 @@ def test_without_optuna(asked: Asked, tmp_path: Path, display: Display, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def _changed(asked: Asked, field: str, value: object) -> Request:
+def _changed(asked: Asked, field: str, value: object) -> TrainOptions:
     return replace(asked.request, settings={**(asked.request.settings or {}), field: value})

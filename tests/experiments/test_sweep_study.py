@@ -114,8 +114,8 @@ def test_each_draw_comes_once(tmp_path: Path) -> None:
 
 def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
     """Its networks go: nothing else would look for them again."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_study; test_study.study(sys.argv[2]).begin(1)"
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    code = "import sys; from tests.experiments.test_sweep_study import study; study(sys.argv[1]).begin(1)"
+    command = [sys.executable, "-c", code, str(tmp_path)]
     subprocess.run(command, check=True)
     (tmp_path / "trial-0" / "fold-1").mkdir(parents=True)
     mine = study(tmp_path)

@@ -13,7 +13,7 @@ import torch
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config, Network
 from galaxy_triton.kernels import availability
-from galaxy_triton.model.backend import Machine, choose, compiled, head
+from galaxy_triton.model.backend import Backend, choose, compiled, head
 from galaxy_triton.model.device import free_memory, keep_freed_memory, peak_memory
 from galaxy_triton.system.errors import UsageFault
 
@@ -25,8 +25,8 @@ def config(head: str = "sigmoid", **run: Any) -> Config:
     return replace(SEED, network=Network(head=head), run=replace(SEED.run, **run))
 
 
-def names(machine: Machine) -> tuple[str, ...]:
-    return (machine.device.type, *(getattr(machine, what).name for what in KINDS[1:]))
+def names(backend: Backend) -> tuple[str, ...]:
+    return (backend.device.type, *(getattr(backend, what).name for what in KINDS[1:]))
 
 
 @pytest.fixture
@@ -197,9 +197,9 @@ def test_kernels_named_without_a_gpu_are_refused(
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_autocast(precision: str, dtype: torch.dtype) -> None:
-    machine = choose(config(device="cpu", precision=precision))
-    assert machine.dtype == dtype
-    with machine.autocast():
+    backend = choose(config(device="cpu", precision=precision))
+    assert backend.dtype == dtype
+    with backend.autocast():
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
 
 

@@ -43,9 +43,9 @@ def test_residence_without_a_gpu() -> None:
 
 def test_step_bytes_falls_with_parts_and_processes() -> None:
     """What the activations take is of a part; weights and moments are of all."""
-    machine = choose(override(SEED, {"run.device": "cpu"}))
+    backend = choose(override(SEED, {"run.device": "cpu"}))
     whole, half, quarter, shared = (
-        step_bytes(override(SEED, {"run.accumulate": parts}), machine, processes)
+        step_bytes(override(SEED, {"run.accumulate": parts}), backend, processes)
         for parts, processes in ((1, 1), (2, 1), (4, 1), (1, 4))
     )
     assert quarter == shared

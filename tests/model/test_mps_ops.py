@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from galaxy_triton.data import galaxies as data
+from galaxy_triton.data import order
 from galaxy_triton.data.order import epoch_batches
 from galaxy_triton.kernels import AugmentDraw, Ranges, sample
 from galaxy_triton.kernels.augmentation import reference
@@ -32,7 +32,7 @@ from galaxy_triton.train.optimiser import make_optimiser
 
 LISTED = Path(__file__).with_name("mps_ops.txt")
 TABLE = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
-ON_CPU = ((reference, "sample"), (reference, "require_rows"), (data, "_philox_order"), (answer, "fixed_affines"))
+ON_CPU = ((reference, "sample"), (reference, "require_rows"), (order, "philox_order"), (answer, "fixed_affines"))
 # On MPS the colour jitter needs a torch later than the oldest that is supported elsewhere.
 OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11)
 MISSING = {"aten.index_copy.default"} if OLD else set()

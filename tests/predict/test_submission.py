@@ -30,7 +30,7 @@ from galaxy_triton.runs.checkpoint import load as load_checkpoint
 from galaxy_triton.runs.checkpoint import save
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)
@@ -56,7 +56,7 @@ def make_run(sky: Any, tiny: dict[str, Any], display: Display) -> Callable[..., 
     """make_run(folder, **settings): a finished run on the sky."""
 
     def make(folder: Path, **settings: Any) -> Path:
-        launch(Request(sky.store, settings={**tiny, **settings}, run=folder), display)
+        launch(TrainOptions(sky.store, settings={**tiny, **settings}, run=folder), display)
         return folder
 
     return make
@@ -92,7 +92,7 @@ def test_predict_is_the_same_in_any_chunk_or_batch(ask: Predict, sky: Any) -> No
 def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the images' number: no network is asked about more, and no chunk is read before the last is answered."""
     events: list[tuple[str, int]] = []
-    decoded, answer = predict_module.decoded, predict_module.Answerer.answer
+    decoded, answer = predict_module.decoded, predict_module.Predictor.answer
 
     def reading(*arguments: Any) -> Any:
         for image in decoded(*arguments):
@@ -104,7 +104,7 @@ def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: py
         return answer(self, galaxies, *arguments)
 
     monkeypatch.setattr(predict_module, "decoded", reading)
-    monkeypatch.setattr(predict_module.Answerer, "answer", answering)
+    monkeypatch.setattr(predict_module.Predictor, "answer", answering)
     ask(sky.images, chunk=10)
     want = [event for size in (10, 10, 10, 10, 8) for event in [("read", 1)] * size + [("answered", size)]]
     assert events == want
@@ -122,13 +122,13 @@ def test_predict_writes_kaggles_form(ask: Predict, sky: Any) -> None:
 
 def test_predict_conditional(run: Path, ask: Predict, sky: Any) -> None:
     """Against every view's answers, in float64."""
-    answerer, store = open_run(run, "last", "cpu"), open_store(sky.store)
-    galaxies = load(store, answerer.machine.device, lambda done: None)
+    predictor, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    galaxies = load(store, predictor.backend.device, lambda done: None)
 
     def all_views(views: Tensor) -> Tensor:
         return views.transpose(0, 1).flatten(1)
 
-    flat = answerer.answer(galaxies, torch.arange(48), 6, 16, lambda done: None, all_views)
+    flat = predictor.answer(galaxies, torch.arange(48), 6, 16, lambda done: None, all_views)
     views = flat.astype(np.float64).reshape(48, 6, 37)
     table = pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=6)))
     assert table["GalaxyID"].tolist() == sky.ids.tolist()
@@ -165,14 +165,14 @@ def test_predict_refuses_what_is_no_fraction(
     layout: str, ask: Predict, sky: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In every layout: an empty cell means that nobody was asked, not that the network failed."""
-    answer = predict_module.Answerer.answer
+    answer = predict_module.Predictor.answer
 
     def failing(*arguments: Any) -> Any:
         found = answer(*arguments)
         found[3, 5] = np.nan
         return found
 
-    monkeypatch.setattr(predict_module.Answerer, "answer", failing)
+    monkeypatch.setattr(predict_module.Predictor, "answer", failing)
     with pytest.raises(DataFault, match=rf"from 0 to 1, got nan \(.*out.csv, {sky.ids[3]}, Class3.1\)"):
         ask(sky.images, layout=layout)
     assert not (tmp_path / "out.csv").exists()

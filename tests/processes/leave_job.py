@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from galaxy_triton.system.errors import DataFault, Stopped
-from galaxy_triton.system.processes import Ranks, joined
+from galaxy_triton.system.processes import Processes, join_processes
 from galaxy_triton.system.signals import REQUEUE
 
 
@@ -23,8 +23,8 @@ def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def train(ranks: Ranks, how: str) -> None:
-    network = ranks.together(nn.Linear(8, 8), torch.device("cpu"))
+def train(processes: Processes, how: str) -> None:
+    network = processes.together(nn.Linear(8, 8), torch.device("cpu"))
     circle: dict[str, Any] = {"network": network}
     circle["itself"] = circle
     network(torch.ones(2, 8)).sum().backward()
@@ -35,16 +35,16 @@ def train(ranks: Ranks, how: str) -> None:
         raise ValueError(how)
 
 
-def train_or_say(ranks: Ranks, how: str) -> None:
+def train_or_say(processes: Processes, how: str) -> None:
     try:
-        train(ranks, how)
+        train(processes, how)
     except ValueError as error:
         raise DataFault(how) from error
 
 
 def main() -> None:
-    with suppress(Stopped, DataFault), joined("cpu") as ranks:
-        train_or_say(ranks, sys.argv[1])
+    with suppress(Stopped, DataFault), join_processes("cpu") as processes:
+        train_or_say(processes, sys.argv[1])
     print(threads())
 
 

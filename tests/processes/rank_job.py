@@ -24,12 +24,12 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.model import head as heads
 from galaxy_triton.model.backend import choose
-from galaxy_triton.predict.predictor import make_answerer
+from galaxy_triton.predict.predictor import make_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import load as load_checkpoint
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped
-from galaxy_triton.system.processes import Ranks, joined
+from galaxy_triton.system.processes import Processes, join_processes
 from galaxy_triton.system.signals import REQUEUE, Stop
 from galaxy_triton.train.loop import Plan, Trainer
 from tests.support.tiny import TINY
@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
+def trainer_of(store: Path, folder: Path, processes: Processes) -> Trainer:
     """A run of two epochs of two passes of two steps, of a network without batch norm."""
     config = override(SEED, {**TINY, **SETTINGS})
     opened = open_store(store)
@@ -52,7 +52,7 @@ def trainer_of(store: Path, folder: Path, ranks: Ranks) -> Trainer:
     split = split_by_fraction(opened, config.run.validation, config.run.seed)
     split = split._replace(repeated=split.train[::3])
     folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
+    plan = Plan(config, choose(config, processes.count), galaxies, split, opened.hash, folder, processes)
     made = heads.make_network
     heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]
     try:
@@ -108,16 +108,16 @@ class StopOfOne(Stop):
         return REQUEUE if states and int(states[0]["step"]) >= self.steps else 0
 
 
-def whole(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, ranks)
+def whole(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, processes)
     steps = noted(trainer)
     trainer.fit(Display(quiet=True), Stop())
     return {"steps": steps, "rmse": trainer.last_rmse}
 
 
-def stopped(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, ranks)
-    last = ranks.rank == ranks.count - 1
+def stopped(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, processes)
+    last = processes.rank == processes.count - 1
     try:
         trainer.fit(Display(quiet=True), StopOfOne(trainer, 2) if last else Stop())
     except Stopped as stop:
@@ -125,8 +125,8 @@ def stopped(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
     return {"code": 0}
 
 
-def resumed(store: Path, folder: Path, ranks: Ranks) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, ranks)
+def resumed(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+    trainer = trainer_of(store, folder, processes)
     trainer.resume(load_checkpoint(folder / run_folder.LAST))
     began = trainer.progress
     trainer.fit(Display(quiet=True), Stop())
@@ -144,26 +144,26 @@ def die_in_second_step(trainer: Trainer) -> None:
     trainer.learner.step = dying  # type: ignore[method-assign]
 
 
-def normed(store: Path, folder: Path, ranks: Ranks) -> dict[str, float]:
+def normed(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
     """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
     config = override(SEED, {**TINY, "optimiser.average": 0.5, "run.epochs": 1})
     opened = open_store(store)
     galaxies = load(opened, torch.device("cpu"), lambda done: None)
     split = split_by_fraction(opened, config.run.validation, config.run.seed)
     folder.mkdir(exist_ok=True)
-    plan = Plan(config, choose(config, ranks.count), galaxies, split, opened.hash, folder, ranks)
+    plan = Plan(config, choose(config, processes.count), galaxies, split, opened.hash, folder, processes)
     trainer = Trainer(plan)
     trainer.fit(Display(quiet=True), Stop())
-    ranks.agree("saved")
-    answerer = make_answerer(load_checkpoint(folder / run_folder.LAST), config, plan.machine)
+    processes.agree("saved")
+    predictor = make_predictor(load_checkpoint(folder / run_folder.LAST), config, plan.backend)
     rows = torch.from_numpy(split.validation)
-    answers = answerer.answer(galaxies, rows, config.run.views, len(rows), lambda done: None)
+    answers = predictor.answer(galaxies, rows, config.run.views, len(rows), lambda done: None)
     return {"rmse": trainer.last_rmse, "saved": rmse(answers, galaxies.answers[rows].numpy())}
 
 
-def bereft(store: Path, folder: Path, ranks: Ranks) -> None:
-    trainer = trainer_of(store, folder, ranks)
-    if ranks.rank == ranks.count - 1:
+def bereft(store: Path, folder: Path, processes: Processes) -> None:
+    trainer = trainer_of(store, folder, processes)
+    if processes.rank == processes.count - 1:
         die_in_second_step(trainer)
     trainer.fit(Display(quiet=True), Stop())
 
@@ -177,15 +177,15 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        with joined("cpu") as ranks:
+        with join_processes("cpu") as processes:
             if asked.die:
-                bereft(asked.store, asked.out / "bereft", ranks)
-            found = whole(asked.store, asked.out / f"whole-{ranks.count}", ranks)
+                bereft(asked.store, asked.out / "bereft", processes)
+            found = whole(asked.store, asked.out / f"whole-{processes.count}", processes)
             if not asked.resume:
-                found["normed"] = normed(asked.store, asked.out / "normed", ranks)
+                found["normed"] = normed(asked.store, asked.out / "normed", processes)
             other = resumed if asked.resume else stopped
-            found |= {other.__name__: other(asked.store, asked.out / "stopped", ranks)}
-            torch.save(found, asked.out / f"{ranks.count}-{ranks.rank}.pt")
+            found |= {other.__name__: other(asked.store, asked.out / "stopped", processes)}
+            torch.save(found, asked.out / f"{processes.count}-{processes.rank}.pt")
     except DataFault as fault:
         raise SystemExit(str(fault)) from fault
 

@@ -14,7 +14,7 @@ from galaxy_triton.config.toml import override
 from galaxy_triton.model.backend import choose
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.errors import UsageFault
-from galaxy_triton.system.processes import ALONE, Ranks, from_environment
+from galaxy_triton.system.processes import ALONE, Processes, from_environment
 from galaxy_triton.train.loop import Plan, Trainer
 from tests.processes import rank_job
 from tests.support.processes import application, end, start, together
@@ -122,7 +122,7 @@ def test_no_thread_of_gloo_is_left(how: str) -> None:
 def test_part_covers_a_batch() -> None:
     rows = torch.arange(11)
     for count in (1, 2, 3, 11):
-        parts = [Ranks(rank, count).part(rows) for rank in range(count)]
+        parts = [Processes(rank, count).part(rows) for rank in range(count)]
         assert torch.equal(torch.cat(parts), rows)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -131,12 +131,12 @@ def test_part_covers_a_batch() -> None:
     ("environment", "ranks"),
     [
         ({}, ALONE),
-        ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}, Ranks(1, 3, 0, 2)),
-        ({"RANK": "1", "WORLD_SIZE": "3"}, Ranks(1, 3, 1, 3)),
+        ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}, Processes(1, 3, 0, 2)),
+        ({"RANK": "1", "WORLD_SIZE": "3"}, Processes(1, 3, 1, 3)),
     ],
 )
-def test_from_environment(environment: dict[str, str], ranks: Ranks) -> None:
-    assert from_environment(environment) == ranks
+def test_from_environment(environment: dict[str, str], processes: Processes) -> None:
+    assert from_environment(environment) == processes
 
 
 def test_processes_that_cannot_find_each_other(tmp_path: Path) -> None:
@@ -157,14 +157,14 @@ def test_from_environment_refuses(rank: str) -> None:
 def test_every_process_needs_a_galaxy_of_each_batch(make_plan: Any, tmp_path: Path) -> None:
     plan: Plan = make_plan(tmp_path, **{"run.batch_size": 2})
     with pytest.raises(UsageFault, match="Expected a galaxy for each of 3 processes, got batches of 1"):
-        Trainer(replace(plan, ranks=Ranks(0, 3)))
+        Trainer(replace(plan, processes=Processes(0, 3)))
 
 
 def test_shared_statistics_need_as_many_parts_everywhere(make_plan: Any, tmp_path: Path) -> None:
     plan: Plan = make_plan(tmp_path, **{"run.accumulate": 4})
     config = override(plan.config, {"run.sync_norm": True})
     with pytest.raises(UsageFault, match="Expected 4 galaxies in each process's batch, got 3"):
-        Trainer(replace(plan, config=config, ranks=Ranks(0, 3)))
+        Trainer(replace(plan, config=config, processes=Processes(0, 3)))
 
 
 @pytest.mark.parametrize(("settings", "processes"), [({"run.sync_norm": True}, 2), ({"run.sync_norm": True}, 1)])

@@ -18,7 +18,7 @@ import torch
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Config, Network, Optimiser
 from galaxy_triton.model.backend import choose
-from galaxy_triton.predict.predictor import make_answerer
+from galaxy_triton.predict.predictor import make_predictor
 from galaxy_triton.runs.checkpoint import AVERAGE, MANIFEST, STATE, WEIGHTS, Checkpoint, Progress, load, save
 from galaxy_triton.system.errors import DataFault
 
@@ -262,4 +262,4 @@ def test_load_runs_no_code(write: Callable[[object, Path], None], said: str, fol
 def test_make_answerer_refuses_the_weights_of_another_network(network: Network, folder: Path) -> None:
     config = Config(network=network)
     with pytest.raises(DataFault, match=rf"Expected the weights of {network.name}, got \S+"):
-        make_answerer(load(folder), config, choose(config))
+        make_predictor(load(folder), config, choose(config))

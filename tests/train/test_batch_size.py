@@ -12,7 +12,7 @@ from galaxy_triton.model import memory
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.memory import step_bytes
 from galaxy_triton.system.errors import DataFault, UsageFault
-from galaxy_triton.system.processes import ALONE, Ranks
+from galaxy_triton.system.processes import ALONE, Processes
 from galaxy_triton.train import batch_size
 from galaxy_triton.train.batch_size import doubled, largest_batch
 
@@ -35,11 +35,11 @@ def test_doubled(most: int, fitting: int, size: int) -> None:
 def test_largest_batch_by_estimate(free_mib: int, rows: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of what is free, and ten steps an epoch."""
     config = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
-    machine = choose(config)
+    backend = choose(config)
     monkeypatch.setattr(memory, "free_memory", lambda device: free_mib * 2**20)
-    found = largest_batch(config, machine, _never, rows, ALONE)
+    found = largest_batch(config, backend, _never, rows, ALONE)
     assert found == size
-    taken = [step_bytes(override(config, {"run.batch_size": size}), machine, 1) / 2**20 for size in (found, 2 * found)]
+    taken = [step_bytes(override(config, {"run.batch_size": size}), backend, 1) / 2**20 for size in (found, 2 * found)]
     assert taken[0] <= free_mib / 2
     assert taken[1] > free_mib / 2 or 2 * found * 10 > rows
 
@@ -54,10 +54,10 @@ def test_largest_batch_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> 
     """Those of one machine share its memory; the batch is of all."""
     config = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
     monkeypatch.setattr(memory, "free_memory", lambda device: 800 * 2**20)
-    machine = choose(config)
-    assert largest_batch(config, machine, _never, 10**6, ALONE) == 128
-    assert largest_batch(config, machine, _never, 10**6, Ranks(0, 4, 0, 2)) == 4 * 64
-    assert largest_batch(config, machine, _never, 80, Ranks(0, 4, 0, 2)) == 4 * 2
+    backend = choose(config)
+    assert largest_batch(config, backend, _never, 10**6, ALONE) == 128
+    assert largest_batch(config, backend, _never, 10**6, Processes(0, 4, 0, 2)) == 4 * 64
+    assert largest_batch(config, backend, _never, 80, Processes(0, 4, 0, 2)) == 4 * 2
 
 
 def test_largest_batch_where_nobody_says_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from galaxy_triton.system.errors import DataFault, Stopped, UsageFault
 from galaxy_triton.train import cross_validation
 from galaxy_triton.train import run as launch_module
 from galaxy_triton.train.cross_validation import cross_validate, describe
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
 from tests.support.processes import application, together
 
@@ -36,17 +36,17 @@ OUTPUTS = ("out_of_fold.csv", "cross_validation.json")
 
 
 @pytest.fixture(scope="module")
-def request_(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Request:
+def request_(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     """Three folds of the last eleven labelled galaxies, which are repeated twice."""
     folder = tmp_path_factory.mktemp("folds")
     (folder / "ids.csv").write_text("GalaxyID\n" + "".join(f"{number}\n" for number in sky.ids[LISTED]))
     settings = {name: value for name, value in tiny.items() if name != "run.validation"}
     settings |= {"run.epochs": 1, "run.repeat": 2}
-    return Request(sky.store, settings=settings, run=folder / "cv", folds=FOLDS, fold_ids=folder / "ids.csv")
+    return TrainOptions(sky.store, settings=settings, run=folder / "cv", folds=FOLDS, fold_ids=folder / "ids.csv")
 
 
 @pytest.fixture(scope="module")
-def done(request_: Request) -> Path:
+def done(request_: TrainOptions) -> Path:
     """The folder of the cross-validation, whole."""
     cross_validate(request_, Display(quiet=True))
     assert request_.run is not None
@@ -84,8 +84,8 @@ def test_answers_are_of_the_network_that_did_not_see_them(done: Path, sky: Any) 
     galaxies = load(open_store(sky.store), torch.device("cpu"), lambda count: None)
     for number in (1, 2, 3):
         rows = np.flatnonzero(np.isin(sky.ids, held_out(done, number)))
-        answerer = open_run(done / f"fold-{number}", "last", "cpu")
-        want = answerer.answer(galaxies, torch.from_numpy(rows), 16, 256, lambda count: None)
+        predictor = open_run(done / f"fold-{number}", "last", "cpu")
+        want = predictor.answer(galaxies, torch.from_numpy(rows), 16, 256, lambda count: None)
         assert answers[rows - LISTED.start] == pytest.approx(want, abs=1e-6)
 
 
@@ -138,10 +138,10 @@ def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: D
     shutil.rmtree(folder / "fold-3")
     (folder / "fold-3.partial").mkdir()
     before = (folder / "fold-1" / "log.txt").read_bytes()
-    describe(Request(run=folder, resume=True), display)
+    describe(TrainOptions(run=folder, resume=True), display)
     assert f"Would train 2 of 3 folds, 1 epochs each, in {folder}" in said(display)
     assert not (folder / "fold-3").exists()
-    cross_validate(Request(run=folder, resume=True), display)
+    cross_validate(TrainOptions(run=folder, resume=True), display)
     for name in OUTPUTS:
         assert (folder / name).read_bytes() == (done / name).read_bytes()
     assert (folder / "fold-1" / "log.txt").read_bytes() == before
@@ -149,7 +149,7 @@ def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: D
 
 
 def test_a_stop_between_folds(
-    request_: Request, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM while a report is drawn: that fold is done, no other begun, and the message says how to go on."""
     report = cross_validation.report
@@ -169,10 +169,10 @@ def test_a_stop_between_folds(
 
 
 def test_one_job_at_a_time(
-    request_: Request, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two folds too: what another has begun is not tidied away."""
-    report, resume = cross_validation.report, Request(run=tmp_path / "cv", resume=True)
+    report, resume = cross_validation.report, TrainOptions(run=tmp_path / "cv", resume=True)
 
     def meanwhile(*arguments: Any) -> Any:
         (tmp_path / "cv" / "fold-2.partial").mkdir(exist_ok=True)
@@ -189,7 +189,7 @@ def test_one_job_at_a_time(
 
 
 def test_a_stop_inside_a_fold(
-    request_: Request, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the second fold's first step; going on gives the answers of one never stopped."""
     begun, folder = cross_validation.begun, tmp_path / "cv"
@@ -205,11 +205,11 @@ def test_a_stop_inside_a_fold(
     assert stop.value.code == 130
     assert "Stopped in epoch 1, step 1 and saved. Go on with: galaxy-triton train" in said(display)
     monkeypatch.undo()
-    cross_validate(Request(run=folder, resume=True), display)
+    cross_validate(TrainOptions(run=folder, resume=True), display)
     assert (folder / "out_of_fold.csv").read_bytes() == (done / "out_of_fold.csv").read_bytes()
 
 
-def test_dry_run(request_: Request, tmp_path: Path, display: Display) -> None:
+def test_dry_run(request_: TrainOptions, tmp_path: Path, display: Display) -> None:
     describe(replace(request_, run=tmp_path / "cv"), display)
     assert "folds      3, of 11 galaxies to be held out once each" in said(display)
     assert f"Would train 3 folds, 1 epochs each, in {tmp_path / 'cv'}" in said(display)
@@ -231,7 +231,9 @@ def test_on_the_command_line(
     assert "RMSE" in succeed("train", "--run", tmp_path / "cv", "--resume")
 
 
-def test_two_processes(request_: Request, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]) -> None:
+def test_two_processes(
+    request_: TrainOptions, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]
+) -> None:
     """They share every fold, and one of them writes."""
     options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", FOLDS, "--repeat-ids", 2]
     command = application("train", request_.store, *options, "--fold-ids", request_.fold_ids, "--run", tmp_path / "cv")
@@ -244,14 +246,14 @@ def test_two_processes(request_: Request, done: Path, tmp_path: Path, tiny_optio
 
 
 def test_one_run_repeats_what_it_does_not_hold_out(
-    request_: Request, sky: Any, tmp_path: Path, display: Display
+    request_: TrainOptions, sky: Any, tmp_path: Path, display: Display
 ) -> None:
     """A list without folds, for a network on everything; the run goes on with the same galaxies."""
     settings = {**(request_.settings or {}), "run.validation": 0}
     launch(replace(request_, folds=None, settings=settings, run=tmp_path / "run"), display)
     assert "44 to train on, 11 of them 2 times, 0 held out" in said(display)
     assert read_split(tmp_path / "run")["repeated"].tolist() == sky.ids[LISTED].tolist()
-    launch(Request(run=tmp_path / "run", resume=True), display)
+    launch(TrainOptions(run=tmp_path / "run", resume=True), display)
     assert said(display).count("44 to train on, 11 of them 2 times, 0 held out") == 2
 
 
@@ -265,7 +267,7 @@ def test_one_run_repeats_what_it_does_not_hold_out(
         ({"fold_ids": None}, "Expected a list of ids, got none"),
     ],
 )
-def test_what_cannot_be(change: dict[str, Any], message: str, request_: Request, display: Display) -> None:
+def test_what_cannot_be(change: dict[str, Any], message: str, request_: TrainOptions, display: Display) -> None:
     for act in (describe, cross_validate):
         with pytest.raises(UsageFault, match=message):
             act(replace(request_, run=Path("none"), **change), display)

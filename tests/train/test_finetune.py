@@ -19,21 +19,21 @@ from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs.folder import read_config, read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Diverged, Stopped, UsageFault
-from galaxy_triton.system.processes import Ranks
+from galaxy_triton.system.processes import Processes
 from galaxy_triton.system.signals import REQUEUE, Stop
 from galaxy_triton.train import finetune
 from galaxy_triton.train.cross_validation import cross_validate
 from galaxy_triton.train.loop import Plan, Trainer
-from galaxy_triton.train.options import Request, configured, propose
+from galaxy_triton.train.options import TrainOptions, configured, propose
 from galaxy_triton.train.run import describe, launch
 
 STILL = {"optimiser.lr": 1e-12, "optimiser.weight_decay": 0.0, "run.epochs": 1, "run.device": "cpu"}
 
 
 @pytest.fixture
-def request_(run: Path, sky: Any, tmp_path: Path) -> Request:
+def request_(run: Path, sky: Any, tmp_path: Path) -> TrainOptions:
     """Of a run that goes on from `run` and as good as stays there."""
-    return Request(sky.store, settings=STILL, run=tmp_path / "tuned", finetune=run)
+    return TrainOptions(sky.store, settings=STILL, run=tmp_path / "tuned", finetune=run)
 
 
 def said(display: Display) -> str:
@@ -55,7 +55,7 @@ def write_ids(file: Path, ids: Iterable[int]) -> Path:
     return file
 
 
-def test_begins_with_the_weights_of_the_run(request_: Request, run: Path, display: Display) -> None:
+def test_begins_with_the_weights_of_the_run(request_: TrainOptions, run: Path, display: Display) -> None:
     launch(request_, display)
     assert request_.run is not None
     assert same(weights(request_.run), weights(run))
@@ -69,7 +69,7 @@ def test_running_statistics_are_those_of_the_run_too(run: Path, make_plan: Calla
     assert all(torch.equal(state[name], tensor) for name, tensor in found.items())
 
 
-class Overwriting(Ranks):
+class Overwriting(Processes):
     """Processes of which the first has weights of zero."""
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
@@ -79,25 +79,25 @@ class Overwriting(Ranks):
 
 def test_all_processes_begin_as_the_first(run: Path, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     """Even where each has read another checkpoint: the run is still learning, or its folder is not shared."""
-    plan = replace(make_plan(tmp_path), start=finetune.start_from(run), ranks=Overwriting())
+    plan = replace(make_plan(tmp_path), start=finetune.start_from(run), processes=Overwriting())
     assert all((tensor == 0).all() for tensor in Trainer(plan).learner.network.state_dict().values())
 
 
-def test_a_random_start_is_another(request_: Request, run: Path, tiny: dict[str, Any], display: Display) -> None:
+def test_a_random_start_is_another(request_: TrainOptions, run: Path, tiny: dict[str, Any], display: Display) -> None:
     launch(replace(request_, finetune=None, settings=tiny | STILL), display)
     assert request_.run is not None
     assert not same(weights(request_.run), weights(run))
     assert not (request_.run / "start").exists()
 
 
-def test_learns(request_: Request, run: Path, display: Display) -> None:
+def test_learns(request_: TrainOptions, run: Path, display: Display) -> None:
     launch(replace(request_, settings=STILL | {"optimiser.lr": 1e-3}), display)
     assert request_.run is not None
     assert not same(weights(request_.run), weights(run))
     assert same(weights(request_.run, "start"), weights(run))
 
 
-def test_configuration_is_of_the_run(request_: Request, run: Path, tmp_path: Path) -> None:
+def test_configuration_is_of_the_run(request_: TrainOptions, run: Path, tmp_path: Path) -> None:
     """Half its peak learning rate and few epochs, elsewhere chosen anew; then a TOML file, then settings."""
     before, found = read_config(run), configured(replace(request_, settings={}))
     assert found.run == replace(Run(), epochs=30, batch_size=64, validation=before.run.validation)
@@ -114,10 +114,10 @@ def test_configuration_is_of_the_run(request_: Request, run: Path, tmp_path: Pat
 
 
 def test_averaged_weights_are_the_start(
-    request_: Request, sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display
+    request_: TrainOptions, sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display
 ) -> None:
     averaged = tmp_path / "averaged"
-    launch(Request(sky.store, settings=tiny | {"optimiser.average": 0.9}, run=averaged), display)
+    launch(TrainOptions(sky.store, settings=tiny | {"optimiser.average": 0.9}, run=averaged), display)
     launch(replace(request_, finetune=averaged), display)
     assert request_.run is not None
     plain = checkpoints.load(averaged / "last")
@@ -130,16 +130,16 @@ def test_averaged_weights_are_the_start(
 
 
 @pytest.mark.parametrize("settings", [{"network.widths": (8, 32)}, {"network.head": "tree"}, {"network.hidden": 0}])
-def test_refuses_another_network(request_: Request, settings: dict[str, Any]) -> None:
+def test_refuses_another_network(request_: TrainOptions, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageFault, match="Expected the network to be fine-tuned"):
         propose(replace(request_, settings=STILL | settings))
 
 
-def test_dropout_may_differ(request_: Request) -> None:
+def test_dropout_may_differ(request_: TrainOptions) -> None:
     assert configured(replace(request_, settings={"network.dropout": 0.1})).network.dropout == 0.1
 
 
-def test_the_network_is_that_of_the_weights(request_: Request, run: Path, tmp_path: Path) -> None:
+def test_the_network_is_that_of_the_weights(request_: TrainOptions, run: Path, tmp_path: Path) -> None:
     """Whatever somebody wrote into the other run's config.toml."""
     edited = tmp_path / "edited"
     shutil.copytree(run, edited)
@@ -150,7 +150,7 @@ def test_the_network_is_that_of_the_weights(request_: Request, run: Path, tmp_pa
         propose(replace(request_, finetune=edited))
 
 
-def test_refuses_a_recipe_beside_it(request_: Request, tmp_path: Path) -> None:
+def test_refuses_a_recipe_beside_it(request_: TrainOptions, tmp_path: Path) -> None:
     """On the command line, or in a TOML file, which would lose the configuration of the run."""
     (tmp_path / "c.toml").write_text('recipe = "seed"')
     for other in ({"recipe": "best"}, {"config_file": tmp_path / "c.toml"}):
@@ -158,7 +158,7 @@ def test_refuses_a_recipe_beside_it(request_: Request, tmp_path: Path) -> None:
             configured(replace(request_, **other))  # type: ignore[arg-type]
 
 
-def test_wants_a_store(request_: Request) -> None:
+def test_wants_a_store(request_: TrainOptions) -> None:
     with pytest.raises(UsageFault, match="Expected a STORE to fine-tune on, got none"):
         configured(replace(request_, store=None))
 
@@ -168,7 +168,7 @@ def test_wants_a_store(request_: Request) -> None:
     [("config.toml", "a run's config.toml"), ("last", "the checkpoint last"), ("split.csv", "the run's split.csv")],
 )
 def test_refuses_half_a_run(
-    request_: Request, run: Path, missing: str, named: str, tmp_path: Path, display: Display
+    request_: TrainOptions, run: Path, missing: str, named: str, tmp_path: Path, display: Display
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
@@ -179,7 +179,7 @@ def test_refuses_half_a_run(
     assert not request_.run.exists()
 
 
-def test_refuses_weights_of_another_network(request_: Request, run: Path, tmp_path: Path) -> None:
+def test_refuses_weights_of_another_network(request_: TrainOptions, run: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     checkpoint = checkpoints.load(run / "last")
@@ -190,7 +190,7 @@ def test_refuses_weights_of_another_network(request_: Request, run: Path, tmp_pa
 
 
 def test_warns_of_galaxies_that_the_run_has_seen(
-    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display
+    request_: TrainOptions, run: Path, sky: Any, tmp_path: Path, display: Display
 ) -> None:
     """None as it is: the same seed and fraction hold out the same."""
     describe(request_, display)
@@ -201,7 +201,7 @@ def test_warns_of_galaxies_that_the_run_has_seen(
 
 
 def test_knows_what_the_run_before_the_run_has_seen(
-    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display
+    request_: TrainOptions, run: Path, sky: Any, tmp_path: Path, display: Display
 ) -> None:
     """A run that was fine-tuned is so again, on galaxies that only the very first was trained on."""
     ids = np.sort(read_split(run)["train"])
@@ -213,7 +213,7 @@ def test_knows_what_the_run_before_the_run_has_seen(
     describe(replace(second, held_out=write_ids(tmp_path / "more.csv", ids[:4])), again)
     assert "trained on 4 of the galaxies held out" in said(again)
     resumed = Display(Console(file=io.StringIO(), width=200))
-    describe(Request(run=request_.run, store=sky.store, resume=True), resumed)
+    describe(TrainOptions(run=request_.run, store=sky.store, resume=True), resumed)
     assert "trained on 5 of the galaxies held out" in said(resumed)
     evaluation = evaluate(request_.run, None, Asked(views=1), Display(quiet=True))
     assert evaluation.trained_on == 5
@@ -223,7 +223,7 @@ def test_knows_what_the_run_before_the_run_has_seen(
 
 
 def test_a_stopped_run_goes_on_without_the_other(
-    request_: Request, run: Path, sky: Any, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, run: Path, sky: Any, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before its first checkpoint, with the other run gone, it still begins there."""
     other = tmp_path / "other"
@@ -233,13 +233,13 @@ def test_a_stopped_run_goes_on_without_the_other(
         with pytest.raises(Diverged):
             launch(replace(request_, finetune=other), display)
     shutil.rmtree(other)
-    launch(Request(run=request_.run, resume=True), display)
+    launch(TrainOptions(run=request_.run, resume=True), display)
     assert request_.run is not None
     assert same(weights(request_.run), weights(run))
 
 
 def test_each_fold_begins_there(
-    request_: Request, run: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, run: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that are begun after a stop too."""
     request = replace(request_, folds=2)
@@ -247,7 +247,7 @@ def test_each_fold_begins_there(
         patch.setattr("galaxy_triton.train.cross_validation.stop_between_steps", _stops_at_once)
         with pytest.raises(Stopped):
             cross_validate(request, display)
-    cross_validate(Request(run=request_.run, resume=True), display)
+    cross_validate(TrainOptions(run=request_.run, resume=True), display)
     assert request_.run is not None
     for fold in ("fold-1", "fold-2"):
         assert same(weights(request_.run / fold), weights(run))
@@ -259,7 +259,7 @@ def test_each_fold_begins_there(
     assert evaluation.findings.comparison.trained_on == seen
 
 
-def test_refuses_a_cross_validation(request_: Request, run: Path, tmp_path: Path) -> None:
+def test_refuses_a_cross_validation(request_: TrainOptions, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folds"
     shutil.copytree(run, folder)
     (folder / "folds.csv").write_text("GalaxyID,fold\n")

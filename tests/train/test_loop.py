@@ -78,7 +78,7 @@ def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_pa
         seen.append(trainer.learner.network.answers.weight.detach().double().clone())
     want = 0.08 * seen[0] + 0.92 * seen[1]
     assert torch.allclose(trainer.learner.average.module.answers.weight.double(), want, rtol=0, atol=1e-7)
-    assert trainer.learner.answerer().network is trainer.learner.average.module
+    assert trainer.learner.predictor().network is trainer.learner.average.module
 
 
 def test_fit_without_held_out_galaxies(

@@ -20,15 +20,15 @@ from galaxy_triton.runs.folder import read_config
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
 from galaxy_triton.train import run as launch_module
-from galaxy_triton.train.options import Request
+from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import describe, launch
 
 PIXELS = 48 * 24 * 24 * 4  # bytes of the sky's store
 
 
 @pytest.fixture
-def request_(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> Request:
-    return Request(sky.store, settings={**tiny, "run.epochs": 1}, run=tmp_path / "run")
+def request_(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> TrainOptions:
+    return TrainOptions(sky.store, settings={**tiny, "run.epochs": 1}, run=tmp_path / "run")
 
 
 def said(display: Display) -> str:
@@ -37,7 +37,7 @@ def said(display: Display) -> str:
 
 @pytest.mark.parametrize(("free", "warned"), [(None, False), (2**40, False), (PIXELS + 1, True)])
 def test_launch_announces_memory(
-    free: int | None, warned: bool, request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+    free: int | None, warned: bool, request_: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a step needs is an estimate, so too little for it is a warning."""
     monkeypatch.setattr(memory, "free_memory", lambda device: free)
@@ -48,7 +48,7 @@ def test_launch_announces_memory(
 
 
 def test_launch_refuses_pixels_that_do_not_fit(
-    request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda device: PIXELS - 1)
     with pytest.raises(DataFault, match="Expected free memory on cpu for the pixels, got 0 MiB"):
@@ -60,7 +60,7 @@ def test_launch_names_the_run_by_recipe_and_time(
     sky: Any, tiny: dict[str, Any], tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    launch(Request(sky.store, settings={**tiny, "run.epochs": 1}), display)
+    launch(TrainOptions(sky.store, settings={**tiny, "run.epochs": 1}), display)
     (folder,) = (tmp_path / "runs").glob("seed-*")
     assert (folder / "last" / "checkpoint.json").is_file()
 
@@ -76,7 +76,7 @@ def test_launch_warns_of_other_bits(
     if torch_of_the_run:
         values["made_with"]["torch"] = torch_of_the_run
         manifest.write_text(json.dumps(values))
-    launch(Request(sky.store, run=tmp_path / "run", resume=True), display)
+    launch(TrainOptions(sky.store, run=tmp_path / "run", resume=True), display)
     assert ("Warning: begun with torch torch 1.0, 96 threads" in said(display)) == bool(torch_of_the_run)
 
 
@@ -85,14 +85,14 @@ def test_launch_warns_of_an_edited_configuration(run: Path, sky: Any, tmp_path: 
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text().replace("epochs = 2", "epochs = 3"))
     settings = {"run.augment": "torch"}  # which may change
-    launch(Request(sky.store, settings=settings, run=tmp_path / "run", resume=True), display)
+    launch(TrainOptions(sky.store, settings=settings, run=tmp_path / "run", resume=True), display)
     assert said(display).count("so far: its config.toml has been changed") == 1
     assert "Warning: run.epochs is 3, and was 2 so far: its config.toml has been changed" in " ".join(
         said(display).split()
     )
 
 
-def test_launch_ends_with_the_score_and_the_report(request_: Request, display: Display) -> None:
+def test_launch_ends_with_the_score_and_the_report(request_: TrainOptions, display: Display) -> None:
     """The figures that are said are those of `evaluate` on the same galaxies."""
     launch(request_, display)
     found = evaluate(request_.run, None, Asked(), Display(quiet=True)).findings.score
@@ -104,25 +104,25 @@ def test_launch_ends_with_the_score_and_the_report(request_: Request, display: D
     assert (request_.run / "report.html").is_file()
 
 
-def test_a_run_without_a_checkpoint_begins_again(request_: Request, display: Display, run: Path) -> None:
+def test_a_run_without_a_checkpoint_begins_again(request_: TrainOptions, display: Display, run: Path) -> None:
     """Killed in its first epoch, a run has its configuration and split, and maybe a row of metrics.csv."""
     launch(request_, display)
     weights = (request_.run / "last" / "weights.safetensors").read_bytes()
     shutil.rmtree(request_.run / "last")
-    launch(Request(run=request_.run, resume=True), display)
+    launch(TrainOptions(run=request_.run, resume=True), display)
     assert "no checkpoint yet: it begins again" in said(display)
     assert (request_.run / "last" / "weights.safetensors").read_bytes() == weights
     assert len((request_.run / "metrics.csv").read_text().splitlines()) == 2
 
 
-def test_no_run_goes_on_with_another_store(request_: Request, sky: Any, tmp_path: Path, display: Display) -> None:
+def test_no_run_goes_on_with_another_store(request_: TrainOptions, sky: Any, tmp_path: Path, display: Display) -> None:
     """Not even one that has no checkpoint yet: its split and its truth are of the first."""
     launch(request_, display)
     shutil.rmtree(request_.run / "last")
     pack(sky.images, sky.labels, tmp_path / "other", size=24, crop=30, workers=1)
     for act in (launch, describe):
         with pytest.raises(DataFault, match="Expected the store of this run"):
-            act(Request(tmp_path / "other", run=request_.run, resume=True), display)
+            act(TrainOptions(tmp_path / "other", run=request_.run, resume=True), display)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -130,10 +130,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_is_trained_by_one_job_at_a_time(
-    request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch
+    request_: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new run and a resumed one are held while they train and report; who comes second changes nothing."""
-    resume = Request(run=request_.run, resume=True)
+    resume = TrainOptions(run=request_.run, resume=True)
     refused = list[str]()
 
     def meanwhile(act: Callable[..., Any], *arguments: Any) -> Any:
@@ -154,7 +154,7 @@ def test_a_run_is_trained_by_one_job_at_a_time(
 
 
 def test_a_run_where_there_are_no_locks(
-    request_: Request, display: Display, without_locks: Callable[[int], None]
+    request_: TrainOptions, display: Display, without_locks: Callable[[int], None]
 ) -> None:
     """It is trained all the same, with a word of warning."""
     without_locks(errno.ENOSYS)
@@ -163,13 +163,15 @@ def test_a_run_where_there_are_no_locks(
     assert "without locks: nothing keeps a second job out of it" in " ".join(said(display).split())
 
 
-def test_launch_finds_the_largest_batch(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launch_finds_the_largest_batch(
+    request_: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten steps an epoch of 33 galaxies are of two or four at most; what was found is the run's own from then on."""
     launch(replace(request_, fit_batch=True), display)
     assert "batch      2        the largest power of two that fits" in said(display)
     assert read_config(request_.run).run.batch_size == 2
     with pytest.raises(UsageFault, match="Expected the batch size of the run that is resumed, got auto"):
-        launch(Request(run=request_.run, resume=True, fit_batch=True), display)
+        launch(TrainOptions(run=request_.run, resume=True, fit_batch=True), display)
 
 
 def test_batch_size_auto_on_the_command_line(sky: Any, tmp_path: Path, tiny_options: Any, call: Any) -> None:
@@ -180,7 +182,7 @@ def test_batch_size_auto_on_the_command_line(sky: Any, tmp_path: Path, tiny_opti
     assert call("train", sky.store, *options, "--batch-size", "all").exit_code == 2
 
 
-def test_launch_says_where_the_pixels_lie(request_: Request, display: Display) -> None:
+def test_launch_says_where_the_pixels_lie(request_: TrainOptions, display: Display) -> None:
     launch(request_, display)
     assert "resident   host     the device is the host" in said(display)
     assert 'resident = "host"' in (request_.run / "config.toml").read_text()
@@ -189,7 +191,9 @@ def test_launch_says_where_the_pixels_lie(request_: Request, display: Display) -
         launch(replace(request_, settings=settings, run=request_.run.with_name("other")), display)
 
 
-def test_describe_for_several_processes(request_: Request, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_describe_for_several_processes(
+    request_: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As they were started together, though none of the others is there."""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -200,7 +204,7 @@ def test_describe_for_several_processes(request_: Request, display: Display, mon
         describe(replace(request_, settings=settings), display)
 
 
-def test_describe_writes_nothing(request_: Request, display: Display) -> None:
+def test_describe_writes_nothing(request_: TrainOptions, display: Display) -> None:
     describe(request_, display)
     assert "33 to train on, 11 held out" in said(display)
     assert f"Would train epochs 1 to 1, 3 steps each; would draw the report in {request_.run}" in said(display)
@@ -209,7 +213,7 @@ def test_describe_writes_nothing(request_: Request, display: Display) -> None:
 
 def test_describe_of_a_run_to_resume(run: Path, display: Display) -> None:
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
-    describe(Request(run=run, resume=True), display)
+    describe(TrainOptions(run=run, resume=True), display)
     assert "Would train epochs 3 to 2" not in said(display)
     assert "Nothing is left to train" in said(display)
     assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
@@ -244,7 +248,7 @@ def raiser(error: Exception) -> Any:
 
 @pytest.mark.parametrize(("stretch", "told"), [(1.0, False), (1.5, True)])
 def test_says_which_labels_are_stretched(
-    stretch: float, told: bool, request_: Request, sky: Any, tmp_path: Path, display: Display
+    stretch: float, told: bool, request_: TrainOptions, sky: Any, tmp_path: Path, display: Display
 ) -> None:
     """Thirty galaxies share a label here, all of them trained on; the others' are their own."""
     rows = sky.labels.read_text().splitlines()
