@@ -42,12 +42,24 @@ from galaxy_triton.train.run import launch
 
 ROOT = Path(__file__).resolve().parents[1]
 
+IN_CI = ("tests/processes", "tests/bench")  # folders whose tests are `process`, except those marked `daily`
 
 # The processes that tests start run this tree's code too.
 os.environ["PYTHONPATH"] = str(ROOT)
 
 # Threads that wait for each other cost such small work more than they gain.
-torch.set_num_threads(1)
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest deselects by marker in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes or test bench/."""
+    for item in items:
+        folder = item.path.parent.relative_to(ROOT).as_posix()
+        if folder in IN_CI and "daily" not in item.keywords and "slow" not in item.keywords:
+            item.add_marker("process")
+
 
 GALAXIES, LABELLED = 48, 44
 

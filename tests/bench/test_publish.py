@@ -39,6 +39,7 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path / "test_naps.py"
 
 
+@pytest.mark.daily
 def test_each_row_of_a_suite_is_kept_as_it_ended(suite: Path) -> None:
     rows = suite.with_suffix(".jsonl")
     result = condense({rows: run(str(suite), rows, small=True)})

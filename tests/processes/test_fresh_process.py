@@ -15,7 +15,7 @@ from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process
 
 ASKS = """
 import os, pathlib, sys, time
-from galaxy_triton.fresh import in_fresh_process
+from galaxy_triton.experiments.fresh_process import in_fresh_process
 
 def sleep(file):
     pathlib.Path(file + ".partial").write_text(str(os.getpid()))

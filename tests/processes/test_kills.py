@@ -50,6 +50,7 @@ def test_a_kill_loses_nothing(command: str, number: int, commands: MakeCommand, 
     assert kill(command, number, job, moment, whole, tmp_path / "killed").outcome == "good"
 
 
+@pytest.mark.daily
 def test_a_kill_of_simulate_loses_nothing(tmp_path: Path) -> None:
     """The two that are quick enough for every day: an early one finds a part of the files."""
     early, late = kills_of("simulate", COMMANDS["simulate"](Inputs(tmp_path)), 2, SEED, tmp_path)

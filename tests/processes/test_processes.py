@@ -128,7 +128,7 @@ def test_part_covers_a_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "ranks"),
+    ("environment", "processes"),
     [
         ({}, ALONE),
         ({"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}, Processes(1, 3, 0, 2)),
@@ -139,6 +139,7 @@ def test_from_environment(environment: dict[str, str], processes: Processes) -> 
     assert from_environment(environment) == processes
 
 
+@pytest.mark.daily
 def test_processes_that_cannot_find_each_other(tmp_path: Path) -> None:
     """What a hand-written job script forgets is said, not traced."""
     ended = end(start(application("train", "--run", "run"), tmp_path, RANK=0, WORLD_SIZE=2))

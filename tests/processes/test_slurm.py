@@ -128,7 +128,10 @@ def test_one_task_speaks_and_all_work(ran: Ran) -> None:
         assert len(re.findall(rf"^processes +{TASKS},", ended.said, re.MULTILINE)) == 1
 
 
-@pytest.mark.parametrize(("code", "again"), [(0, False), (1, False), (2, False), (130, False), (75, True), (138, True)])
+REQUEUED = [pytest.param(75, True, marks=pytest.mark.daily), (138, True)]
+
+
+@pytest.mark.parametrize(("code", "again"), [(0, False), (1, False), (2, False), (130, False), *REQUEUED])
 def test_which_ends_are_requeued(code: int, again: bool, tmp_path: Path) -> None:
     """The tasks' highest code is the job's; 138 is that of a task that USR1 ended before it could save."""
     end = "kill -USR1 $$" if code == 138 else f"exit $((RANK * {code}))"

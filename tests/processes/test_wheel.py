@@ -33,7 +33,7 @@ def build(source: Path, out: Path) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module", params=["link", "no link"])
+@pytest.fixture(scope="module", params=[pytest.param("link", marks=pytest.mark.daily), "no link"])
 def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of the repository, with the link galaxy_triton/kernels or, as some systems copy, without."""
     source = tmp_path_factory.mktemp("source")
