@@ -57,7 +57,7 @@ def test_a_run_is_asked_on_the_store_it_was_trained_on(cropped: Path, sky: Any, 
     places = np.array([30, 2, 17])
     found = ask(cropped, sky.ids[places])
     want = predicted(cropped, cropped.parent / "store")[places]
-    np.testing.assert_allclose(found.answers, want, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found.answers, want, rtol=0, atol=1e-6)
     assert found.trained_on == np.isin(sky.ids[places], read_split(cropped)["train"]).sum()
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from galaxy_triton.config.schema import Augmentation
-from galaxy_triton.data.galaxies import Galaxies, load
-from galaxy_triton.data.store import open_store
+from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.evaluate.rotation import POSES, Consistency, consistency, poses_for
 from galaxy_triton.model.head import HEADS
 from galaxy_triton.model.views import Pose, ViewMaker, fixed_affines
@@ -23,14 +21,14 @@ ROWS = torch.arange(5)
 
 
 class Brightness(nn.Module):
-    """Logits by a weighted mean of a view: weight [S, S]."""
+    """Logits by a weighted mean of a view, of another size in each column: weight [S, S]."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = weight
 
     def forward(self, views: Tensor) -> Tensor:
-        return (views * self.weight).mean(dim=(1, 2, 3))[:, None].expand(-1, 37) * 8
+        return (views * self.weight).mean(dim=(1, 2, 3))[:, None] * torch.linspace(2, 16, 37)
 
 
 @pytest.fixture
@@ -57,14 +55,16 @@ def asked(predictor: Predictor, galaxies: Galaxies, views: int) -> Consistency:
     return consistency(predictor, galaxies, ROWS, views, 2, lambda done, total: None)
 
 
-def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> None:
-    predictor = open_run(run, "last", "cpu")
-    galaxies = load(open_store(sky.store), torch.device("cpu"), lambda done: None)
-    found = asked(predictor, galaxies, 4)
+def test_it_is_the_rms_over_galaxies_columns_and_poses(
+    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
+) -> None:
+    """A probability in fp32 is within 1e-6 of the exact one in any batch and on any CPU, and so is the RMS."""
+    predictor = answering(torch.randn(16, 16, generator=torch.Generator().manual_seed(5)))
+    found = asked(predictor, sky_of_noise, 4)
     assert (found.galaxies, list(found.by_views)) == (5, [4, 1])
     for views, (value, low, high) in found.by_views.items():
         still, *turned = (
-            predictor.answer(galaxies, ROWS, views, 8, lambda done: None, pose=pose).tolist()
+            predictor.answer(sky_of_noise, ROWS, views, 8, lambda done: None, pose=pose).tolist()
             for pose in (Pose(), *poses_for(4))
         )
         squares = [
@@ -73,8 +73,8 @@ def test_it_is_the_rms_over_galaxies_columns_and_poses(run: Path, sky: Any) -> N
             for row in range(5)
             for column in range(37)
         ]
-        assert value == pytest.approx(math.sqrt(sum(squares) / len(squares)), rel=1e-6)
-        assert 0 < low < value < high
+        assert value == pytest.approx(math.sqrt(sum(squares) / len(squares)), abs=1e-6)
+        assert 1e-3 < low < value < high
 
 
 def test_a_network_that_sees_a_direction_is_inconsistent_and_more_views_help(

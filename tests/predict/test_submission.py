@@ -141,7 +141,7 @@ def test_predict_conditional(run: Path, ask: Predict, sky: Any) -> None:
         for ending, values in wanted.items():
             got = table[[f"{name}{ending}" for name in READABLE[span]]].to_numpy()
             want = np.where(asked[:, None] < 0.025, np.nan, values)
-            np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-7)
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
     assert (table["bar_yes_spread"] > 1e-5).all()
 
 

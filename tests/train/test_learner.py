@@ -155,7 +155,7 @@ def test_gradient_of_a_batch_in_parts(parts: int, tiny: dict[str, Any]) -> None:
             parameter.grad.clone() for parameter in learner.network.parameters()
         )
         results.append((learner.step(batch_of(11, 24), torch.tensor(0), 0), gradients))
-    assert float(results[0][0]) == pytest.approx(float(results[1][0]), rel=1e-6)
+    assert float(results[0][0]) == pytest.approx(float(results[1][0]), rel=1e-5)
     for want, got in zip(results[0][1], results[1][1], strict=True):
         assert (got - want).norm() <= 1e-5 * want.norm()
 
