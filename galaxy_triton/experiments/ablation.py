@@ -35,7 +35,7 @@ from galaxy_triton.model.device import DTYPES
 from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
-from galaxy_triton.system.errors import reason as in_words
+from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train.options import TrainOptions, configured
 
 Run = Callable[[Callable[[Any], Any], Any], Any]  # runs a call on its argument: fresh.in_fresh_process
@@ -93,7 +93,7 @@ def ablate(asked: Asked, display: Display, run: Run = in_fresh_process) -> Table
     """
     plan = planned(asked)
     _announce(plan, display)
-    _check_new(asked.out)
+    require_new_folder(asked.out, "--out")
     limits = _limits(plan, run, display)
     results = [Result(row, None, row.reason or "not reached") for row in plan.rows]
     known: dict[Way, Result] = {}
@@ -114,7 +114,7 @@ def describe(asked: Asked, display: Display) -> None:
     """
     plan = planned(asked)
     _announce(plan, display)
-    _check_new(asked.out)
+    require_new_folder(asked.out, "--out")
     for row in plan.rows:
         display.say(f"{row.key:<20} {row.label:<44} {f'absent: {row.reason}' if row.reason else 'would be measured'}")
     display.say("Nothing was written")
@@ -247,15 +247,6 @@ def _announce(plan: Plan, display: Display) -> None:
     display.note(f"{'seed':<10} its views differ: {', '.join(differences(plan.config.augmentation))}")
     trained = f"{job.seeds} trainings of {job.steps} steps" if job.seeds else "no training"
     display.note(f"{'each row':<10} {job.timed} steps of {plan.config.run.batch_size} on the clock, {trained}\n")
-
-
-def _check_new(folder: Path) -> None:
-    try:
-        used = folder.exists() and any(folder.iterdir())
-    except OSError as error:
-        raise UsageFault(expected("a new folder", in_words(error), folder, "choose another --out")) from error
-    if used:
-        raise UsageFault(expected("a new folder", "one with files", folder, "choose another --out"))
 
 
 def _say(table: Table, asked: Asked, display: Display) -> None:

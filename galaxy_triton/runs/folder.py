@@ -78,28 +78,10 @@ def new_folder(recipe: str) -> Path:
     return next(folder for folder in names if not folder.exists() and not partial(folder).exists())
 
 
-def check_new(folder: Path) -> None:
-    """Raise unless a run may begin here: the folder is absent or empty.
-
-    Raises:
-        UsageFault: the folder is not empty, or a file.
-    """
-    try:
-        used = any(folder.iterdir())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        do = "choose another --run"
-        raise UsageFault(expected("an empty folder for a new run", reason(error), folder, do)) from error
-    if used:
-        do = "add --resume to continue it, or choose another --run"
-        raise UsageFault(expected("an empty folder for a new run", "one with files", folder, do))
-
-
 @contextmanager
 def laid_out(folder: Path, config: Config, backend: Backend, store: Store, truth: Path | None) -> Iterator[Path]:
     """Yield a new folder that says what is trained, on which galaxies and on what machine; it is in its place, whole,
-    when the block succeeds. `check_new` has passed that place.
+    when the block succeeds. `require_new_folder` has passed that place.
 
     Raises:
         DataFault: it cannot be written, or another run has begun there since.

@@ -1,5 +1,4 @@
-"""What a user sees of a command: results, notes on the way, warnings, and progress: a live bar on a terminal, a line
-now and then elsewhere."""
+"""A command's output: results, notes, warnings, and progress (a live bar on a terminal, otherwise a line now and then)."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,17 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
-
-WIDEST = 200  # letters of a table where there is no terminal
+LINE_EVERY = 10.0  # seconds between two lines of progress without a terminal
+WIDEST = 200  # columns of a printed table without a terminal
 
 Update = Callable[[int, int], None]
 
 
 class Display:
-    """Prints lines, and shows progress.
+    """Prints results, notes and progress to standard output, warnings to standard error.
 
-    Results go to standard output; `quiet` leaves only them and the warnings. Warnings go to standard error.
+    quiet: print only results and warnings.
     """
 
     def __init__(self, console: Console | None = None, *, errors: Console | None = None, quiet: bool = False) -> None:
@@ -28,35 +26,43 @@ class Display:
         self.quiet = quiet
 
     def muted(self) -> "Display":
-        """One that shows nothing at all, for a process beside the one that speaks."""
+        """A display that prints nothing, for processes other than the first."""
         return Display(Console(quiet=True), quiet=True)
 
     def say(self, line: str = "") -> None:
-        """A line of the result, markup left as it is."""
+        """Print a line of the result; rich markup in it is printed as text."""
         self.console.print(line, markup=False)
 
+    def result(self, name: str, text: object) -> None:
+        """Print a named result, its text aligned with that of other results."""
+        self.say(f"{name:<12} {text}")
+
     def show(self, table: Table) -> None:
-        """A table of the result; where there is no terminal to fit, as wide as it is."""
+        """Print a table of the result: as wide as the terminal, or at most WIDEST columns without one."""
         wide = self.console if self.console.is_terminal else Console(file=self.console.file, width=WIDEST)
         wide.print(table, soft_wrap=False)
 
     def note(self, line: str = "") -> None:
-        """A line about what is being done."""
+        """Print a line about the work in progress, unless quiet."""
         if not self.quiet:
             self.say(line)
 
+    def field(self, name: str, text: object) -> None:
+        """Print a named note, its text aligned with that of other fields."""
+        self.note(f"{name:<10} {text}")
+
     def warn(self, line: str) -> None:
-        """A line that must not be missed."""
+        """Print a warning to standard error, also when quiet."""
         self.errors.print(f"Warning: {line}", markup=False)
 
     def warn_of_left_out(self, messages: Iterable[str]) -> None:
-        """The images that were left out, with the message of each."""
+        """Warn of each image that was left out; messages say which and why."""
         for message in messages:
             self.warn(f"left out: {message}")
 
     @contextmanager
     def progress(self, what: str, unit: str) -> Iterator[Update]:
-        """A function to call with (done, total); the rate is shown while the block runs."""
+        """Yield a function update(done, total) that shows progress and the rate in `unit` per second."""
         if self.quiet:
             yield lambda done, total: None
         elif self.console.is_terminal:
@@ -85,18 +91,18 @@ class Display:
 
 
 class _Lines:
-    """Progress as lines, none for what is soon done."""
+    """Progress as one line every LINE_EVERY seconds."""
 
     def __init__(self, what: str, unit: str, say: Callable[[str], None]) -> None:
         self.what, self.unit, self.say = what, unit, say
-        self.began = self.said = time.monotonic()
-        self.before: int | None = None  # what a resumed task had done, not counted in the rate
+        self.start = self.last_line = time.monotonic()
+        self.done_at_start: int | None = None  # of a resumed task; not counted in the rate
 
     def update(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if self.before is None:
-            self.before = done
-        if now - self.said >= LINE_EVERY:
-            self.said = now
-            rate = (done - self.before) / (now - self.began)
+        if self.done_at_start is None:
+            self.done_at_start = done
+        if now - self.last_line >= LINE_EVERY:
+            self.last_line = now
+            rate = (done - self.done_at_start) / (now - self.start)
             self.say(f"{self.what} {done:,}/{total:,}  {rate:,.0f} {self.unit}/s")

@@ -159,6 +159,26 @@ def check_place(file: Path, option: str) -> None:
         raise UsageFault(expected("a folder to write in", f"the file {above}", file, do))
 
 
+def require_new_folder(folder: Path, option: str, do: str | None = None) -> None:
+    """Raise unless `folder` is absent or empty.
+
+    Args:
+        option: the command-line option that names the folder.
+        do: what to do otherwise; None for "choose another" of that option.
+
+    Raises:
+        UsageFault: the folder holds something, cannot be read, or is a file.
+    """
+    try:
+        got = "one with files" if any(folder.iterdir()) else None
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        got = reason(error)
+    if got:
+        raise UsageFault(expected("a new or empty folder", got, folder, do or f"choose another {option}"))
+
+
 def _old(target: Path) -> Path:
     return target.with_name(target.name + REPLACED)
 

@@ -15,6 +15,7 @@ from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import DemoSky, demo_sky
 from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train import finetune
 from galaxy_triton.train.finetune import Start
 
@@ -76,7 +77,7 @@ def propose(request: TrainOptions, processes: int = 1) -> Proposal:
     backend = choose(config, processes)
     folder = request.run or run_folder.new_folder(_name(request, config))
     if not request.resume:
-        run_folder.check_new(folder)
+        require_new_folder(folder, "--run", "add --resume to continue that run, or choose another --run")
     store, truth = _galaxies(request, config)
     sky = demo_sky(config.preprocess)
     return Proposal(config, backend, folder, store, truth, sky if store == sky.store else None, _start(request, config))

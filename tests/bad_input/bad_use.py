@@ -85,7 +85,7 @@ USE: tuple[Case, ...] = (
     _use("resume: other folds", "Expected the split of the run", lambda w: (*resume(w, w.run), "--folds", 2)),
     _use(
         "train: run in use",
-        "Expected an empty folder for a new run",
+        "Expected a new or empty folder",
         lambda w: ("train", w.store, *w.tiny, "--run", w.run),
     ),
     _use(

@@ -157,7 +157,7 @@ def test_what_cannot_be_asked_is_said(change: dict[str, Any], message: str, aske
 def test_a_folder_in_use_is_left_alone(asked: Asked, display: Display) -> None:
     asked.out.mkdir()
     (asked.out / "mine.txt").write_text("mine")
-    with pytest.raises(UsageFault, match="a new folder"):
+    with pytest.raises(UsageFault, match="a new or empty folder"):
         ablate(asked, display, in_this_process)
     assert [file.name for file in asked.out.iterdir()] == ["mine.txt"]
 

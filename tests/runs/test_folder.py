@@ -18,7 +18,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.model.backend import choose
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.folder import EpochRow
-from galaxy_triton.system.errors import DataFault, UsageFault
+from galaxy_triton.system.errors import DataFault
 
 ROW = EpochRow(1, 0.03, 0.02, 0.02**0.5, 1e-3, 123.456, 0.25, 512.0, 7.5)
 CPU = replace(SEED, run=replace(SEED.run, device="cpu"))
@@ -81,20 +81,12 @@ def test_start_is_whole_or_not_at_all(folder: Path, sky: Any, monkeypatch: pytes
     (folder.with_name("new.partial")).mkdir()
     (folder.with_name("new.partial") / "config.toml").write_text("half")
     folder.with_name("new").mkdir()
-    run_folder.check_new(folder.with_name("new"))
     started(folder.with_name("new"), sky.store, split)
     assert {file.name for file in folder.parent.iterdir()} == {"run", "new"}
     before = (folder / "split.csv").read_text()
     with pytest.raises(DataFault, match="Expected a new folder"):
         started(folder, sky.store, split)
     assert (folder / "split.csv").read_text() == before
-
-
-@pytest.mark.parametrize("name", ["split.csv", "log.txt", "notes"])
-def test_a_run_begins_in_no_folder_of_a_users_files(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("precious")
-    with pytest.raises(UsageFault, match="got one with files"):
-        run_folder.check_new(tmp_path)
 
 
 def test_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,16 +178,6 @@ def test_read_split_explains(content: bytes | None, folder: Path) -> None:
         (folder / "split.csv").write_bytes(content)
     with pytest.raises(DataFault, match=r"Expected the run's split\.csv, got"):
         run_folder.read_split(folder)
-
-
-def test_check_new(folder: Path) -> None:
-    run_folder.check_new(folder / "not there")
-    (folder / "empty").mkdir()
-    run_folder.check_new(folder / "empty")
-    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got one with files"):
-        run_folder.check_new(folder)
-    with pytest.raises(UsageFault, match="Expected an empty folder for a new run, got Not a directory"):
-        run_folder.check_new(folder / "log.txt")
 
 
 def test_add_and_cut_metrics(tmp_path: Path) -> None:

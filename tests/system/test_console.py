@@ -36,10 +36,12 @@ def test_quiet_says_results_and_warnings() -> None:
     with display.progress("packing", "images") as show:
         show(3, 7)
     display.note("a note")
+    display.field("run", "a field")
     assert file.getvalue() == ""
     display.say("the result")
+    display.result("RMSE", 0.5)
     display.warn("[look] out")
-    assert file.getvalue() == "the result\n"
+    assert file.getvalue() == "the result\nRMSE         0.5\n"
     assert errors.getvalue() == "Warning: [look] out\n"
 
 
