@@ -16,8 +16,10 @@ NO_TRITON = "Triton is not installed (it exists for Linux only)"
 
 
 def unavailable(impl: str, device: torch.device) -> str | None:
-    """The reason why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can."""
-    return {"torch": _torch_reason, "compile": _compile_reason, "triton": _triton_reason}[impl](device)
+    """Why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can."""
+    if impl == "torch":
+        return None
+    return {"compile": _compile_reason, "triton": _triton_reason}[impl](device)
 
 
 @functools.cache
@@ -28,7 +30,7 @@ def require_triton(device: torch.device) -> None:
 
 
 def compiler_reason() -> str | None:
-    """Why nothing can be built here: Triton's launchers and torch.compile's CPU code need a C compiler and headers."""
+    """Why Triton's launchers and torch.compile's CPU code cannot be built here; None if they can."""
     if compiler() is None:
         return "no C compiler was found (install gcc or clang, or set CC)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
@@ -42,10 +44,6 @@ def compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-def _torch_reason(device: torch.device) -> str | None:
-    return None
-
-
 def _compile_reason(device: torch.device) -> str | None:
     if device.type == "mps":
         return "torch.compile for MPS is not supported here"
@@ -55,7 +53,7 @@ def _compile_reason(device: torch.device) -> str | None:
 def _triton_reason(device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return NO_TRITON
-    if _interpreted():
+    if is_interpreted():
         return None
     if device.type != "cuda":
         return f"Triton kernels need a CUDA GPU, and the device is {device.type}"
@@ -72,9 +70,14 @@ def _gpu_reason(device: torch.device) -> str | None:
     return None
 
 
-def _interpreted() -> bool:
+@functools.cache
+def is_interpreted() -> bool:
+    """Whether `triton.jit` gives interpreted functions (TRITON_INTERPRET=1), which run on any device."""
+    import triton
     from triton.runtime.interpreter import InterpretedFunction
 
-    from .sigmoid_loss import fused
+    return isinstance(triton.jit(_empty_kernel), InterpretedFunction)
 
-    return isinstance(fused._sigmoid_mse_kernel, InterpretedFunction)
+
+def _empty_kernel() -> None:
+    """A kernel for `is_interpreted` to decorate."""

@@ -1,4 +1,4 @@
-"""A command's output: results, notes, warnings, and progress (a live bar on a terminal, otherwise a line now and then)."""
+"""A command's output: results, notes, warnings, and progress (a bar on a terminal, otherwise a line now and then)."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

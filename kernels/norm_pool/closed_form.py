@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import frame, reference
+from . import autograd, reference
 
 
-def _forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> frame.Forward:
+def _forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> autograd.Forward:
     wide = x.to(weight.dtype)
     mean, var = _moments(wide)
     extremum, place = _extrema(wide, weight)
@@ -82,7 +82,7 @@ def _backward(
     return by_x.to(x.dtype), by_weight, by_bias
 
 
-_STEPS = frame.Steps(_forward, _backward)
+_STEPS = autograd.Steps(_forward, _backward)
 
 
 def norm_relu_pool(
@@ -91,4 +91,4 @@ def norm_relu_pool(
     """As the reference, but differentiable once; where it is compiled the reference itself, which compilers fuse."""
     if torch.compiler.is_compiling():
         return reference.norm_relu_pool(x, weight, bias, running_mean, running_var, momentum, eps)
-    return frame.norm_relu_pool(_STEPS, x, weight, bias, running_mean, running_var, momentum, eps)
+    return autograd.norm_relu_pool(_STEPS, x, weight, bias, running_mean, running_var, momentum, eps)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..availability import require_triton
 from ..checks import require
 from ..launch_settings import settings
-from . import frame
+from . import autograd
 from .fused_windows import (
     centre_and_scale,
     first_largest,
@@ -357,5 +357,5 @@ def norm_relu_pool(
 ) -> Tensor:
     """As the reference, but differentiable once."""
     ops = torch.ops.galaxy_triton
-    steps = frame.Steps(ops.norm_relu_pool, ops.norm_relu_pool_backward)
-    return frame.norm_relu_pool(steps, x, weight, bias, running_mean, running_var, momentum, eps)
+    steps = autograd.Steps(ops.norm_relu_pool, ops.norm_relu_pool_backward)
+    return autograd.norm_relu_pool(steps, x, weight, bias, running_mean, running_var, momentum, eps)

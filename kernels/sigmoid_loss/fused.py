@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import loss_frame
+from .. import loss_autograd
 from ..availability import require_triton
 from ..launch_settings import settings
 
@@ -59,7 +59,7 @@ def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tupl
     require_triton(logits.device)
     count, launch = logits.numel(), settings(logits.device).sigmoid
     block = launch.alone if count <= launch.alone else launch.tile
-    partial, gradient = loss_frame.outputs(logits, triton.cdiv(count, block))
+    partial, gradient = loss_autograd.outputs(logits, triton.cdiv(count, block))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
         _sigmoid_mse_kernel[(partial.numel(),)](
@@ -76,14 +76,14 @@ def _sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tupl
             TILE=launch.tile,
             **launch.compiler_options,
         )
-    return loss_frame.total(partial), gradient
+    return loss_autograd.total(partial), gradient
 
 
-torch.library.register_fake("galaxy_triton::sigmoid_mse", loss_frame.fake)
+torch.library.register_fake("galaxy_triton::sigmoid_mse", loss_autograd.fake)
 
 
 def sigmoid_mse(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
     """As the reference; the gradient is written by the forward launch."""
     op = torch.ops.galaxy_triton.sigmoid_mse
-    loss: Tensor = loss_frame.GradientFromForward.apply(op, logits, targets, weight)
+    loss: Tensor = loss_autograd.GradientFromForward.apply(op, logits, targets, weight)
     return loss

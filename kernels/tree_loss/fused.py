@@ -23,7 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import loss_frame
+from .. import loss_autograd
 from ..availability import require_triton
 from ..checks import require
 from ..launch_settings import settings
@@ -190,7 +190,7 @@ def _tree_mse(
     launch = settings(logits.device).tree
     # A tile is the widest question's answers times the rows of a program.
     rows = max(1, launch.tile // triton.next_power_of_2(max(sizes)))
-    partial, gradient = loss_frame.outputs(logits, triton.cdiv(len(logits), rows))
+    partial, gradient = loss_autograd.outputs(logits, triton.cdiv(len(logits), rows))
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(logits):
         _tree_mse_kernel[(partial.numel(),)](
@@ -207,10 +207,10 @@ def _tree_mse(
             FOREST=forest,
             **launch.compiler_options,
         )
-    return loss_frame.total(partial), gradient
+    return loss_autograd.total(partial), gradient
 
 
-torch.library.register_fake("galaxy_triton::tree_mse", loss_frame.fake)
+torch.library.register_fake("galaxy_triton::tree_mse", loss_autograd.fake)
 
 
 def tree_mse(logits: Tensor, targets: Tensor, tree: Tree, weight: Tensor | None) -> Tensor:
@@ -218,5 +218,5 @@ def tree_mse(logits: Tensor, targets: Tensor, tree: Tree, weight: Tensor | None)
     # The op takes whole numbers only: -1 for no parent.
     parents = [-1 if parent is None else parent for parent in tree.parents]
     op = torch.ops.galaxy_triton.tree_mse
-    loss: Tensor = loss_frame.GradientFromForward.apply(op, logits, targets, weight, list(tree.sizes), parents)
+    loss: Tensor = loss_autograd.GradientFromForward.apply(op, logits, targets, weight, list(tree.sizes), parents)
     return loss

@@ -174,7 +174,7 @@ PLACES: tuple[Case, ...] = (
 
 def _no_triton(world: World) -> tuple[object, ...]:
     # the interpreter of the tests would do for one
-    world.patch.setattr(availability, "_interpreted", lambda: False)
+    world.patch.setattr(availability, "is_interpreted", lambda: False)
     return ("train", world.store, *world.tiny, "--augment", "triton")
 
 

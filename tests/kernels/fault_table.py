@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 IMAGE, COLOUR = "augmentation/fused_image.py", "augmentation/fused_colour.py"
 DRAW, WARP = "augmentation/fused_draw.py", "augmentation/fused_warp.py"
-SIGMOID, TREE, FRAME = "sigmoid_loss/fused.py", "tree_loss/fused.py", "loss_frame.py"
+SIGMOID, TREE, LOSS = "sigmoid_loss/fused.py", "tree_loss/fused.py", "loss_autograd.py"
 REFERENCE, PARAMETERS = "augmentation/reference.py", "augmentation/parameters.py"
 PHILOX, MODULE, TREE_REFERENCE = "philox.py", "random_view.py", "tree_loss/reference.py"
 BLOCK, WINDOWS = "norm_pool/fused.py", "norm_pool/fused_windows.py"
-CLOSED, BLOCK_FRAME = "norm_pool/closed_form.py", "norm_pool/frame.py"
+CLOSED, BLOCK_END = "norm_pool/closed_form.py", "norm_pool/autograd.py"
 
 PARITY, SAMPLING = "test_augmentation_parity.py", "test_augmentation_sampling.py"
 CONTRACT, LARGE, RANDOM_VIEW = "test_augmentation_contract.py", "test_large.py", "test_random_view.py"
@@ -129,11 +129,11 @@ FAULTS = (
           "(column + place) % COLUMNS", "place % COLUMNS"),
     Fault("lanes not cleared", "lanes beyond the batch add to the loss", SIGMOID, SIGMOID_LOSS,
           "tl.where(mask, p - y, 0.0)", "p - y"),
-    Fault("one program's loss", "of many programs only the first one's sum is taken", FRAME, SIGMOID_LOSS,
+    Fault("one program's loss", "of many programs only the first one's sum is taken", LOSS, SIGMOID_LOSS,
           "partial.sum()", "partial[0].clone()"),
-    Fault("cast before scale", "a gradient is rounded to the logits' type before it is scaled", FRAME, SIGMOID_LOSS,
+    Fault("cast before scale", "a gradient is rounded to the logits' type before it is scaled", LOSS, SIGMOID_LOSS,
           "torch.mul(gradient, upstream,", "torch.mul(gradient.to(ctx.dtype), upstream,"),
-    Fault("upstream ignored", "the gradient of the loss, whatever follows it", FRAME, TREE_LOSS,
+    Fault("upstream ignored", "the gradient of the loss, whatever follows it", LOSS, TREE_LOSS,
           "torch.mul(gradient, upstream,", "torch.mul(gradient, 1.0,"),
     Fault("parent left out", "a question is taken as if nothing led to it", TREE, TREE_LOSS,
           "p = share * above[None, :]", "p = share"),
@@ -171,7 +171,7 @@ FAULTS = (
           " - level[None, :]", ""),
     Fault("weight's gradient unscaled", "by x - mean, not by what is normalised", BLOCK, NORM_POOL,
           "tl.sum(by_weight, axis=0) * r", "tl.sum(by_weight, axis=0)"),
-    Fault("running variance of a population", "it moves towards the biased variance", BLOCK_FRAME, NORM_POOL,
+    Fault("running variance of a population", "it moves towards the biased variance", BLOCK_END, NORM_POOL,
           "var * (count / (count - 1))", "var"),
     Fault("closed form: a weight of 0", "is taken for a positive one", CLOSED, NORM_POOL,
           "(weight > 0).all()", "(weight >= 0).all()"),

@@ -14,6 +14,7 @@ from galaxy_triton.kernels import (
     AUGMENT_IMPLEMENTATIONS,
     NORM_POOL_IMPLEMENTATIONS,
     SIGMOID_IMPLEMENTATIONS,
+    TREE_IMPLEMENTATIONS,
     availability,
     unavailable,
 )
@@ -21,10 +22,12 @@ from galaxy_triton.kernels import (
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
 
-def test_every_implementation_is_known() -> None:
-    for known in (AUGMENT_IMPLEMENTATIONS, NORM_POOL_IMPLEMENTATIONS, SIGMOID_IMPLEMENTATIONS):
-        assert set(known) == {"torch", "compile", "triton"}
-    for name in AUGMENT_IMPLEMENTATIONS:
+@pytest.mark.parametrize(
+    "known", [AUGMENT_IMPLEMENTATIONS, NORM_POOL_IMPLEMENTATIONS, SIGMOID_IMPLEMENTATIONS, TREE_IMPLEMENTATIONS]
+)
+def test_every_implementation_is_known(known: dict[str, object]) -> None:
+    assert set(known) == {"torch", "compile", "triton"}
+    for name in known:
         unavailable(name, CPU)
 
 
@@ -33,13 +36,13 @@ def test_unavailable_torch(device: torch.device) -> None:
 
 
 def test_unavailable_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "_interpreted", lambda: False)
-    assert unavailable("triton", CPU) == "Triton kernels need a CUDA GPU, and the device is cpu"
+    monkeypatch.setattr(availability, "is_interpreted", lambda: False)
+    assert "CUDA" in unavailable("triton", CPU)
     assert "MPS" in unavailable("compile", MPS)
 
 
 def test_unavailable_on_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "_interpreted", lambda: False)
+    monkeypatch.setattr(availability, "is_interpreted", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     assert "7.0" in unavailable("triton", torch.device("cuda"))
 
@@ -69,10 +72,26 @@ CALLS = {
 }
 
 
+def in_a_fresh_process(code: str, interpret: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TRITON_INTERPRET": interpret}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_what_cannot_run_says_why(name: str) -> None:
-    """In a process of its own, where nothing is interpreted: on a CPU, with the default implementation."""
-    code = f"import torch\nfrom galaxy_triton.kernels import *\n{CALLS[name]}"
-    environment = {variable: value for variable, value in os.environ.items() if variable != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    """On a CPU, with the default implementation, where nothing is interpreted."""
+    done = in_a_fresh_process(f"import torch\nfrom galaxy_triton.kernels import *\n{CALLS[name]}", interpret="0")
     assert "ValueError: Expected what runs on cpu, got 'triton' (impl): choose 'torch' or 'compile'" in done.stderr
+
+
+@pytest.mark.parametrize("interpret", ["0", "1"])
+def test_the_question_loads_no_family(interpret: str) -> None:
+    code = """
+import sys, torch
+from galaxy_triton import kernels
+print(kernels.unavailable("triton", torch.device("cpu")) is None)
+print([name for name in sys.modules if name.startswith("galaxy_triton.kernels.") and "fused" in name])
+"""
+    done = in_a_fresh_process(code, interpret)
+    assert done.stdout.split("\n")[:2] == [str(interpret == "1"), "[]"], done.stderr

@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -83,8 +82,12 @@ def test_triton_is_imported_only_where_asked_for() -> None:
             assert not [node for node in tops if "triton" in ast.unparse(node)], path
 
 
+def test_availability_imports_no_family() -> None:
+    assert [module for level, module in _imported(KERNELS / "availability.py") if level] == ["checks"]
+
+
 def test_import_test_sees_a_breach(tmp_path: Path) -> None:
     """The reader of imports is code too."""
     path = tmp_path / "bad.py"
-    path.write_text(textwrap.dedent("def f():\n    from ...store import open_store\n    import galaxy_triton.data\n"))
-    assert _imported(path) == [(3, "store"), (0, "galaxy_triton.data.galaxies")]
+    path.write_text("def f():\n    from ...data.store import open_store\n    import galaxy_triton.data\n")
+    assert _imported(path) == [(3, "data.store"), (0, "galaxy_triton.data")]

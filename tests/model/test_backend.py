@@ -39,7 +39,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: cuda)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Tesla T4")
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr(availability, "_interpreted", lambda: False)
+        monkeypatch.setattr(availability, "is_interpreted", lambda: False)
         monkeypatch.setattr(availability, "compiler_reason", lambda: reason)
 
     return make

@@ -39,9 +39,9 @@ def test_quiet_says_results_and_warnings() -> None:
     display.field("run", "a field")
     assert file.getvalue() == ""
     display.say("the result")
-    display.result("RMSE", 0.5)
+    display.result("RMSE", "low")
     display.warn("[look] out")
-    assert file.getvalue() == "the result\nRMSE         0.5\n"
+    assert file.getvalue() == "the result\nRMSE         low\n"
     assert errors.getvalue() == "Warning: [look] out\n"
 
 

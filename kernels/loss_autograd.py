@@ -1,22 +1,22 @@
-"""What the fused losses share: memory for one launch's value and gradient, and their way into autograd."""
+"""Autograd for the fused losses: buffers for one launch's value and gradient, and the autograd function."""
 
 import torch
 from torch import Tensor
 
 
 def outputs(logits: Tensor, programs: int) -> tuple[Tensor, Tensor]:
-    """Memory for the parts of the value, fp32 [programs] or for one program a scalar, and the gradient, fp32 [B, K]."""
+    """Buffers: each program's part of the value, fp32 [programs] (a scalar for one), and the gradient, fp32 [B, K]."""
     partial = torch.empty((programs,) if programs > 1 else (), dtype=torch.float32, device=logits.device)
     return partial, torch.empty_like(logits, dtype=torch.float32)
 
 
 def total(partial: Tensor) -> Tensor:
-    """The value from its parts: no atomics, and torch adds in its fixed order, so it has the same bits every time."""
+    """The value, fp32 scalar: torch adds the parts in a fixed order, so it has the same bits every time."""
     return partial.sum() if partial.dim() else partial
 
 
 def fake(logits: Tensor, *_: object) -> tuple[Tensor, Tensor]:
-    """What an op (logits, ...) -> (value, gradient) gives, for the compiler."""
+    """Empty outputs of an op (logits, ...) -> (value, gradient), for the compiler."""
     return logits.new_empty((), dtype=torch.float32), torch.empty_like(logits, dtype=torch.float32)
 
 

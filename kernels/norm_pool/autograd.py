@@ -1,4 +1,4 @@
-"""What the closed forms share: their way into autograd, and the running statistics."""
+"""Autograd for the closed forms of norm_relu_pool, and the update of the running statistics."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# y [B, C, h, w] in x's type; the x that was chosen of each window, and its place; mean and biased variance [C].
+# y [B, C, h, w] in x's type; the value of x chosen in each window, and its place there; mean and biased variance [C].
 Forward = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
