@@ -1,9 +1,10 @@
-"""Every option of a run, as frozen dataclasses; the named recipes; the names that options offer.
+"""The configuration of a run as frozen dataclasses, and the choices that options offer.
 
-The classes check themselves, so an impossible configuration cannot be built. Nothing here imports torch.
+Each field states its meaning, unit and range once, in `option`: construction checks them and `--help` prints them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from galaxy_triton.system.errors import UsageFault, expected
 
@@ -19,158 +20,185 @@ RESIDENCES = ("auto", "gpu", "host")
 TABLES = ("auto", "labels", "predictions", "submission")
 LAYOUTS = ("kaggle", "conditional", "wide")
 NORMS = ("auto", "layers", "torch", "compile", "triton")
-# Far above any use: what is larger overflows in torch, and a file from a stranger may say anything.
+# Limits far above any use: larger values overflow in torch, and a file from a stranger may hold anything.
 MAX_WIDTH = 65_536
 MAX_SIDE = 4096
 MAX_COUNT = 1_000_000
+MAX_SEED = 2**63 - 1
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Option:
+    """The meaning of a field, with its unit, and the values it takes.
+
+    low, high: inclusive bounds. above, below: exclusive ones. None: no bound. A tuple's entries have these bounds.
+    """
+
+    text: str
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """The values in words, e.g. "from 0 to below 1"; empty where every value of the type is allowed."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        least = f"above {self.above}" if self.low is None else f"at least {self.low}"
+        if self.below is None and self.high is None:
+            return "" if self.low is self.above is None else least
+        most = f"below {self.below}" if self.high is None else f"{self.high}"
+        return f"from {self.low} to {most}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type lies in the range; NaN lies in none."""
+        if isinstance(value, tuple):
+            return len(value) > 0 and all(map(self.allows, value))
+        return (
+            (not self.choices or value in self.choices)
+            and (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def option(default: Value, text: str, **values: Any) -> Value:
+    """A dataclass field with a default and an `Option`: its description, and its values as keywords of that class."""
+    made: Value = field(default=default, metadata={"option": Option(text, **values)})
+    return made
 
 
 def require(holds: bool, name: str, want: str, got: object) -> None:
+    """Raise UsageFault for the configuration's field `name` unless `holds`."""
     if not holds:
         raise UsageFault(expected(f"{name} {want}", got, "the configuration", "change that field"))
 
 
 def require_choice(name: str, got: str, choices: tuple[str, ...]) -> None:
+    """Raise UsageFault unless `got` is one of the choices."""
     require(got in choices, name, "one of " + ", ".join(choices), repr(got))
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class Section:
+    """A group of fields, each of which must lie in its range.
+
+    Raises:
+        UsageFault: a value outside its field's range.
+    """
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            limits, value = each.metadata["option"], getattr(self, each.name)
+            got = repr(value) if limits.choices else value
+            require(limits.allows(value), f"{type(self).__name__.lower()}.{each.name}", limits.range, got)
+
+
+@dataclass(frozen=True)
+class Preprocess(Section):
     """How an image file becomes the pixels of a store: centre crop, then Pillow's antialiased BILINEAR, no draft."""
 
-    frame: int = 424  # side of the square source image, pixels
-    crop: int = 424  # side of the centre crop taken from it, pixels
-    size: int = 160  # side of the stored image, pixels
+    frame: int = option(424, "side of the square source image, pixels", low=1)
+    crop: int = option(424, "side of the centre crop taken from the source image, pixels", low=1)
+    size: int = option(160, "side of the stored image, pixels", low=1, high=MAX_SIDE)
 
     def __post_init__(self) -> None:
-        require(1 <= self.crop <= self.frame, "preprocess.crop", f"from 1 to frame = {self.frame}", self.crop)
-        require(1 <= self.size <= MAX_SIDE, "preprocess.size", f"from 1 to {MAX_SIDE}", self.size)
+        super().__post_init__()
+        require(self.crop <= self.frame, "preprocess.crop", f"from 1 to frame = {self.frame}", self.crop)
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """What the views of training are drawn from."""
+class Augmentation(Section):
+    """The ranges from which training views are drawn, each uniformly unless stated otherwise."""
 
-    size: int = 128  # side of a view, pixels of the store
-    rotation: float = 180.0  # degrees; uniform within plus and minus this
-    horizontal_flip: float = 0.5  # probability
-    vertical_flip: float = 0.5  # probability
-    zoom: float = 1.0  # log-uniform from 1/zoom to zoom
-    shift: float = 0.0  # fraction of the stored side; uniform within plus and minus this
-    crop: str = "random"
-    border: str = "zeros"
-    brightness: float = 0.0  # factors uniform within 1 plus and minus this
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0  # turns; uniform within plus and minus this
-
-    def __post_init__(self) -> None:
-        require(self.size >= 1, "augmentation.size", "at least 1", self.size)
-        require(0 <= self.rotation <= 180, "augmentation.rotation", "degrees from 0 to 180", self.rotation)
-        for name in ("horizontal_flip", "vertical_flip", "brightness", "contrast", "saturation"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"augmentation.{name}", "from 0 to 1", value)
-        require(1 <= self.zoom <= 1.5, "augmentation.zoom", "from 1 to 1.5 (there is no antialiasing)", self.zoom)
-        require(0 <= self.shift <= 0.5, "augmentation.shift", "from 0 to 0.5", self.shift)
-        require(0 <= self.hue <= 0.5, "augmentation.hue", "turns from 0 to 0.5", self.hue)
-        require_choice("augmentation.crop", self.crop, CROPS)
-        require_choice("augmentation.border", self.border, BORDERS)
+    size: int = option(128, "side of a view, pixels of the store", low=1)
+    rotation: float = option(180.0, "largest rotation either way, degrees", low=0, high=180)
+    horizontal_flip: float = option(0.5, "probability of a horizontal flip", low=0, high=1)
+    vertical_flip: float = option(0.5, "probability of a vertical flip", low=0, high=1)
+    zoom: float = option(1.0, "zoom from 1/zoom to zoom, log-uniform, without antialiasing", low=1, high=1.5)
+    shift: float = option(0.0, "largest shift either way, fraction of the stored side", low=0, high=0.5)
+    crop: str = option("random", "place of the view in the stored image", choices=CROPS)
+    border: str = option("zeros", "pixels outside the stored image: black, or mirrored", choices=BORDERS)
+    brightness: float = option(0.0, "largest change of the brightness factor from 1", low=0, high=1)
+    contrast: float = option(0.0, "largest change of the contrast factor from 1", low=0, high=1)
+    saturation: float = option(0.0, "largest change of the saturation factor from 1", low=0, high=1)
+    hue: float = option(0.0, "largest change of hue either way, turns", low=0, high=0.5)
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What is learned of the labels. stretch: how many times as far from the mean answer those are moved that many
-    galaxies share, which are means of a class."""
+class Labels(Section):
+    """The labels as they are learned."""
 
-    stretch: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(1 <= self.stretch <= 2, "labels.stretch", "from 1 to 2", self.stretch)
+    stretch: float = option(
+        1.0, "factor by which labels shared by many galaxies (class means) move from the mean label", low=1, high=2
+    )
 
 
 @dataclass(frozen=True)
-class Network:
-    """The body and the tail; widths, convs and hidden shape galaxy-vgg only."""
+class Network(Section):
+    """The network; widths, convs and hidden apply to galaxy-vgg only."""
 
-    name: str = "galaxy-vgg"
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each block
-    convs: int = 2  # 3x3 convolutions in a block
-    hidden: int = 512  # units of the fully connected layer before the answers; 0: none
-    dropout: float = 0.5  # before each fully connected layer
-    head: str = "sigmoid"
-
-    def __post_init__(self) -> None:
-        require_choice("network.name", self.name, MODELS)
-        require_choice("network.head", self.head, HEADS)
-        require(len(self.widths) >= 1 and min(self.widths) >= 1, "network.widths", "positive widths", self.widths)
-        widest = max(*self.widths, self.hidden)
-        require(widest <= MAX_WIDTH, "network.widths and hidden", f"at most {MAX_WIDTH}", widest)
-        require(self.convs in (1, 2), "network.convs", "1 or 2", self.convs)
-        require(self.hidden >= 0, "network.hidden", "at least 0", self.hidden)
-        require(0 <= self.dropout < 1, "network.dropout", "from 0 to below 1", self.dropout)
+    name: str = option("galaxy-vgg", "network; vgg11 and vgg16 with batch norm", choices=MODELS)
+    widths: tuple[int, ...] = option((64, 128, 256, 512, 512), "channels of galaxy-vgg's blocks", low=1, high=MAX_WIDTH)
+    convs: int = option(2, "3x3 convolutions in each of galaxy-vgg's blocks", low=1, high=2)
+    hidden: int = option(
+        512, "units of galaxy-vgg's fully connected layer before the last; 0: no such layer", low=0, high=MAX_WIDTH
+    )
+    dropout: float = option(0.5, "dropout before each fully connected layer", low=0, below=1)
+    head: str = option("sigmoid", "each answer by itself, or the answers as probabilities in the tree", choices=HEADS)
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Section):
     """AdamW under a one-cycle schedule: linear warm-up, then a cosine to zero; averaged weights."""
 
-    lr: float = 1e-3  # the peak
-    weight_decay: float = 0.02  # of matrices and kernels; biases and norms have none
-    warmup: float = 0.1  # fraction of all steps
-    clip: float = 0.0  # largest norm of the gradient; 0: not clipped
-    average: float = 0.0  # decay of the weights' moving average, after n steps at most n / (9 + n); 0: none
-
-    def __post_init__(self) -> None:
-        require(self.lr > 0, "optimiser.lr", "above 0", self.lr)
-        require(self.weight_decay >= 0, "optimiser.weight_decay", "at least 0", self.weight_decay)
-        require(0 <= self.warmup < 1, "optimiser.warmup", "from 0 to below 1", self.warmup)
-        require(self.clip >= 0, "optimiser.clip", "at least 0", self.clip)
-        require(0 <= self.average < 1, "optimiser.average", "from 0 to below 1", self.average)
+    lr: float = option(1e-3, "peak learning rate", above=0)
+    weight_decay: float = option(0.02, "weight decay of matrices and kernels; biases and norms have none", low=0)
+    warmup: float = option(0.1, "warm-up, fraction of all steps", low=0, below=1)
+    clip: float = option(0.0, "largest norm of the gradient; 0: no clipping", low=0)
+    average: float = option(
+        0.0, "decay of the weights' moving average, at most n / (9 + n) after n steps; 0: no average", low=0, below=1
+    )
 
 
 @dataclass(frozen=True)
-class Run:
-    """Where and how: what changes the speed of a run, and how long it is."""
+class Run(Section):
+    """How long a run is, and where and how it computes."""
 
-    epochs: int = 30
-    batch_size: int = 128
-    seed: int = 1
-    validation: float = 0.1  # fraction held out, when no list of ids is given
-    views: int = 1  # fixed views averaged when validating after an epoch
-    repeat: int = 1  # passes of an epoch: galaxies listed to be repeated come in each, the others in one
-    accumulate: int = 1  # parts that a process cuts its batch into, one in memory at a time; their gradients are added
-    device: str = "auto"
-    precision: str = "auto"
-    augment: str = "auto"
-    loss: str = "auto"
-    body: str = "auto"
-    norm: str = "auto"  # the end of galaxy-vgg's blocks: torch's own layers, or norm_relu_pool by its implementation
-    resident: str = "auto"  # where the pixels lie: in the GPU's memory, or in the host's, copied a batch ahead
-    sync_norm: bool = False  # batch norm over the batch of all processes, not of each; CUDA only
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "run.epochs", "at least 1", self.epochs)
-        require(self.batch_size >= 1, "run.batch_size", "at least 1", self.batch_size)
-        require(0 <= self.seed < 2**63, "run.seed", "from 0 to 2^63 - 1", self.seed)
-        require(0 <= self.validation < 1, "run.validation", "from 0 to below 1", self.validation)
-        require(self.views >= 1, "run.views", "at least 1", self.views)
-        for name in ("repeat", "accumulate"):
-            require(getattr(self, name) >= 1, f"run.{name}", "at least 1", getattr(self, name))
-        for name in ("epochs", "batch_size", "views", "repeat", "accumulate"):
-            require(getattr(self, name) <= MAX_COUNT, f"run.{name}", f"at most {MAX_COUNT}", getattr(self, name))
-        require_choice("run.device", self.device, DEVICES)
-        require_choice("run.precision", self.precision, PRECISIONS)
-        require_choice("run.augment", self.augment, IMPLEMENTATIONS)
-        require_choice("run.loss", self.loss, IMPLEMENTATIONS)
-        require_choice("run.body", self.body, BODIES)
-        require_choice("run.norm", self.norm, NORMS)
-        require_choice("run.resident", self.resident, RESIDENCES)
+    epochs: int = option(30, "epochs", low=1, high=MAX_COUNT)
+    batch_size: int = option(128, "galaxies in a step, over all processes", low=1, high=MAX_COUNT)
+    seed: int = option(1, "seed of every random draw", low=0, high=MAX_SEED)
+    validation: float = option(0.1, "fraction of the galaxies held out for validation", low=0, below=1)
+    views: int = option(1, "fixed views averaged in the validation after an epoch", low=1, high=MAX_COUNT)
+    repeat: int = option(1, "times an epoch that galaxies listed for it are trained on", low=1, high=MAX_COUNT)
+    accumulate: int = option(
+        1, "parts into which a process cuts its batch; their gradients are added", low=1, high=MAX_COUNT
+    )
+    device: str = option("auto", "device", choices=DEVICES)
+    precision: str = option("auto", "precision of the network's arithmetic", choices=PRECISIONS)
+    augment: str = option("auto", "implementation of the augmentation", choices=IMPLEMENTATIONS)
+    loss: str = option("auto", "implementation of the head's loss", choices=IMPLEMENTATIONS)
+    body: str = option("auto", "how the network's body runs: as written, compiled, in CUDA graphs", choices=BODIES)
+    norm: str = option(
+        "auto", "end of galaxy-vgg's blocks: torch's layers, or an implementation of norm_relu_pool", choices=NORMS
+    )
+    resident: str = option("auto", "where pixels lie: GPU memory, or host memory, copied ahead", choices=RESIDENCES)
+    sync_norm: bool = option(False, "batch norm over the batch of all processes; CUDA only")
+    deterministic: bool = option(False, "the same bits every time, more slowly")
 
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run, resolved; what config.toml holds."""
+    """The whole configuration of a run, as config.toml holds it.
+
+    Raises:
+        UsageFault: views larger than the stored images, or too small for the network.
+    """
 
     recipe: str = "seed"
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -185,6 +213,16 @@ class Config:
         require(side <= size, "augmentation.size", f"at most preprocess.size = {size}", side)
         least = smallest_view(self.network)
         require(side >= least, "augmentation.size", f"at least {least} for this {self.network.name}", side)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    kind.__name__.lower(): kind for kind in (Preprocess, Augmentation, Labels, Network, Optimiser, Run)
+}
+# By dotted name ("optimiser.lr"): what each field means, and its type.
+OPTIONS: dict[str, Option] = {
+    f"{name}.{each.name}": each.metadata["option"] for name, kind in SECTIONS.items() for each in fields(kind)
+}
+TYPES: dict[str, Any] = {f"{name}.{each.name}": each.type for name, kind in SECTIONS.items() for each in fields(kind)}
 
 
 def smallest_view(network: Network) -> int:

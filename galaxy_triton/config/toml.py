@@ -1,26 +1,26 @@
-"""A configuration as text and back: config.toml, --set key=value."""
+"""A configuration as text and back: config.toml, --set KEY=VALUE."""
 
 import dataclasses
+import difflib
 import tomllib
 import types
-import typing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from galaxy_triton.config.recipes import RECIPES, SEED
-from galaxy_triton.config.schema import Config, require, require_choice
+from galaxy_triton.config.schema import SECTIONS, TYPES, Config, require, require_choice
 from galaxy_triton.system.errors import UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import MAX_JSON, read_file
 
 VERSION = 2  # of config.toml
-# What files of an earlier version leave out because there was nothing else; their recipe may have it otherwise now.
+# Values of the fields that an earlier version lacked; its recipes may have other values now.
 BEFORE: dict[int, dict[str, Any]] = {1: {"labels.stretch": 1.0}, VERSION: {}}
 CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 
 def override(config: Config, settings: dict[str, Any]) -> Config:
-    """`config` with dotted fields replaced: {"optimiser.lr": "3e-4"}; text is read as the field's type.
+    """`config` with fields replaced by dotted name, e.g. {"optimiser.lr": "3e-4"}; text is read as the field's type.
 
     Raises:
         UsageFault: no such field, or a value that the field cannot hold.
@@ -29,15 +29,13 @@ def override(config: Config, settings: dict[str, Any]) -> Config:
     for key, value in settings.items():
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = _parse(key, value)
-    # All sections at once: Config checks them against each other, and any order of single changes may pass through
-    # a configuration that cannot be.
+    # All sections at once: Config checks them against each other, and single changes could pass an invalid state.
     return replace(config, **{name: replace(getattr(config, name), **values) for name, values in sections.items()})
 
 
 def flat(config: Config) -> dict[str, Any]:
-    """Every field by its dotted name, as `override` takes them."""
-    sections = {name: getattr(config, name) for name in _sections()}
-    return {f"{name}.{key}": value for name, section in sections.items() for key, value in vars(section).items()}
+    """Every field's value by its dotted name."""
+    return {f"{name}.{key}": value for name in SECTIONS for key, value in vars(getattr(config, name)).items()}
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -46,29 +44,29 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Config:
-    """The configuration that `to_dict` gave; fields left out keep the values of the recipe named in it, or of `base`.
+    """The inverse of `to_dict`; a field that is left out keeps its value of the recipe named in it, or of `base`.
 
     Raises:
         UsageFault: another format version, an unknown recipe, field or value.
     """
     version = values.get("version", VERSION)
     if version not in tuple(BEFORE):
-        message = expected(f"format version 1 to {VERSION}", version, where, "use the release that wrote it")
-        raise UsageFault(message)
+        do = "use the release that wrote it"
+        raise UsageFault(expected(f"format version 1 to {VERSION}", version, where, do))
     if "recipe" in values:
         require_choice("recipe", values["recipe"], tuple(RECIPES))
         base = RECIPES[values["recipe"]]
     settings = dict(BEFORE[version])
     for section, content in values.items():
         if section not in ("version", "recipe", CHOSEN):
-            require_choice("section", section, tuple(_sections()))
+            require_choice("section", section, tuple(SECTIONS))
             require(isinstance(content, dict), section, "a section of fields", content)
             settings |= {f"{section}.{name}": value for name, value in content.items()}
     return override(base, settings)
 
 
 def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:
-    """config.toml: a line a field, a section a class; what was `chosen` for each "auto" is for the reader only."""
+    """The text of config.toml. chosen: what each "auto" became on this machine, for human readers only."""
     top, sections = [], []
     for key, value in {**to_dict(config), **({CHOSEN: chosen} if chosen else {})}.items():
         if isinstance(value, dict):
@@ -80,7 +78,7 @@ def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:
 
 
 def read_toml(file: Path, base: Config = SEED) -> Config:
-    """The configuration in a file, as `from_toml`.
+    """The configuration in a file, which may name only some fields; the others are those of its recipe or of `base`.
 
     Raises:
         UsageFault: not readable, no TOML, or a field or value that cannot be.
@@ -89,45 +87,35 @@ def read_toml(file: Path, base: Config = SEED) -> Config:
 
 
 def toml_values(file: Path) -> dict[str, Any]:
-    """What a TOML file holds.
+    """The values in a TOML file.
 
     Raises:
         UsageFault: not readable, or no TOML.
     """
     try:
-        text = read_file(file, MAX_JSON).decode()
+        return tomllib.loads(read_file(file, MAX_JSON).decode())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageFault(expected("a TOML file", reason(error), file, "name another")) from error
-    return _toml_values(text, file)
-
-
-def from_toml(text: str, where: object, base: Config = SEED) -> Config:
-    """Read what `to_toml` wrote, or a hand-written part of it.
-
-    Raises:
-        UsageFault: no TOML, or a field or value that cannot be.
-    """
-    return from_dict(_toml_values(text, where), where, base)
-
-
-def _toml_values(text: str, where: object) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageFault(expected("a TOML file", error, where, "mend that line")) from error
+        raise UsageFault(expected("a TOML file", error, file, "correct that line")) from error
 
 
 def _parse(key: str, value: Any) -> Any:
-    types_of = _field_types()
-    if key not in types_of:
-        known = ", ".join(sorted(types_of))
-        raise UsageFault(expected("a configuration field", repr(key), "--set or the TOML file", f"use one of {known}"))
-    kind = types_of[key]
+    if key not in TYPES:
+        raise UsageFault(expected("a configuration field", repr(key), "--set or the TOML file", _suggestion(key)))
+    kind = TYPES[key]
     try:
         return _read(kind, value)
     except (TypeError, ValueError, OverflowError) as error:
-        name = str(kind) if isinstance(kind, types.GenericAlias) else kind.__name__
-        raise UsageFault(expected(f"{key} of type {name}", repr(value), "--set or the TOML file", "mend it")) from error
+        want = f"{key} of type {kind if isinstance(kind, types.GenericAlias) else kind.__name__}"
+        raise UsageFault(expected(want, repr(value), "--set or the TOML file", "correct it")) from error
+
+
+def _suggestion(key: str) -> str:
+    """Advice for an unknown field: the fields of that name in other sections, else those spelled most like it."""
+    last = key.rpartition(".")[2]
+    close = [name for name in TYPES if name.endswith(f".{last}")] or difflib.get_close_matches(key, TYPES)
+    return f"did you mean {' or '.join(close)}?" if close else "use a field of the config.toml of a run"
 
 
 def _read(kind: Any, value: Any) -> Any:
@@ -141,17 +129,8 @@ def _read(kind: Any, value: Any) -> Any:
     return kind(value) if not isinstance(value, bool) else _no()
 
 
-def _no() -> typing.NoReturn:
+def _no() -> NoReturn:
     raise ValueError("not a value of this field")
-
-
-def _field_types() -> dict[str, Any]:
-    return {f"{name}.{f.name}": f.type for name, kind in _sections().items() for f in dataclasses.fields(kind)}
-
-
-def _sections() -> dict[str, type]:
-    kinds = ((field.name, field.type) for field in dataclasses.fields(Config))
-    return {name: typing.cast(type, kind) for name, kind in kinds if dataclasses.is_dataclass(kind)}
 
 
 def _toml(value: Any) -> str:

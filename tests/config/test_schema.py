@@ -1,4 +1,4 @@
-"""The recipes are what was asked for, a field takes no value that cannot be, the options are the kernels' names."""
+"""Recipes, the ranges of fields, and the names that options offer."""
 
 import re
 from dataclasses import FrozenInstanceError
@@ -16,9 +16,11 @@ from galaxy_triton.config.schema import (
     IMPLEMENTATIONS,
     MODELS,
     NORMS,
+    OPTIONS,
     PRECISIONS,
     Augmentation,
     Config,
+    Labels,
     Network,
     Optimiser,
     Preprocess,
@@ -32,64 +34,79 @@ from galaxy_triton.model.body import LAYERS
 from galaxy_triton.model.device import DTYPES, PRECISIONS_OF
 from galaxy_triton.system.errors import UsageFault
 
-BAD: list[tuple[type, dict[str, Any], str]] = [
-    (Preprocess, {"crop": 425}, "preprocess.crop from 1 to frame = 424, got 425"),
-    (Preprocess, {"crop": 0}, "preprocess.crop from 1 to frame = 424, got 0"),
-    (Preprocess, {"size": 0}, "preprocess.size from 1 to 4096, got 0"),
-    (Preprocess, {"size": 4097}, "preprocess.size from 1 to 4096, got 4097"),
-    (Augmentation, {"size": 0}, "augmentation.size at least 1, got 0"),
-    (Augmentation, {"rotation": 180.1}, "augmentation.rotation degrees from 0 to 180, got 180.1"),
-    (Augmentation, {"rotation": -1}, "augmentation.rotation degrees from 0 to 180, got -1"),
-    (Augmentation, {"horizontal_flip": 1.1}, "augmentation.horizontal_flip from 0 to 1, got 1.1"),
-    (Augmentation, {"vertical_flip": -0.1}, "augmentation.vertical_flip from 0 to 1, got -0.1"),
-    (Augmentation, {"brightness": 2}, "augmentation.brightness from 0 to 1, got 2"),
-    (Augmentation, {"contrast": float("nan")}, "augmentation.contrast from 0 to 1, got nan"),
-    (Augmentation, {"saturation": -1}, "augmentation.saturation from 0 to 1, got -1"),
-    (Augmentation, {"hue": 0.51}, "augmentation.hue turns from 0 to 0.5, got 0.51"),
-    (Augmentation, {"zoom": 0.9}, "augmentation.zoom from 1 to 1.5 (there is no antialiasing), got 0.9"),
-    (Augmentation, {"zoom": 1.6}, "augmentation.zoom from 1 to 1.5 (there is no antialiasing), got 1.6"),
-    (Augmentation, {"shift": 0.6}, "augmentation.shift from 0 to 0.5, got 0.6"),
-    (Augmentation, {"crop": "left"}, "augmentation.crop one of random, centre, got 'left'"),
-    (Augmentation, {"border": "wrap"}, "augmentation.border one of zeros, reflect, got 'wrap'"),
-    (Network, {"name": "vgg19"}, "network.name one of galaxy-vgg, vgg11, vgg16, resnet50, got 'vgg19'"),
-    (Network, {"head": "softmax"}, "network.head one of sigmoid, tree, got 'softmax'"),
-    (Network, {"widths": ()}, "network.widths positive widths, got ()"),
-    (Network, {"widths": (8, 0)}, "network.widths positive widths, got (8, 0)"),
-    (Network, {"convs": 3}, "network.convs 1 or 2, got 3"),
-    (Network, {"hidden": -1}, "network.hidden at least 0, got -1"),
-    (Network, {"dropout": 1.0}, "network.dropout from 0 to below 1, got 1.0"),
-    (Optimiser, {"lr": 0.0}, "optimiser.lr above 0, got 0.0"),
-    (Optimiser, {"weight_decay": -1}, "optimiser.weight_decay at least 0, got -1"),
-    (Optimiser, {"warmup": 1}, "optimiser.warmup from 0 to below 1, got 1"),
-    (Optimiser, {"clip": -1}, "optimiser.clip at least 0, got -1"),
-    (Optimiser, {"average": 1}, "optimiser.average from 0 to below 1, got 1"),
-    (Run, {"epochs": 0}, "run.epochs at least 1, got 0"),
-    (Run, {"batch_size": 0}, "run.batch_size at least 1, got 0"),
-    (Run, {"seed": 2**63}, "run.seed from 0 to 2^63 - 1, got 9223372036854775808"),
-    (Run, {"seed": -1}, "run.seed from 0 to 2^63 - 1, got -1"),
-    (Run, {"validation": 1.0}, "run.validation from 0 to below 1, got 1.0"),
-    (Run, {"repeat": 0}, "run.repeat at least 1, got 0"),
-    (Run, {"accumulate": 0}, "run.accumulate at least 1, got 0"),
-    (Run, {"views": 0}, "run.views at least 1, got 0"),
-    (Run, {"device": "tpu"}, "run.device one of auto, cuda, mps, cpu, got 'tpu'"),
-    (Run, {"precision": "fp8"}, "run.precision one of auto, fp32, fp16, bf16, got 'fp8'"),
-    (Run, {"augment": "cuda"}, "run.augment one of auto, torch, compile, triton, got 'cuda'"),
-    (Run, {"loss": "eager"}, "run.loss one of auto, torch, compile, triton, got 'eager'"),
-    (Run, {"body": "triton"}, "run.body one of auto, eager, compile, graph, autotune, got 'triton'"),
-    (Config, {"augmentation": Augmentation(size=161)}, "augmentation.size at most preprocess.size = 160, got 161"),
-    (Config, {"augmentation": Augmentation(size=31)}, "augmentation.size at least 32 for this galaxy-vgg, got 31"),
-]
+# Of each field the values just inside its range, and those just outside.
+LIMITS: dict[tuple[type, str], tuple[list[Any], list[Any]]] = {
+    (Preprocess, "crop"): ([1, 424], [0, 425]),
+    (Preprocess, "size"): ([1, 4096], [0, 4097]),
+    (Augmentation, "size"): ([1], [0]),
+    (Augmentation, "rotation"): ([0, 180], [-1, 180.1]),
+    (Augmentation, "horizontal_flip"): ([0, 1], [-0.1, 1.1]),
+    (Augmentation, "vertical_flip"): ([0, 1], [-0.1, 1.1]),
+    (Augmentation, "brightness"): ([0, 1], [-0.1, 2]),
+    (Augmentation, "contrast"): ([0, 1], [-0.1, 2, float("nan")]),
+    (Augmentation, "saturation"): ([0, 1], [-0.1, 2]),
+    (Augmentation, "hue"): ([0, 0.5], [-0.1, 0.51]),
+    (Augmentation, "zoom"): ([1, 1.5], [0.9, 1.6]),
+    (Augmentation, "shift"): ([0, 0.5], [-0.1, 0.6]),
+    (Augmentation, "crop"): (["random", "centre"], ["left"]),
+    (Augmentation, "border"): (["zeros", "reflect"], ["wrap"]),
+    (Labels, "stretch"): ([1, 2], [0.9, 2.1]),
+    (Network, "name"): (["vgg11"], ["vgg19"]),
+    (Network, "head"): (["sigmoid", "tree"], ["softmax"]),
+    (Network, "widths"): ([(1, 65536)], [(), (8, 0), (65537,)]),
+    (Network, "convs"): ([1, 2], [0, 3]),
+    (Network, "hidden"): ([0, 65536], [-1, 65537]),
+    (Network, "dropout"): ([0.0, 0.99], [-0.1, 1.0]),
+    (Optimiser, "lr"): ([1e-9], [0.0, float("nan")]),
+    (Optimiser, "weight_decay"): ([0], [-1]),
+    (Optimiser, "warmup"): ([0, 0.9], [-0.1, 1]),
+    (Optimiser, "clip"): ([0], [-1]),
+    (Optimiser, "average"): ([0, 0.9999], [-0.1, 1]),
+    (Run, "epochs"): ([1, 1_000_000], [0, 1_000_001]),
+    (Run, "batch_size"): ([1, 1_000_000], [0, 1_000_001]),
+    (Run, "seed"): ([0, 2**63 - 1], [-1, 2**63]),
+    (Run, "validation"): ([0, 0.99], [-0.1, 1.0]),
+    (Run, "accumulate"): ([1, 1_000_000], [0, 1_000_001]),
+    (Run, "views"): ([1, 1_000_000], [0, 1_000_001]),
+    (Run, "device"): (["auto", "cpu"], ["tpu"]),
+    (Run, "precision"): (["bf16"], ["fp8"]),
+    (Run, "augment"): (["torch"], ["cuda"]),
+    (Run, "loss"): (["torch"], ["eager"]),
+    (Run, "body"): (["eager"], ["triton"]),
+    (Run, "norm"): (["layers"], ["eager"]),
+    (Run, "resident"): (["host"], ["disk"]),
+}
 
 
-@pytest.mark.parametrize(("kind", "fields", "message"), BAD, ids=[message for _, _, message in BAD])
-def test_a_bad_field_is_explained(kind: type, fields: dict[str, Any], message: str) -> None:
-    text = f"Expected {message} (the configuration): change that field"
-    with pytest.raises(UsageFault, match=f"^{re.escape(text)}$"):
-        kind(**fields)
+@pytest.mark.parametrize(("kind", "name"), LIMITS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_field_takes_its_range_alone(kind: type, name: str) -> None:
+    inside, outside = LIMITS[kind, name]
+    for value in inside:
+        assert getattr(kind(**{name: value}), name) == value
+    for value in outside:
+        message = rf"{kind.__name__.lower()}\.{name} .*got {re.escape(repr(value))} .*change that field"
+        with pytest.raises(UsageFault, match=message):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(("size", "limit"), [(161, "160"), (31, "32")])
+def test_views_fit_the_store_and_the_network(size: int, limit: str) -> None:
+    with pytest.raises(UsageFault, match=rf"augmentation\.size .*{limit}.*got {size}"):
+        Config(augmentation=Augmentation(size=size))
+
+
+def test_every_field_is_described() -> None:
+    assert all(option.text for option in OPTIONS.values())
+    assert OPTIONS["network.dropout"].range == "from 0 to below 1"
+    assert [OPTIONS[name].range for name in ("optimiser.lr", "optimiser.clip", "run.sync_norm")] == [
+        "above 0",
+        "at least 0",
+        "",
+    ]
 
 
 def test_seed_recipe() -> None:
-    """The seed document: resize 160, rotation 0-360, both flips, crop 128, jitter, five blocks, dropout, sigmoid."""
+    """The write-up: resize 160, rotation 0-360, both flips, crop 128, jitter, five blocks, dropout, sigmoid."""
     seed = RECIPES["seed"]
     views, network = seed.augmentation, seed.network
     assert seed.preprocess == Preprocess(frame=424, crop=424, size=160)
@@ -122,7 +139,7 @@ def test_recipes_cannot_change() -> None:
         RECIPES["seed"].run.epochs = 3  # type: ignore[misc]
 
 
-def test_options_are_the_names_of_what_there_is() -> None:
+def test_choices_are_the_names_of_implementations() -> None:
     assert ("auto", *kernels.AUGMENT_IMPLEMENTATIONS) == IMPLEMENTATIONS
     assert ("auto", *kernels.SIGMOID_IMPLEMENTATIONS) == IMPLEMENTATIONS
     assert ("auto", *kernels.TREE_IMPLEMENTATIONS) == IMPLEMENTATIONS
