@@ -91,16 +91,6 @@ def test_kernels_are_imported_where_they_may_be() -> None:
     assert {room_of(path) for path in FILES if "kernels" in rooms_in(names_in(path))} == USE_KERNELS
 
 
-def test_kernels_import_nothing_of_the_application() -> None:
-    for path in (FOLDER / "kernels").rglob("*.py"):
-        names = {
-            getattr(node, "module", None) or node.names[0].name
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
-        }
-        assert "galaxy_triton" not in {name.split(".")[0] for name in names}, path
-
-
 @pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in WITHOUT_TORCH], ids=module_of)
 def test_config_and_galaxyzoo_need_no_torch(path: Path) -> None:
     assert not any(name.split(".")[0] == "torch" for name in names_in(path, inside_functions=False))

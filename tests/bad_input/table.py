@@ -1,11 +1,9 @@
-"""The table of bad input: every case, what runs one, and, as a program, the table with what each ended in.
+"""The table of bad input: every case, a function that runs one, and a program that writes how each ended.
 
-python tests/bad_input.py > table.md
+python -m tests.bad_input.table writes bench/results/bad-input.md.
 """
 
-import contextlib
 import hashlib
-import io
 import stat
 import sys
 from collections.abc import Callable
@@ -15,20 +13,19 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.bad_input.bad_data import CHECKS, IMAGES, STORES, TABLES
-from tests.bad_input.bad_export import EXPORTS
-from tests.bad_input.bad_run import RUNS
-from tests.bad_input.bad_sweep import SWEEPS
-from tests.bad_input.bad_use import PLACES, USE
-from tests.bad_input.spoilt import Case, World
+from tests.bad_input.data import CHECKS, IMAGES, STORES, TABLES
+from tests.bad_input.runs import EXPORTS, RUNS, SWEEPS
+from tests.bad_input.use import COMMANDS, PLACES, TRAININGS
+from tests.bad_input.world import Case, World
 
-CASES: tuple[Case, ...] = (*USE, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *EXPORTS, *SWEEPS)
+CASES = (*COMMANDS, *TRAININGS, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *EXPORTS, *SWEEPS)
+TABLE = Path(__file__).resolve().parents[2] / "bench" / "results" / "bad-input.md"
 HASHED = 2**20  # bytes from the beginning of a file: some are large and empty
 
 
 def run_case(case: Case, world: World, call: Callable[..., Result]) -> tuple[Result, dict[str, str], dict[str, str]]:
     """What the command did, and all files there before and after it."""
-    arguments = case.make(world)
+    arguments = case.arguments(world)
     before = contents(world)
     result = call(*arguments)
     return result, before, contents(world)
@@ -68,13 +65,14 @@ class _Rows:
 
 
 def main() -> int:
-    """Run every case and print the table."""
+    """Run every case and write the table, if pytest could run them."""
     rows = _Rows()
     test = Path(__file__).with_name("test_bad_input.py")
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = pytest.main(["-q", "-p", "no:cacheprovider", str(test)], plugins=[rows])
-    print("| case | exit code | what was said |\n|---|---|---|", *rows.lines, sep="\n")
-    return int(code)
+    code = int(pytest.main(["-q", "-p", "no:cacheprovider", str(test)], plugins=[rows]))
+    if rows.lines:
+        header = "| case | exit code | what was said |\n|---|---|---|"
+        TABLE.write_text("\n".join([header, *rows.lines, ""]))
+    return code
 
 
 if __name__ == "__main__":

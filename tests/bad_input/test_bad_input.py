@@ -7,8 +7,8 @@ import pytest
 import torch
 from click.testing import Result
 
-from tests.bad_input.spoilt import Case, World, make_world
 from tests.bad_input.table import CASES, run_case, said
+from tests.bad_input.world import Case, World, make_world
 
 world = pytest.fixture(make_world)
 
@@ -38,7 +38,3 @@ def plain(text: str, world: World) -> str:
     for folder in (world.new, world.run.parent, world.images.parent):
         text = text.replace(f"{folder}/", "").replace(str(folder), ".")
     return text
-
-
-def test_cases_have_names_of_their_own() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) >= 40

@@ -13,8 +13,9 @@ import pytest
 import torch
 from click.testing import Result
 
-from tests.bad_input import spoilt
-from tests.bad_input.spoilt import World, make_world, rehashed
+from tests.bad_input import damage
+from tests.bad_input.damage import rehash
+from tests.bad_input.world import World, make_world
 
 PROTOCOLS = (0, 2, 4)
 
@@ -83,19 +84,19 @@ def asked(world: World, call: Callable[..., Result], payload: Payload) -> Callab
 @pytest.mark.parametrize("form", [*PROTOCOLS, "torch"])
 def test_a_checkpoint(name: str, form: int | str, world: World, payload: Payload, asked: Any) -> None:
     content = whole_pickle(payload) if form == "torch" else pickle.dumps({"optimiser": payload}, int(form))
-    asked(spoilt.run(world, f"last/{name}", rehashed(spoilt.written(content))), world.store)
+    asked(damage.run(world, f"last/{name}", rehash(damage.write(content))), world.store)
 
 
 @pytest.mark.parametrize("name", ["ids.npy", "labels.npy", "names.npy"])
 def test_a_store_of_objects(name: str, world: World, payload: Payload, asked: Any) -> None:
-    asked(world.run, spoilt.forged(world, {name: np.array([payload] * 48, dtype=object)}))
+    asked(world.run, damage.forge_store(world, {name: np.array([payload] * 48, dtype=object)}))
 
 
 @pytest.mark.parametrize("make", [zipped_pickle, pickle.dumps])
 def test_a_store_of_another_kind(make: Callable[[object], bytes], world: World, payload: Payload, asked: Any) -> None:
-    store = spoilt.forged(world)
+    store = damage.forge_store(world)
     (store / "ids.npy").write_bytes(make(payload))
-    asked(world.run, spoilt.sealed(store, "ids.npy"))
+    asked(world.run, damage.seal(store, "ids.npy"))
 
 
 def test_a_link_in_a_strangers_run_is_not_written_through(

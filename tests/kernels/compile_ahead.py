@@ -1,6 +1,6 @@
 """Compile the kernels for GPUs that are not here, and tabulate what the assembler made of them.
 
-    python tests/kernels/compile_ahead.py daily|full [--out FILE]
+    python -m tests.kernels.compile_ahead daily|full [--out FILE]
 
 prints a row for each variant, or writes them to a file, whole or not at all. Two at a time, in processes of their own:
 a kernel that was imported for the interpreter cannot be compiled.

@@ -1,6 +1,6 @@
 """Plants faults in copies of the kernels, one at a time, and looks whether the daily tests catch each.
 
-    python tests/kernels/faults.py --out bench/results/faults.csv
+    python -m tests.kernels.faults --out bench/results/faults.csv
 
 Prints a line and writes a row for each fault. Exit code 1 if one was not caught, if a text to replace no longer stands
 once in its file, or if the tests fail without any fault.

@@ -1,6 +1,6 @@
 """Count the machine instructions that the augmentation executes for a pixel, by the unit that they need.
 
-    python tests/kernels/instructions.py [--out FILE]
+    python -m tests.kernels.instructions [--out FILE]
 
 prints a row for each loop of each kind of view (160 -> 128 pixels, bf16, sm_90), or writes them to a file, whole or not
 at all. The colour operations' order decides the branches that an image takes. With the order as a constant no branch is

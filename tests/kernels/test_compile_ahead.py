@@ -1,18 +1,15 @@
 """The kernels compile for every GPU that is supported, without spilling, as the committed table says: without a GPU."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.kernels.variants import COMPILED_ONLY, GATE, OPTIONS, daily, full
+from tests.support.processes import compile_python
 
-SCRIPT = Path(__file__).with_name("compile_ahead.py")
-TABLE = SCRIPT.parents[2] / "bench" / "results" / "compile.csv"
-AGAIN = f"if it should be: python tests/kernels/{SCRIPT.name} full --out bench/results/{TABLE.name}"
+TABLE = Path(__file__).resolve().parents[2] / "bench" / "results" / "compile.csv"
+AGAIN = "if it should be: python -m tests.kernels.compile_ahead full --out bench/results/compile.csv"
 
 # 8 warps at 80 registers or less leave a multiprocessor (65,536 registers) three programs at a time, at 128 two: views
 # of a batch of planes get three but on sm_100. sigmoid_mse is one program.
@@ -24,18 +21,16 @@ REGISTERS |= dict.fromkeys(("norm_pool_activate", "norm_pool_sums", "norm_pool_t
 Row = dict[str, str]
 
 
-def _compile_ahead(table: str, timeout: int) -> list[Row]:
+def _compile_ahead(table: str) -> list[Row]:
     """In a process of its own, since here the kernels may have been imported for the interpreter."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-W", "error", str(SCRIPT), table]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+    done = compile_python("-W", "error", "-m", "tests.kernels.compile_ahead", table)
     assert done.returncode == 0, done.stderr
     return list(csv.DictReader(done.stdout.splitlines()))
 
 
 @pytest.fixture(scope="module")
 def compiled() -> list[Row]:
-    return _compile_ahead("daily", 300)
+    return _compile_ahead("daily")
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +39,8 @@ def tabled() -> list[Row]:
         return list(csv.DictReader(handle))
 
 
-def test_a_few_of_the_variants_are_compiled_daily() -> None:
-    assert len(list(daily())) <= 14
-    assert set(daily()) <= set(full())
+def test_the_daily_variants_are_some_of_all() -> None:
+    assert set(daily()) < set(full())
     assert len(set(full())) == len(list(full()))
 
 
@@ -67,7 +61,7 @@ def test_the_table_is_of_every_variant_and_none_spills(tabled: list[Row]) -> Non
 
 @pytest.mark.slow  # every variant: a quarter of an hour on two cores
 def test_every_variant_compiles_as_the_table_says(tabled: list[Row]) -> None:
-    rows = _compile_ahead("full", 3600)
+    rows = _compile_ahead("full")
     _require_within_registers(rows)
     _require_as_tabled(rows, tabled)
 

@@ -10,6 +10,7 @@ import pytest
 import galaxy_triton.kernels
 
 KERNELS = Path(galaxy_triton.kernels.__file__).parent
+MODULES = sorted(KERNELS.rglob("*.py"))
 WITHOUT_TRITON = """
 import sys
 
@@ -43,10 +44,6 @@ for function in (views, loss, block):
 """
 
 
-def _modules() -> list[Path]:
-    return sorted(KERNELS.rglob("*.py"))
-
-
 def test_kernels_work_without_triton(tmp_path: Path) -> None:
     """In a process of its own, away from the clone; only `impl="triton"` asks for it."""
     command = [sys.executable, "-c", WITHOUT_TRITON]
@@ -65,7 +62,7 @@ def _imported(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda path: path.relative_to(KERNELS).as_posix())
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(KERNELS).as_posix())
 def test_kernels_import_only_themselves(path: Path) -> None:
     depth = len(path.relative_to(KERNELS).parts)
     others = sys.stdlib_module_names | {"torch", "triton"}
@@ -76,18 +73,7 @@ def test_kernels_import_only_themselves(path: Path) -> None:
 
 def test_triton_is_imported_only_where_asked_for() -> None:
     """Elsewhere than in a `fused` and its parts, an import of Triton must lie inside a function."""
-    for path in _modules():
+    for path in MODULES:
         if not path.name.startswith("fused"):
             tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
             assert not [node for node in tops if "triton" in ast.unparse(node)], path
-
-
-def test_availability_imports_no_family() -> None:
-    assert [module for level, module in _imported(KERNELS / "availability.py") if level] == ["checks"]
-
-
-def test_import_test_sees_a_breach(tmp_path: Path) -> None:
-    """The reader of imports is code too."""
-    path = tmp_path / "bad.py"
-    path.write_text("def f():\n    from ...data.store import open_store\n    import galaxy_triton.data\n")
-    assert _imported(path) == [(3, "data.store"), (0, "galaxy_triton.data")]

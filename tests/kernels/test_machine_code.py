@@ -1,18 +1,15 @@
 """Machine code is read as it was written here by hand; the draw kernel's loops load and store what pixels need."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.kernels.instructions import per_pixel, with_order
 from tests.kernels.machine_code import instructions, kinds, loops
+from tests.support.processes import compile_python
 
-SCRIPT = Path(__file__).with_name("instructions.py")
-COUNTED = SCRIPT.parents[2] / "bench" / "results" / "instructions.csv"
+COUNTED = Path(__file__).resolve().parents[2] / "bench" / "results" / "instructions.csv"
 REPORT = """
 	code for sm_90
         /*0000*/                   S2R R0, SR_TID.X ;                    /* 0x0000000000007919 */
@@ -59,8 +56,7 @@ def test_the_order_is_the_one_number_that_is_rounded() -> None:
 
 @pytest.mark.slow  # compiles each order of the colours: minutes
 def test_a_pixel_is_loaded_and_stored_once_in_a_loop_without_branches() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=1200)
+    done = compile_python("-m", "tests.kernels.instructions")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     with COUNTED.open(newline="") as handle:

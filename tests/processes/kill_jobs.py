@@ -1,9 +1,6 @@
-"""The commands that kills.py kills: what they read and write, and what is right about it."""
+"""The commands that kills.py kills: their inputs, and the checks of the files that they leave."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +14,10 @@ from galaxy_triton.runs import checkpoint
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import IMAGES, VOTES
 from galaxy_triton.system.whole_files import PARTIAL, surviving
+from tests.support import processes
 
 GALAXIES, COPIES = 60, 20  # of the simulated sky; of each of them among the images that are packed and predicted
 FRAME, SIZE = 128, 32  # of those images and of the store, pixels
-LIMIT = 300.0  # seconds for a whole command
 MEASURED = ["images_per_s", "waiting_for_data", "peak_memory_mib", "seconds"]
 
 # Many short epochs of a network with many weights: saving takes half the time. At this rate few epochs are the best.
@@ -45,16 +42,16 @@ Check = Callable[[Path, Path], None]  # of the folder that a killed and an undis
 
 
 class Bad(Exception):
-    """Something that a kill must not lead to."""
+    """A loss or a leftover that a kill must not cause."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A command to kill, which works in an empty folder of its own. Paths are inside it.
 
-    where: the folder it writes to. last: what it writes last. check_left: raises unless all that passes for whole is.
-    check_end: raises unless all is as an undisturbed command leaves it. again: arguments that bring a killed one to its
-    end, and the exit code they must have.
+    where: the folder it writes to. last: the file it writes last. check_left: raises if a file looks whole and is not.
+    check_end: raises unless all files are as an undisturbed command leaves them. again: arguments that let a killed
+    command finish, and the exit code they must have.
     """
 
     arguments: Arguments
@@ -66,7 +63,7 @@ class Job:
 
 
 class Inputs:
-    """What the commands read: smaller copies of a simulated sky's images, and a store and a run of them."""
+    """Inputs of the commands: smaller copies of a simulated sky's images, and a store and a run of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.sky = folder, folder / "sky"
@@ -126,23 +123,11 @@ def require(holds: bool, message: str) -> None:
         raise Bad(message)
 
 
-def command_line(arguments: Arguments) -> list[str]:
-    """What starts the application."""
-    return [sys.executable, "-m", "galaxy_triton", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """What each start of the application sees: one thread, as the bits of a sum depend on how many share it."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
 def require_end(arguments: Arguments, code: int, folder: Path) -> None:
     """Run a command in a folder; raise unless it ends with this code."""
-    done = subprocess.run(
-        command_line(arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT
-    )
-    good = done.returncode == code and "Traceback" not in done.stderr
-    require(good, f"{arguments[0]} ended with {done.returncode}, not {code}: {done.stderr[-500:]}")
+    ended = processes.end(processes.start(processes.application(*arguments), folder))
+    good = ended.code == code and "Traceback" not in ended.said
+    require(good, f"{arguments[0]} ended with {ended.code}, not {code}: {ended.said[-500:]}")
 
 
 def _whole_or_nothing(

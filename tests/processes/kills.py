@@ -1,6 +1,6 @@
 """Kills simulate, pack, train and predict with SIGKILL at random moments, looks at what is left, and lets them finish.
 
-    python tests/kills.py --kills 20 --seed 1 --out kills.csv
+    python -m tests.processes.kills --kills 20 --seed 1 --out bench/results/kills.csv
 
 Writes a row for each kill and prints a line for each command. Exit code 1 if something half-written passed for whole,
 a process outlived the killed one, or the command, run again, did not end with what an undisturbed one writes.
@@ -23,7 +23,8 @@ from signal import SIGKILL
 
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.system.whole_files import PARTIAL, REPLACED
-from tests.processes.kill_jobs import COMMANDS, LIMIT, Bad, Inputs, Job, command_line, environment, require, require_end
+from tests.processes.kill_jobs import COMMANDS, Bad, Inputs, Job, require, require_end
+from tests.support.processes import LIMIT, application, one_thread
 
 BEYOND = 1.05  # the last moments may come after the last file, when the process is on its way out
 POLL, PATIENCE = 0.002, 1.0  # seconds between two looks, and for others to end
@@ -57,11 +58,11 @@ def main() -> None:
         inputs.make()
         table = csv.DictWriter(handle, [field.name for field in fields(Kill)])
         table.writeheader()
-        good = [_tabled(command, make(inputs), options, Path(scratch), table) for command, make in COMMANDS.items()]
+        good = [_rows_of(command, make(inputs), options, Path(scratch), table) for command, make in COMMANDS.items()]
     sys.exit(0 if all(good) else 1)
 
 
-def _tabled(command: str, job: Job, options: argparse.Namespace, scratch: Path, table: "csv.DictWriter[str]") -> bool:
+def _rows_of(command: str, job: Job, options: argparse.Namespace, scratch: Path, table: "csv.DictWriter[str]") -> bool:
     """Kill a command, write the rows and print a line: whether all went well."""
     rows = []
     for row in kills_of(command, job, options.kills, options.seed, scratch):
@@ -109,8 +110,8 @@ def moments(command: str, kills: int, seed: int, span: float) -> list[float]:
 
 def kill(command: str, number: int, job: Job, moment: float, whole: Whole, folder: Path) -> Kill:
     """Kill a command in a new folder, `moment` seconds after its first file; look at what it left; let it finish."""
-    session, phase = _killed(job, moment, folder)
-    found = ", ".join(sorted(map(_described, (folder / job.where).iterdir())))
+    session, phase = _kill_leader(job, moment, folder)
+    found = ", ".join(sorted(map(_describe, (folder / job.where).iterdir())))
     try:
         _require_no_survivor(session)
         job.check_left(folder, whole.folder)
@@ -123,7 +124,7 @@ def kill(command: str, number: int, job: Job, moment: float, whole: Whole, folde
     return Kill(command, number, round(moment, 3), phase, found, outcome)
 
 
-def _killed(job: Job, moment: float, folder: Path) -> tuple[int, str]:
+def _kill_leader(job: Job, moment: float, folder: Path) -> tuple[int, str]:
     """Kill the process that leads the session, and it alone: the session, and how far the command was."""
     process = _start(job, folder)
     began = _wait_until(lambda: any(folder.iterdir()), process, folder)
@@ -137,9 +138,8 @@ def _killed(job: Job, moment: float, folder: Path) -> tuple[int, str]:
 def _start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     with _log(folder).open("wb") as log:
-        return subprocess.Popen(
-            command_line(job.arguments), cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
-        )
+        command = application(*job.arguments)
+        return subprocess.Popen(command, cwd=folder, env=one_thread(), stdout=log, stderr=log, start_new_session=True)
 
 
 def _wait_until(holds: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> float:
@@ -155,7 +155,7 @@ def _log(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.txt")
 
 
-def _described(path: Path) -> str:
+def _describe(path: Path) -> str:
     if path.is_dir():
         return f"{path.name} ({sum(map(Path.is_file, path.rglob('*')))} files)"
     return f"{path.name} ({path.stat().st_size} bytes)"

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from multiprocessing import get_start_method
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process, in_this_process
+from tests.support.processes import wait_for
 
 ASKS = """
 import os, pathlib, sys, time
@@ -68,10 +68,3 @@ def alive(number: int) -> bool:
     # nobody may be there to ask how it ended
     state = Path(f"/proc/{number}/stat")
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)

@@ -14,9 +14,9 @@ from click.testing import Result
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.folder import EpochRow
 from galaxy_triton.system.errors import DataFault
-from tests.bad_input import spoilt
-from tests.bad_input.spoilt import World, make_world
-from tests.bad_input.table import contents
+from tests.bad_input import damage
+from tests.bad_input.table import contents, said
+from tests.bad_input.world import Case, World, fault, make_world, nothing
 
 FULL = "Expected to write it whole, got File too large"
 
@@ -34,64 +34,63 @@ def room(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def resumed(world: World, name: str, change: Callable[[Path], object] = lambda file: None) -> tuple[object, ...]:
-    """`train --resume` of a copy of the run that has an epoch to go."""
-    folder = spoilt.run(world, "config.toml", spoilt.replaced("epochs = 2", "epochs = 3"))
-    change(folder / name)
-    return ("train", world.store, "--resume", "--run", folder)
+def longer_run(world: World) -> Path:
+    """A copy of the run that has an epoch to go."""
+    return damage.run(world, "config.toml", damage.replace("epochs = 2", "epochs = 3"))
 
 
-def padded(size: int) -> Callable[[Path], object]:
-    """A change: the first line of the file is so many bytes longer."""
-    return lambda file: file.write_text("x" * size + file.read_text())
+def longer_log(world: World) -> Path:
+    """The same, with a log of more than 100,000 bytes."""
+    folder = longer_run(world)
+    pad(folder / "log.txt", 100_000)
+    return folder
 
 
-# command -> its arguments, the bytes that a file may have, what is said, and what may be new
-COMMANDS: dict[str, tuple[Callable[[World], tuple[object, ...]], int, str, tuple[str, ...]]] = {
-    "pack": (lambda w: ("pack", w.images, "--labels", w.labels, "--out", w.out), 50_000, FULL, ()),
-    "pack: the last file": (lambda w: ("pack", w.images, "--out", w.out, "--size", 1), 500, FULL, ()),
-    "simulate: an image": (lambda w: ("simulate", w.out, "--count", 2), 2_000, FULL, ()),
-    "info": (lambda w: ("info", w.store, "--montage", w.out), 5_000, FULL, ()),
-    "predict": (lambda w: ("predict", w.run, w.store, "--out", w.out), 5_000, FULL, ()),
-    "predict: over another": (
-        lambda w: ("predict", w.run, w.store, "--out", spoilt.file(w, "old.csv", "mine")),
-        5_000,
-        FULL,
-        (),
-    ),
-    "train: the start": (lambda w: ("train", w.store, *w.tiny, "--run", w.out), 10, FULL, ("out",)),
-    "train: a checkpoint": (lambda w: ("train", w.store, *w.tiny, "--run", w.out), 5_000, FULL, ("out",)),
-    "resume: the log": (
-        lambda w: resumed(w, "log.txt", padded(100_000)),
-        100_100,
-        "Expected to write to it, got File too large",
-        (),
-    ),
-}
+def pad(file: Path, size: int) -> None:
+    """Make the first line of a file longer by `size` bytes."""
+    file.write_text("x" * size + file.read_text())
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_full_disk(name: str, world: World, call: Callable[..., Result]) -> None:
-    make, size, message, leaves = COMMANDS[name]
-    arguments = make(world)
+def old_table(world: World) -> Path:
+    return damage.file(world, "old.csv", "mine")
+
+
+RESUME = "train {store} --resume --run {made}"
+# a case, and the bytes that a file may have
+CASES = (
+    (fault("pack", "pack {images} --labels {labels} --out {out}", FULL), 50_000),
+    (fault("pack: the last file", "pack {images} --out {out} --size 1", FULL), 500),
+    (fault("simulate: an image", "simulate {out} --count 2", FULL), 2_000),
+    (fault("info", "info {store} --montage {out}", FULL), 5_000),
+    (fault("predict", "predict {run} {store} --out {out}", FULL), 5_000),
+    (fault("predict: over another", "predict {run} {store} --out {made}", FULL, old_table), 5_000),
+    (fault("train: the start", "train {store} {tiny} --run {out}", FULL, nothing, "out"), 10),
+    (fault("train: a checkpoint", "train {store} {tiny} --run {out}", FULL, nothing, "out"), 5_000),
+    (fault("resume: the log", RESUME, "Expected to write to it, got File too large", longer_log), 100_100),
+)
+
+
+@pytest.mark.parametrize(("case", "size"), CASES, ids=[case.name for case, _ in CASES])
+def test_a_full_disk(case: Case, size: int, world: World, call: Callable[..., Result]) -> None:
+    arguments = case.arguments(world)
     before = contents(world)
     with room(size):
         result = call(*arguments)
     after = contents(world)
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     assert (result.exit_code, "Traceback" in result.output) == (1, False), result.output
-    assert message in " ".join(result.output.split())
+    assert case.said in said(result)
     changed = {path for path in before if after.get(path) != before[path]}
     # an append to a text is the one write that may stop half-way: the file it belongs to is no more than that text
     assert {Path(path).name for path in changed} <= {"log.txt"}
-    assert {Path(path).relative_to(world.new).parts[0] for path in after.keys() - before.keys()} <= set(leaves)
+    assert {Path(path).relative_to(world.new).parts[0] for path in after.keys() - before.keys()} <= set(case.leaves)
     assert not [path for path in after if path.endswith(".partial")]
 
 
 def test_a_run_whose_checkpoint_did_not_fit_goes_on_when_there_is_room(
     world: World, call: Callable[..., Result]
 ) -> None:
-    arguments = resumed(world, "log.txt")
+    arguments = RESUME.format(store=world.store, made=longer_run(world)).split()
     with room((world.run / "last" / "weights.safetensors").stat().st_size - 1):
         assert call(*arguments).exit_code == 1
     assert (world.new / "run" / "last" / "state.pt").read_bytes() == (world.run / "last" / "state.pt").read_bytes()
@@ -101,7 +100,7 @@ def test_a_run_whose_checkpoint_did_not_fit_goes_on_when_there_is_room(
 
 def test_a_row_of_metrics_that_does_not_fit(world: World) -> None:
     row = EpochRow(3, 0.1, 0.1, 0.1, 0.1, 1.0, 0.0, 1.0, 1.0)
-    folder = spoilt.run(world, "metrics.csv", padded(1))
+    folder = damage.run(world, "metrics.csv", lambda file: pad(file, 1))
     with (
         room((folder / "metrics.csv").stat().st_size),
         pytest.raises(DataFault, match="to write to it, got File too l"),

@@ -12,15 +12,15 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.data.store import manifest_text
 from galaxy_triton.data.store_arrays import pixels_header
+from tests.bad_input.world import World
 
 SIDE = 40  # of the sky's images
 HEADER = "GalaxyID," + ",".join(
@@ -29,66 +29,7 @@ HEADER = "GalaxyID," + ",".join(
     for answer in range(1, answers + 1)
 )
 
-
-class Case(NamedTuple):
-    """A row of the table.
-
-    make: the arguments of the command. code: its exit code. said: a part of what it says. leaves: what may be new in
-    the working folder. without_gpu: it is no fault where there is a GPU.
-    """
-
-    name: str
-    make: Callable[["World"], tuple[object, ...]]
-    code: int
-    said: str
-    leaves: tuple[str, ...] = ()
-    without_gpu: bool = False
-
-
-class World(NamedTuple):
-    """What the arguments of a command are made of: `new` is an empty folder, the working one; `out` is not there."""
-
-    images: Path
-    archive: Path
-    labels: Path
-    store: Path
-    run: Path
-    new: Path
-    tiny: list[str]  # options of `train` that make it small; what to hold out is not among them
-    succeed: Callable[..., str]
-    patch: pytest.MonkeyPatch
-
-    @property
-    def out(self) -> Path:
-        return self.new / "out"
-
-    @property
-    def first(self) -> int:
-        """The id of a labelled galaxy."""
-        return int(min(file.stem for file in self.images.iterdir()))
-
-
-def make_world(
-    sky: Any,
-    run: Path,
-    tiny_options: Callable[..., list[str]],
-    succeed: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> World:
-    """What becomes the fixture `world`: its arguments are fixtures."""
-    monkeypatch.chdir(tmp_path)
-    return World(
-        sky.images,
-        sky.archive,
-        sky.labels,
-        sky.store,
-        run,
-        tmp_path,
-        tiny_options("run.validation"),
-        succeed,
-        monkeypatch,
-    )
+Change = Callable[[Path], object]  # of a file or a folder
 
 
 def file(world: World, name: str, content: bytes | str) -> Path:
@@ -148,7 +89,7 @@ def link_archive(world: World) -> Path:
 
 
 def patched_archive(world: World, at: int, value: bytes, name: str = "7.png") -> Path:
-    """A zip of one image whose directory is edited: `at` counts from the directory's record of it."""
+    """A zip of one image whose directory is edit: `at` counts from the directory's record of it."""
     path = archive(world, (name, image()))
     content = bytearray(path.read_bytes())
     record = content.index(b"PK\x01\x02")
@@ -189,25 +130,25 @@ def flip(path: Path, at: int) -> Path:
     return path
 
 
-def store(world: World, damage: Callable[[Path], object]) -> Path:
+def store(world: World, damage: Change) -> Path:
     """A copy of the store, damaged."""
     shutil.copytree(world.store, world.new / "store")
     damage(world.new / "store")
     return world.new / "store"
 
 
-def forged(world: World, arrays: dict[str, Any] | None = None, **values: Any) -> Path:
+def forge_store(world: World, arrays: dict[str, Any] | None = None, **values: Any) -> Path:
     """A copy of the store with other arrays or values of store.json, and hashes that match them."""
 
     def forge(path: Path) -> None:
         for name, array in (arrays or {}).items():
             np.save(path / name, array, allow_pickle=True)
-        sealed(path, *(arrays or {}), **values)
+        seal(path, *(arrays or {}), **values)
 
     return store(world, forge)
 
 
-def sealed(path: Path, *names: str, **values: Any) -> Path:
+def seal(path: Path, *names: str, **values: Any) -> Path:
     """Make store.json go with changed arrays and values, as a stranger can."""
     manifest = json.loads((path / "store.json").read_text())
     del manifest["hash"]
@@ -223,7 +164,7 @@ def array(world: World, name: str) -> NDArray[Any]:
 
 def huge_store(world: World) -> Path:
     """A header of 10^9 images above the pixels of 48."""
-    path = forged(world, images=10**9)
+    path = forge_store(world, images=10**9)
     content = (path / "pixels.npy").read_bytes()
     (path / "pixels.npy").write_bytes(pixels_header(10**9, 24) + content[128:])
     return path
@@ -235,29 +176,34 @@ def store_of_size(world: World, size: int, labels: bool = True) -> Path:
     return world.new / "other"
 
 
-def run(world: World, name: str, change: Callable[[Path], object]) -> Path:
-    """A copy of the run, one file of it changed."""
+def damaged_run(name: str, change: Change) -> Callable[[World], Path]:
+    """A maker of a copy of the run with one file changed."""
+    return lambda world: run(world, name, change)
+
+
+def run(world: World, name: str, change: Change) -> Path:
+    """A copy of the run with one file changed."""
     shutil.copytree(world.run, world.new / "run")
     change(world.new / "run" / name)
     return world.new / "run"
 
 
-def written(content: bytes | str) -> Callable[[Path], object]:
+def write(content: bytes | str) -> Change:
     """A change: the file holds this."""
     return lambda path: path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def edited(**values: Any) -> Callable[[Path], object]:
+def edit(**values: Any) -> Change:
     """A change: the JSON object in the file has these values."""
     return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def replaced(old: str, new: str) -> Callable[[Path], object]:
+def replace(old: str, new: str) -> Change:
     """A change: some text in the file is another."""
     return lambda path: path.write_text(path.read_text().replace(old, new))
 
 
-def rehashed(change: Callable[[Path], object]) -> Callable[[Path], object]:
+def rehash(change: Change) -> Change:
     """A change of a file of a checkpoint that its checkpoint.json goes with."""
 
     def both(path: Path) -> None:

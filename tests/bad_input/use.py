@@ -1,0 +1,133 @@
+"""Rows of the table of bad input: wrong use, and places that cannot be written."""
+
+import sys
+
+from galaxy_triton.kernels import availability
+from tests.bad_input import damage
+from tests.bad_input.damage import file, store_of_size
+from tests.bad_input.world import Case, World, fault, usage
+
+TRAIN, RESUME = "train {store} {tiny}", "train {store} --resume --run {run}"
+PACK, PREDICT = "pack {images} --out", "predict {run} {store} --out"
+FINETUNE = "train {store} --finetune {run} --run {out}"
+UNWRITTEN, BELOW = "Expected to write it whole, got", "Expected a folder to write in, got the file"
+
+
+def unknown_ids(world: World) -> object:
+    """A list of an id that no galaxy has."""
+    return file(world, "ids.csv", "GalaxyID\n5\n")
+
+
+def _train(name: str, options: str, said: str) -> Case:
+    """Train the tiny network on the sky with these options."""
+    return usage(f"train: {name}", f"{TRAIN} {options}", said)
+
+
+def _config(name: str, said: str, content: bytes | str) -> Case:
+    return usage(f"train: {name}", "train {store} --config {made}", said, lambda w: file(w, "c.toml", content))
+
+
+def _no_triton(world: World) -> None:
+    # The interpreter of the tests would do for one.
+    world.patch.setattr(availability, "is_interpreted", lambda: False)
+
+
+def _no_torchvision(world: World) -> object:
+    world.patch.setitem(sys.modules, "torchvision", None)
+    return store_of_size(world, 40)
+
+
+VGG = "train {made} {tiny} --set preprocess.size=40 --set augmentation.size=32 --model vgg11"
+
+COMMANDS: tuple[Case, ...] = (
+    usage("no such command", "fly", "No such command 'fly'"),
+    usage("no such option", "info {store} --quickly", "No such option"),
+    usage("pack: no images there", "pack {new}/none --out {out}", "does not exist"),
+    usage("pack: no place named", "pack {images}", "Missing option '--out'"),
+    usage("pack: no worker", PACK + " {out} --workers 0", "--workers"),
+    usage("pack: crop above the frame", PACK + " {out} --crop 41", "to frame = 40, got 41"),
+    usage("pack: no size", PACK + " {out} --size 0", "preprocess.size from 1"),
+    usage("info: empty montage", "info {store} --montage {out} --count 0", "images at least 1, got 0"),
+    usage("check: a negative tolerance", "check {labels} --tolerance -1", "the tolerance at least 0, got -1.0"),
+    usage("check: a folder", "check {images}", "is a directory"),
+    usage("check: no such kind", "check {labels} --kind guesses", "'guesses' is not one of"),
+    usage("predict: no such layout", PREDICT + " {out} --layout tall", "'tall' is not one of"),
+    usage("baseline: one fold", "baseline {store} --folds 1", "Expected folds at least 2, got 1"),
+    usage("evaluate: no view", "evaluate {run} {store} --views 0", "--views"),
+    usage("evaluate: --labels with a run", "evaluate {run} --labels {labels}", "Expected --labels with a table of"),
+    usage("evaluate: a table without labels", "evaluate {labels}", "got neither"),
+    usage("evaluate: a table's labels twice", "evaluate {labels} {store} --labels {labels}", "got both"),
+    usage(
+        "evaluate: a network's options with a table",
+        "evaluate {labels} {store} --views 4 --consistency 8",
+        "Expected --views and --consistency with a run, got a table of predictions",
+    ),
+    usage("evaluate: no galaxies to turn", "evaluate {run} {store} --consistency -1", "--consistency"),
+    usage("predict: no view", PREDICT + " {out} --views 0", "--views"),
+    usage("predict: no batch", PREDICT + " {out} --batch-size 0", "--batch-size"),
+    usage(
+        "predict: over its images", "predict {run} {archive} --out {archive}", "Expected a file of its own for the answ"
+    ),
+    usage("predict: out is a folder", PREDICT + " {store}", "Expected a file to write, got"),
+    usage("predict: out is a pipe", PREDICT + " {made}", "a file to write, got", lambda w: damage.pipe(w, "p")),
+)
+
+TRAININGS: tuple[Case, ...] = (
+    _train("no pair", "--set run.epochs", "Expected KEY=VALUE, got 'run.epochs'"),
+    _train("no such field", "--set optimizer.lr=1", "Expected a configuration field, got 'optimizer.lr'"),
+    _train("no number", "--set optimiser.lr=fast", "Expected optimiser.lr of type float, got 'fast'"),
+    _train("out of range", "--set network.dropout=1", "Expected network.dropout from 0 to below 1, got 1.0"),
+    _train("widths", "--set network.widths=8,,16", "Expected network.widths of type"),
+    _train("view above the store", "--set augmentation.size=25", "at most preprocess.size = 24, got 25"),
+    _train("too many blocks", "--set network.widths=8,8,8,8,8", "at least 32 for this galaxy-vgg, got 16"),
+    _train("too small for vgg11", "--model vgg11", "Expected augmentation.size at least 32 for this vgg11, got 16"),
+    _train("no such model", "--model alexnet", "'alexnet' is not one of"),
+    _train("precision", "--precision fp16", "Expected fp32 or bf16 on cpu, got fp16"),
+    _train("graph on the CPU", "--body graph", "got CUDA graphs need a CUDA GPU"),
+    usage(
+        "train: --device cuda without one",
+        "train {store} --device cuda",
+        "Expected a machine with cuda, got one with cpu",
+        without_gpu=True,
+    ),
+    usage(
+        "train: --augment triton without a GPU",
+        f"{TRAIN} --augment triton",
+        "Expected a machine for --augment triton",
+        _no_triton,
+        without_gpu=True,
+    ),
+    usage("train: no torchvision", VGG, "pip install torchvision", _no_torchvision),
+    _train("no fraction", "--validation nowhere.csv", "Expected run.validation of type float, got 'nowhere.csv'"),
+    _train("one fold", "--folds 1", "Expected folds at least 2, got 1"),
+    _train("more folds than galaxies", "--folds 45", "Expected a galaxy for each of 45 folds, got 44"),
+    _train("folds and a split", "--folds 2 --validation 0.1", "Expected folds alone to hold galaxies out"),
+    usage("train: ids without a use", TRAIN + " --fold-ids {made}", "a use of these ids, got none", unknown_ids),
+    _train("run in use", "--run {run}", "Expected a new or empty folder"),
+    _train("run is a file", "--run {labels}", "for a new run, got Not a directory"),
+    _train("run below a file", "--run {labels}/r", "got Not a directory"),
+    _config("no TOML", "Expected a TOML file, got", "[run\n"),
+    _config("no text", "Expected a TOML file, got", b"\xff\xfe\n"),
+    _config("deep TOML", "Expected a TOML file, got", "a = " + damage.deep()),
+    usage("train: TOML pipe", "train {store} --config {made}", "a pipe or a device", lambda w: damage.pipe(w, "p")),
+    usage("resume: what", "train {store} --resume", "Expected the run to resume, got none"),
+    usage("resume: other fields", f"{RESUME} --lr 1", "got optimiser.lr"),
+    usage("resume: other split", RESUME + " --validation {labels}", "Expected the split of the run"),
+    usage("resume: other folds", f"{RESUME} --folds 2", "Expected the split of the run"),
+    usage("resume: a TOML", RESUME + " --config {made}", "got the TOML file", lambda w: file(w, "c.toml", "")),
+    usage("resume: fine-tune", RESUME + " --finetune {run}", "got --finetune"),
+    usage("fine-tune: another network", f"{FINETUNE} --width 8,32", "got Network("),
+    usage("fine-tune: a recipe", f"{FINETUNE} --recipe best", "got the recipe best (--finetune)"),
+)
+
+PLACES: tuple[Case, ...] = (
+    fault("pack: out below a file", PACK + " {labels}/s", f"{UNWRITTEN} Not a directory"),
+    fault("pack: out in /proc", f"{PACK} /proc/none/s", f"{UNWRITTEN} No such file"),
+    fault("pack: a file in the way", PACK + " {out}", UNWRITTEN, lambda w: file(w, "out.partial", b"")),
+    fault("simulate: out below a file", "simulate {labels}/s --count 1", UNWRITTEN),
+    fault("info: montage below a file", "info {store} --montage {labels}/m.png", UNWRITTEN),
+    fault("info: montage over a folder", "info {store} --montage {store}", f"{UNWRITTEN} Is a directory"),
+    usage("evaluate: JSON over a folder", "evaluate {run} --json {store}", "got a folder or"),
+    usage("evaluate: errors below a file", "evaluate {run} --errors {labels}/e.csv", BELOW),
+    usage("predict: out below a file", PREDICT + " {labels}/o.csv", BELOW),
+)
