@@ -5,7 +5,7 @@ import fcntl
 import io
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from galaxy_triton.system.signals import INTERRUPTED, Stop
 from galaxy_triton.train.loop import Plan, Trainer
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
+from tests.support import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +74,19 @@ class Sky(NamedTuple):
     store: Path  # both, packed as TINY wants
     ids: np.ndarray[Any, np.dtype[np.int64]]  # [48]
     answers: np.ndarray[Any, np.dtype[np.float64]]  # [44, 37]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def light_figures() -> Iterator[None]:
+    """Reports are written without drawing their figures, except under `real_figures`."""
+    with figures.light_figures():
+        yield
+
+
+@pytest.fixture(scope="module")
+def real_figures() -> Iterator[None]:
+    with figures.real_figures():
+        yield
 
 
 @pytest.fixture(scope="session")

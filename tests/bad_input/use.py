@@ -104,7 +104,7 @@ TRAININGS: tuple[Case, ...] = (
     _train("folds and a split", "--folds 2 --validation 0.1", "Expected folds alone to hold galaxies out"),
     usage("train: ids without a use", TRAIN + " --fold-ids {made}", "a use of these ids, got none", unknown_ids),
     _train("run in use", "--run {run}", "Expected a new or empty folder"),
-    _train("run is a file", "--run {labels}", "for a new run, got Not a directory"),
+    _train("run is a file", "--run {labels}", "got Not a directory"),
     _train("run below a file", "--run {labels}/r", "got Not a directory"),
     _config("no TOML", "Expected a TOML file, got", "[run\n"),
     _config("no text", "Expected a TOML file, got", b"\xff\xfe\n"),

@@ -23,6 +23,8 @@ from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 
+pytestmark = pytest.mark.usefixtures("real_figures")
+
 
 def test_figures_do_not_depend_on_the_users_settings(run: Path) -> None:
     def drawn() -> bytes:

@@ -27,6 +27,8 @@ from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import launch
 from tests.support.parsed_page import Page
 
+pytestmark = pytest.mark.usefixtures("real_figures")
+
 VIEWS = 2
 LEARNED = {"curves", "questions", "classes", "reliability", "augmentation", "calibration"}
 WITH_SCORE = LEARNED | {"best", "middle", "worst"}

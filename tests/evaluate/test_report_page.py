@@ -14,6 +14,8 @@ from PIL import Image
 
 from galaxy_triton.evaluate.figures import DOTS_PER_INCH
 
+pytestmark = pytest.mark.usefixtures("real_figures")
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
