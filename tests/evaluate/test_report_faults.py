@@ -96,6 +96,7 @@ def test_a_truth_of_other_galaxies_is_a_fault(copied: Path, display: Display, sk
         write_report(copied, Asked(views=1), display)
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_names_of_a_stranger_stay_text(copied: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = ['"><script>alert(1)</script>', "$\\frac{$", "{{ 7 * 7 }}", "名前", "a\nb\x00", "\udcff", "n" * 300]
     # All that are held out are shown.
