@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import pytest
 from PIL import Image
 
 from galaxy_triton.evaluate.figures import DOTS_PER_INCH
-
-pytestmark = pytest.mark.usefixtures("real_figures")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -68,8 +67,16 @@ def browse(folder: Path, page: Path, height: int, *options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def measured(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
-    dom = browse(tmp_path_factory.mktemp("probe"), run / "report.html", 1000, "--dump-dom")
+def page(run: Path, tmp_path_factory: pytest.TempPathFactory, succeed: Callable[..., str], real_figures: None) -> Path:
+    folder = tmp_path_factory.mktemp("page") / "run"
+    shutil.copytree(run, folder)
+    succeed("report", folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def measured(page: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    dom = browse(tmp_path_factory.mktemp("probe"), page, 1000, "--dump-dom")
     found = re.search('<pre id="measured"[^>]*>(.+?)</pre>', dom)
     assert found, dom
     return dict(zip(WIDTHS, json.loads(html.unescape(found[1])), strict=True))
@@ -103,9 +110,9 @@ def test_the_page_is_light_and_runs_nothing(measured: dict[int, dict[str, Any]])
         assert found["scripts"] == 0
 
 
-def test_the_screenshot_is_not_blank(run: Path, tmp_path: Path, measured: dict[int, dict[str, Any]]) -> None:
+def test_the_screenshot_is_not_blank(page: Path, tmp_path: Path, measured: dict[int, dict[str, Any]]) -> None:
     height = max(found["height"] for found in measured.values())
-    browse(tmp_path, run / "report.html", height, f"--screenshot={tmp_path / 'shot.png'}")
+    browse(tmp_path, page, height, f"--screenshot={tmp_path / 'shot.png'}")
     with Image.open(tmp_path / "shot.png") as image:
         shot = np.asarray(image.convert("RGB"))
     for left, width in ((0, 390), (390, 1280)):
