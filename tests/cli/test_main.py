@@ -187,6 +187,7 @@ def test_completion(shell: str, marks: str, succeed: Succeed) -> None:
     assert "_GALAXY_TRITON_COMPLETE" in said
 
 
+@pytest.mark.process
 def test_completion_completes(tmp_path: Path) -> None:
     """What the shell calls on the Tab key; it must come at once, so without torch."""
     code = (
@@ -259,6 +260,7 @@ def test_help_of_a_command(name: str, succeed: Succeed) -> None:
             assert "default: " in option.get_help_record(context)[1], option.name
 
 
+@pytest.mark.process
 def test_help_needs_no_torch(tmp_path: Path) -> None:
     """Torch takes seconds to import: neither it nor NumPy may be loaded to answer `--help`."""
     code = """

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import Result
 
 Succeed = Callable[..., str]
@@ -49,6 +50,7 @@ def test_train_holds_out_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny
     assert [int(number) for number, part in parts[1:] if part == "validation"] == sky.ids[40:44].tolist()
 
 
+@pytest.mark.process
 def test_train_stops_politely(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
     """Ctrl-C: the run is saved, the message says how to go on, and going on finishes it."""
     folder = tmp_path / "run"

@@ -227,6 +227,7 @@ def test_a_fault_fails_the_trial_and_ends_the_sweep(
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["fail"]
 
 
+@pytest.mark.process
 def test_two_workers(asked: Asked, tmp_path: Path, tiny_options: Callable[..., list[str]]) -> None:
     """They begin together in a folder that is not there yet, and share the trials."""
     options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", 2, "--trials", 4]

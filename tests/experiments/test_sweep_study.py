@@ -112,6 +112,7 @@ def test_each_draw_comes_once(tmp_path: Path) -> None:
     assert [begun(one, 3), begun(study(tmp_path / "broken"), 3)] == [straight[0], straight[2]]
 
 
+@pytest.mark.process
 def test_a_killed_worker_is_no_longer_waited_for(tmp_path: Path) -> None:
     """Its networks go: nothing else would look for them again."""
     code = "import sys; from tests.experiments.test_sweep_study import study; study(sys.argv[1]).begin(1)"

@@ -78,6 +78,7 @@ def in_a_fresh_process(code: str, interpret: str) -> subprocess.CompletedProcess
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", CALLS)
 def test_what_cannot_run_says_why(name: str) -> None:
     """On a CPU, with the default implementation, where nothing is interpreted."""
@@ -85,6 +86,7 @@ def test_what_cannot_run_says_why(name: str) -> None:
     assert "ValueError: Expected what runs on cpu, got 'triton' (impl): choose 'torch' or 'compile'" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("interpret", ["0", "1"])
 def test_the_question_loads_no_family(interpret: str) -> None:
     code = """

@@ -44,10 +44,12 @@ def test_the_daily_variants_are_some_of_all() -> None:
     assert len(set(full())) == len(list(full()))
 
 
+@pytest.mark.process
 def test_kernels_compile_within_their_registers(compiled: list[Row]) -> None:
     _require_within_registers(compiled)
 
 
+@pytest.mark.process
 def test_kernels_compile_as_the_table_says(compiled: list[Row], tabled: list[Row]) -> None:
     _require_as_tabled(compiled, tabled)
 

@@ -59,6 +59,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+@pytest.mark.process
 def test_planted_faults_are_told_apart(project: Path) -> None:
     """One that another test sees than the one named; one that none sees; one that crashes; one that is no Python."""
     faults = [
@@ -77,12 +78,14 @@ def test_planted_faults_are_told_apart(project: Path) -> None:
     assert "a + b" in (project / KERNELS / "total.py").read_text()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("text", "count"), [("a * b", 0), ("a ", 2)])
 def test_a_text_that_no_longer_stands_once_is_named(text: str, count: int, project: Path) -> None:
     with pytest.raises(DataFault, match=f"got {count} of 'difference' .*: write the text"):
         list(outcomes_of([replace(SUM, text=text)], project))
 
 
+@pytest.mark.process
 def test_tests_that_fail_anyway_catch_nothing(project: Path) -> None:
     (project / KERNELS / "total.py").write_text("def total(a, b):\n    return 1 + (a + b)\n")
     with pytest.raises(DataFault, match=r"tests that pass without a fault, got test_total\.py::test_total"):

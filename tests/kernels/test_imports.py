@@ -44,6 +44,7 @@ for function in (views, loss, block):
 """
 
 
+@pytest.mark.process
 def test_kernels_work_without_triton(tmp_path: Path) -> None:
     """In a process of its own, away from the clone; only `impl="triton"` asks for it."""
     command = [sys.executable, "-c", WITHOUT_TRITON]

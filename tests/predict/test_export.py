@@ -99,6 +99,7 @@ def test_export_of_another_network(
     assert answers(out, frames) == pytest.approx(predicted(run), abs=TOLERANCE)
 
 
+@pytest.mark.process
 def test_export_needs_nothing_but_torch(file: Path, frames: torch.Tensor, tmp_path: Path) -> None:
     """In a process that cannot import this package, nor what else it needs."""
     code = """

@@ -231,6 +231,7 @@ def test_on_the_command_line(
     assert "RMSE" in succeed("train", "--run", tmp_path / "cv", "--resume")
 
 
+@pytest.mark.process
 def test_two_processes(
     request_: TrainOptions, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]
 ) -> None:
