@@ -31,7 +31,6 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.data.split import split_by_fraction
 from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.galaxyzoo.tables import write_answers
 from galaxy_triton.model.backend import choose
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
@@ -235,29 +234,6 @@ def _write_table(path: Path, ids: np.ndarray[Any, Any], answers: np.ndarray[Any,
         writer = csv.writer(handle)
         writer.writerow(["GalaxyID", *COLUMNS])
         writer.writerows([number, *row] for number, row in zip(ids.tolist(), answers.tolist(), strict=True))
-
-
-@pytest.fixture
-def table(sky: Any, tmp_path: Path) -> Callable[..., Path]:
-    """table(change): the sky's labels, 44 rows that keep every rule, after a change."""
-
-    def make(change: Callable[[list[list[str]]], object] = lambda rows: None, name: str = "t.csv") -> Path:
-        with sky.labels.open(newline="") as handle:
-            rows = list(csv.reader(handle))
-        change(rows)
-        with (tmp_path / name).open("w", newline="") as handle:
-            csv.writer(handle).writerows(rows)
-        return tmp_path / name
-
-    return make
-
-
-@pytest.fixture
-def sigmoid(sky: Any, tmp_path: Path) -> Path:
-    """Predictions for the sky's 48 images, as a sigmoid head gives them: no sum of them holds."""
-    answers = np.random.default_rng(3).uniform(0.1, 0.9, (48, 37))
-    write_answers(tmp_path / "sigmoid.csv", [(sky.ids, answers)])
-    return tmp_path / "sigmoid.csv"
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ from galaxy_triton.data.images import decode, decoded, measure_frame, open_image
 from galaxy_triton.data.inspect import tree_violations
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import manifest_text, open_store, verify
-from galaxy_triton.galaxyzoo.ids import MAX_LENGTH, galaxy_id, is_integer, rows_of
+from galaxy_triton.galaxyzoo.ids import MAX_LENGTH, NOT_AN_ID, galaxy_id, is_integer, rows_of
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, QUESTIONS, SPANS
-from galaxy_triton.galaxyzoo.tables import NOT_AN_ID, read_answers, read_ids, write_answers
+from galaxy_triton.galaxyzoo.tables import read_answers, read_ids
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.system.errors import DataFault, UsageFault
 
 SIDE = 6

@@ -69,11 +69,11 @@ def simulate(out: Path, quiet: bool, **asked: Any) -> None:
 def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: bool) -> None:
     """Show what STORE holds, and how well its labels obey the decision tree."""
     from galaxy_triton.data import inspect
-    from galaxy_triton.data.store import open_store, verify
+    from galaxy_triton.data import store as stores
     from galaxy_triton.system.console import Display
     from galaxy_triton.system.whole_files import whole_file
 
-    display, opened = Display(quiet=quiet), open_store(store)
+    display, opened = Display(quiet=quiet), stores.open_store(store)
     found = inspect.describe(opened)
     display.say(f"images      {found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
     display.say(f"prepared    {opened.preprocess}")
@@ -82,7 +82,7 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
         display.say(f"tree        {question:<14} sums are off by {violation:.2e} at most")
     if verify:
         with display.progress("verifying", "images") as show:
-            verify(opened, show)
+            stores.verify(opened, show)
         display.say("verified    every block matches its hash")
     if montage:
         # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
@@ -108,17 +108,19 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
 @options.quiet
 @example("galaxy-triton check submission.csv --like images_test_rev1.zip --kind submission")
 @click.pass_context
-def check(ctx: click.Context, /, table: Path, quiet: bool, **asked: Any) -> None:
+def check(ctx: click.Context, /, table: Path, like: Path | None, quiet: bool, **asked: Any) -> None:
     """Check a TABLE, a CSV or a zip that holds one: columns, ids, values, and the decision tree's sums.
 
     All that is wrong is said, not only the first. The tree's sums must hold in labels, Kaggle's order of columns and
     whole numbers as ids in a submission; elsewhere they are noted. Exit code 1 on a fault.
     """
-    from galaxy_triton.galaxyzoo.check import Asked
+    from galaxy_triton.data.names import read_galaxies
+    from galaxy_triton.galaxyzoo.check import CheckOptions
     from galaxy_triton.galaxyzoo.check import check as run
     from galaxy_triton.system.console import Display
 
-    display, found = Display(quiet=quiet), run(table, Asked(**asked))
+    display = Display(quiet=quiet)
+    found = run(table, CheckOptions(like=None if like is None else read_galaxies(like), **asked))
     for finding in found.findings:
         show = display.say if finding.broken else display.note
         show(str(finding))

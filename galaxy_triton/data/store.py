@@ -62,10 +62,6 @@ class Store:
             return np.zeros(len(self.ids), dtype=np.bool_)
         return ~np.isnan(self.labels[:, 0])
 
-    def called(self, rows: slice = slice(None)) -> list[str]:
-        """What images are called in a table: their file's stem, or its number."""
-        return [str(name) for name in (self.ids if self.names is None else self.names)[rows]]
-
 
 def open_store(path: Path) -> Store:
     """Open a store after checking its format, the type, shape and values of each array, and the hashes of all but the

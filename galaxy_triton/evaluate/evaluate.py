@@ -17,8 +17,7 @@ from galaxy_triton.evaluate.compare import Named, chosen_on, table_answers
 from galaxy_triton.evaluate.findings import Findings, Inquiry, compared, find
 from galaxy_triton.evaluate.scores import constants, score
 from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
-from galaxy_triton.galaxyzoo.questions import ID_COLUMN
-from galaxy_triton.galaxyzoo.tables import read_answers, read_header, read_names, read_rows
+from galaxy_triton.galaxyzoo.tables import read_answers, read_names
 from galaxy_triton.model.device import free_memory
 from galaxy_triton.model.head import training_bytes
 from galaxy_triton.model.memory import residence
@@ -149,13 +148,13 @@ class _Truth(NamedTuple):
 
     ids: NDArray[np.int64]
     labels: NDArray[np.float32]
-    names: NDArray[np.str_]
+    names: list[str]
     where: Path
 
 
 def _truth(table: Path, store_path: Path | None, labels: Path | None) -> _Truth:
     if labels is not None and store_path is None:
-        return _Truth(*read_answers(labels), _names_in(labels), labels)
+        return _Truth(*read_answers(labels), read_names(labels), labels)
     if store_path is None or labels is not None:
         got = "neither" if store_path is None else "both"
         do = "name the one that has the labels"
@@ -164,19 +163,12 @@ def _truth(table: Path, store_path: Path | None, labels: Path | None) -> _Truth:
 
 
 def _truth_of(store: Store) -> _Truth:
-    labels, rows = require_labels(store), labelled_rows(store)
-    return _Truth(store.ids[rows], labels[rows], names_of(store)[rows], store.path)
-
-
-def _names_in(table: Path) -> NDArray[np.str_]:
-    """What the galaxies of a table of answers are called there, in its order."""
-    rows = read_rows(table)
-    column = read_header(rows, table).index(ID_COLUMN)
-    return np.array([row[column].strip() for _, row in rows])
+    labels, rows, names = require_labels(store), labelled_rows(store), names_of(store)
+    return _Truth(store.ids[rows], labels[rows], [names[row] for row in rows], store.path)
 
 
 def _findings(table: Path, truth: _Truth, rows: NDArray[np.int64], asked: Asked, display: Display) -> Findings:
-    galaxies, people = Named(truth.ids[rows], [str(name) for name in truth.names[rows]]), truth.labels[rows]
+    galaxies, people = Named(truth.ids[rows], [truth.names[row] for row in rows]), truth.labels[rows]
     predicted = table_answers(table, galaxies)
     return Findings(
         galaxies.names,

@@ -1,6 +1,7 @@
-"""What names a galaxy: the integer its file or table row is called by, or a hash of any other name."""
+"""Ids of galaxies: the integer that a file or a table row is called by, or a hash of any other name."""
 
 import hashlib
+import re
 import reprlib
 from collections.abc import Sequence
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from galaxy_triton.system.errors import DataFault, expected
 
-MAX_LENGTH = 255  # of a name: what file systems take; a store gives every name the room of its longest
+MAX_LENGTH = 255  # characters of a name, as in file systems; a store gives every name the room of its longest
+# what a spreadsheet or pandas makes of an integer id in a column that was once numeric
+NOT_AN_ID = re.compile(r"\s*|nan|[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?", re.IGNORECASE)
 
 
 def galaxy_id(name: str) -> int:
@@ -26,20 +29,36 @@ def is_integer(name: str) -> bool:
     return name.isascii() and name.isdigit() and len(name) <= 19 and int(name) < 2**63
 
 
-def check_name(name: str, where: object) -> None:
-    """Raise unless a name can stand in a table and in a store: short, and text that UTF-8 can write.
+def is_cell_id(cell: str) -> bool:
+    """Whether a table's id cell can be an id: not empty, not NaN, no decimal fraction, not too long."""
+    return not NOT_AN_ID.fullmatch(cell) and len(cell) <= MAX_LENGTH
+
+
+def check_cell_id(cell: str, where: object) -> None:
+    """Raise unless a table's id cell can be an id.
 
     Raises:
-        DataFault: it has more than 255 characters or bytes that are no text.
+        DataFault: it is empty, NaN, a decimal fraction, or not a name that `check_name` accepts.
     """
-    # a file's name that is not UTF-8 comes as lone surrogates
+    if NOT_AN_ID.fullmatch(cell):
+        raise DataFault(expected("a whole number or a file's stem as id", reprlib.repr(cell), where, "correct that id"))
+    check_name(cell, where)
+
+
+def check_name(name: str, where: object) -> None:
+    """Raise unless a name can be stored in a table and in a store.
+
+    Raises:
+        DataFault: it has more than 255 characters, or bytes that are not UTF-8.
+    """
+    # Python reads a file name that is not UTF-8 as lone surrogates
     if len(name) > MAX_LENGTH or any("\ud800" <= letter <= "\udfff" for letter in name):
         want = f"a name in UTF-8 of at most {MAX_LENGTH} characters"
         raise DataFault(expected(want, reprlib.repr(name), where, "rename it"))
 
 
 def check_unique(ids: Sequence[int], names: Sequence[str], where: object) -> None:
-    """Raise unless every id, called `names` where it comes from, occurs once.
+    """Raise unless every id occurs once; `names` are the ids as the user wrote them.
 
     Raises:
         DataFault: two names have one id; both are named.
@@ -52,7 +71,15 @@ def check_unique(ids: Sequence[int], names: Sequence[str], where: object) -> Non
 
 
 def rows_of(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The row of each wanted id among `ids` [N >= 1], in any order, each once; -1 where it is absent. int64 [M]."""
+    """Find ids in an array of unique ids.
+
+    Args:
+        ids: int64 [n >= 1], unique, in any order.
+        wanted: int64 [m].
+
+    Returns:
+        int64 [m]: the index in `ids` of each wanted id; -1 where it is absent.
+    """
     order = np.argsort(ids)
     place = np.searchsorted(ids, wanted, sorter=order)
     rows = order[np.minimum(place, len(ids) - 1)]

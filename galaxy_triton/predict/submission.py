@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.data.images import Entry, ImageSource, decoded, open_images
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import slices
 from galaxy_triton.data.store import MANIFEST, Store, open_store, verified_block
 from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import check_answers, write_cells
+from galaxy_triton.galaxyzoo.write_tables import check_answers, write_cells
 from galaxy_triton.predict.layouts import LAYOUTS, Cells, Found, Layout
 from galaxy_triton.predict.predictor import Asking, Predictor, check_preprocess, open_run
 from galaxy_triton.system.console import Display
@@ -209,8 +210,9 @@ def _opened(predictor: Predictor, path: Path, asked: Asked) -> Iterator[Parts]:
 
 def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
     start, pixels = verified_block(store, number)
+    names = names_of(store)[start : start + len(pixels)]
     for chunk in slices(len(pixels), CHUNK):
-        yield store.called(slice(start + chunk.start, start + chunk.stop)), pixels[chunk]
+        yield names[chunk], pixels[chunk]
 
 
 def _images_chunk(predictor: Predictor, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from galaxy_triton.config.schema import require
 from galaxy_triton.data.store import Progress
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.simulation.morphology import Galaxy, draw_galaxy
 from galaxy_triton.simulation.render import render
 from galaxy_triton.simulation.volunteers import answer_shares, true_answers, vote

@@ -10,7 +10,7 @@ from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, 
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import advising
 from galaxy_triton.system.console import Display
@@ -198,7 +198,8 @@ def _keep_answers(trainer: Trainer, ground: Ground, display: Display) -> None:
     """Draw the report of a fold, and write what it answers."""
     plan, found = trainer.plan, report(trainer, ground, display)
     if found.answers is not None:
-        write_answers(plan.folder / HELD_OUT, [(names_of(ground.store)[plan.split.validation].tolist(), found.answers)])
+        names = names_of(ground.store)
+        write_answers(plan.folder / HELD_OUT, [([names[row] for row in plan.split.validation], found.answers)])
 
 
 def _say_fold(number: int, count: int, split: Split, repeat: int, display: Display) -> None:

@@ -15,7 +15,7 @@ from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, require_labels
 from galaxy_triton.evaluate.scores import Score, rmse, score
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.predictor import Answers, Asking
 from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.whole_files import write_text
@@ -78,7 +78,8 @@ def write_summary(folder: Path, summary: Summary, store: Store, run: Run) -> Non
         DataFault: they cannot be written.
     """
     rows, answers = _together(summary.folds)
-    write_answers(folder / ANSWERS, [(names_of(store)[rows].tolist(), answers)])
+    names = names_of(store)
+    write_answers(folder / ANSWERS, [([names[row] for row in rows], answers)])
     values = {"version": VERSION, "seed": run.seed, "repeat": run.repeat, "views": Asking().views}
     write_text(folder / SUMMARY, json.dumps(values | _figures(summary), indent=1) + "\n")
 

@@ -15,7 +15,7 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store, verified_pixels, verify
 from galaxy_triton.data.store_arrays import pixels_header
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.system.errors import DataFault, UsageFault
 
 COUNT, SIZE = 7, 6

@@ -13,7 +13,7 @@ from galaxy_triton.data.folds import draw_folds, ids_to_hold_out
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.evaluate.baseline import baselines, central_colours, k_means
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.system.errors import DataFault, UsageFault
 
 COUNT, LABELLED, SIDE = 40, 36, 30

@@ -14,7 +14,8 @@ import torch
 from galaxy_triton.data.pack import pack
 from galaxy_triton.evaluate.compare import Named, Others, other_answers
 from galaxy_triton.evaluate.evaluate import Asked, evaluate
-from galaxy_triton.galaxyzoo.tables import read_answers, write_answers
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.predictor import Asking, open_run
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display

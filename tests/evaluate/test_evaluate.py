@@ -16,7 +16,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.evaluate import Asked, evaluate, galaxies_of
 from galaxy_triton.evaluate.report import Asked as ReportAsked
 from galaxy_triton.evaluate.report import write_report
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.predict.predictor import checkpoint_of, open_run
 from galaxy_triton.runs.folder import read_split

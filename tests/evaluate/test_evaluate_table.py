@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_triton.evaluate.evaluate import Asked, evaluate
 from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
 

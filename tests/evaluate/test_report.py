@@ -19,7 +19,8 @@ from rich.console import Console
 from galaxy_triton.evaluate import figures, report
 from galaxy_triton.evaluate.report import Asked, Report, write_report
 from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
-from galaxy_triton.galaxyzoo.tables import read_answers, write_answers
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault

@@ -12,7 +12,7 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate import report
 from galaxy_triton.evaluate.report import Asked, read_metrics, write_report
-from galaxy_triton.galaxyzoo.tables import write_answers
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault

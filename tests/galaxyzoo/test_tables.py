@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from galaxy_triton.galaxyzoo import tables as table
 from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_answers, read_ids, write_answers
+from galaxy_triton.galaxyzoo.tables import read_answers, read_ids
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.layouts import CONDITIONAL
 from galaxy_triton.system.errors import DataFault
 from tests.support.held import held_by, traced
