@@ -23,22 +23,18 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 from galaxy_triton.cli.main import main
-from galaxy_triton.config.recipes import SEED
-from galaxy_triton.config.schema import Config
-from galaxy_triton.config.toml import override
-from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.pack import pack
-from galaxy_triton.data.split import split_by_fraction
-from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.model.backend import choose
+from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.signals import INTERRUPTED, Stop
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
+from galaxy_triton.train.run import train
+from galaxy_triton.train.session import Session
 from tests.support import figures
+from tests.support.sessions import open_session
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -122,23 +118,14 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
 def run(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs on the sky."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    launch(TrainOptions(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
+    train(TrainOptions(sky.store, settings=TINY, run=folder), Display(Console(file=io.StringIO())))
     return folder
 
 
 @pytest.fixture(scope="session")
-def make_plan(sky: Sky) -> Callable[..., Plan]:
-    """make_plan(folder, **{"optimiser.lr": 1, ...}): the plan of a small run on the sky."""
-
-    def make(folder: Path, **settings: Any) -> Plan:
-        config: Config = override(SEED, {**TINY, **settings})
-        backend, store = choose(config), open_store(sky.store)
-        galaxies = load(store, backend.device, lambda done: None)
-        split = split_by_fraction(store, config.run.validation, config.run.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        return Plan(config, backend, galaxies, split, store.hash, folder)
-
-    return make
+def make_session(sky: Sky) -> Callable[..., Session]:
+    """make_session(folder, **{"optimiser.lr": 1, ...}): the session of a small run on the sky."""
+    return lambda folder, **settings: open_session(sky.store, folder, {**TINY, **settings})
 
 
 class StopAfter(Stop):

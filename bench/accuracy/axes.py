@@ -39,7 +39,9 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.system.whole_files import whole_file
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.loop import Trainer
+from galaxy_triton.train.options import TrainOptions
+from galaxy_triton.train.session import Session
 
 VIEWS = sorted({row.views for table in TABLES.values() for row in table.rows.values()})
 
@@ -118,7 +120,10 @@ def train(job: Job) -> None:
     backend, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
     galaxies = load(store, backend.device, lambda done: None)
     with TemporaryDirectory() as scratch:
-        trainer = Trainer(Plan(job.config, backend, galaxies, split, store.hash, Path(scratch)))
+        folder = Path(scratch)
+        options = TrainOptions(job.store, run=folder)
+        session = Session(options, job.config, backend, folder, store, galaxies, display)
+        trainer = Trainer(session, split, folder)
         if job.row.tint:
             trainer.learner.maker = tinted(trainer.learner.maker)
         before = os.times()

@@ -96,7 +96,6 @@ TRAIN_FIELDS = {
     "body": "run.body",
     "norm": "run.norm",
     "resident": "run.resident",
-    "repeat_ids": "run.repeat",
     "accumulate": "run.accumulate",
     "sync_norm": "run.sync_norm",
     "deterministic": "run.deterministic",
@@ -159,13 +158,7 @@ _ways = together(
 # What a run is, in the options of `train`.
 describing = together(_network, _epochs, _batch_or_auto, _accumulate, _learning, _validation, _arithmetic, _ways)
 
-# What `train` may hold out and repeat beside that.
-of_folds = together(
-    click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]"),
-    click.option(
-        "--repeat-ids", type=click.IntRange(1), help="Times an epoch that those not held out come.  [default: 1]"
-    ),
-)
+of_folds = click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]")
 
 finetuning = click.option(
     "--finetune",

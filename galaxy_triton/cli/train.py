@@ -32,17 +32,23 @@ def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet:
     """
     from galaxy_triton.system.console import Display
     from galaxy_triton.train import cross_validation
-    from galaxy_triton.train import run as launch
+    from galaxy_triton.train import run as one_run
     from galaxy_triton.train.options import TrainOptions
 
-    settings, held_out = options.settings_of(asked, fields, validation)
-    fit_batch = options.take_auto_batch(settings)
-    request = TrainOptions(settings=settings, held_out=held_out, fit_batch=fit_batch, **asked)
-    if cross_validation.is_asked(request):
-        act = cross_validation.describe if dry_run else cross_validation.cross_validate
+    settings, validation_ids = options.settings_of(asked, fields, validation)
+    auto_batch, profile = options.take_auto_batch(settings), asked.pop("profile")
+    chosen = TrainOptions(settings=settings, validation_ids=validation_ids, auto_batch=auto_batch, **asked)
+    display = Display(quiet=quiet)
+    if chosen.cross_validates:
+        if profile is not None:
+            raise click.UsageError("Expected one run to record, got several (--profile and --folds): leave one out")
+        cross_validation.cross_validate(chosen, display, dry_run=dry_run)
+    elif profile is not None:
+        from galaxy_triton.experiments.profile import record_into
+
+        one_run.train(chosen, display, profiler=record_into(profile), dry_run=dry_run)
     else:
-        act = launch.describe if dry_run else launch.launch
-    act(request, Display(quiet=quiet))
+        one_run.train(chosen, display, dry_run=dry_run)
 
 
 @click.command()
@@ -70,9 +76,9 @@ def ablate(
     from galaxy_triton.system.console import Display
     from galaxy_triton.train.options import TrainOptions
 
-    settings, held_out = options.settings_of(asked, fields, validation)
+    settings, validation_ids = options.settings_of(asked, fields, validation)
     of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
-    request = TrainOptions(store, settings=settings, held_out=held_out, **of_request)
+    request = TrainOptions(store, settings=settings, validation_ids=validation_ids, **of_request)
     (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
 
 
@@ -100,6 +106,6 @@ def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **as
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
     settings, _ = options.settings_of(asked, fields, None)
-    fit_batch = options.take_auto_batch(settings)
-    request = TrainOptions(store, settings=settings, fit_batch=fit_batch, **asked)
+    auto_batch = options.take_auto_batch(settings)
+    request = TrainOptions(store, settings=settings, auto_batch=auto_batch, **asked)
     (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))

@@ -175,7 +175,6 @@ class Run(Section):
     seed: int = option(1, "seed of every random draw", low=0, high=MAX_SEED)
     validation: float = option(0.1, "fraction of the galaxies held out for validation", low=0, below=1)
     views: int = option(1, "fixed views averaged in the validation after an epoch", low=1, high=MAX_COUNT)
-    repeat: int = option(1, "times an epoch that galaxies listed for it are trained on", low=1, high=MAX_COUNT)
     accumulate: int = option(
         1, "parts into which a process cuts its batch; their gradients are added", low=1, high=MAX_COUNT
     )

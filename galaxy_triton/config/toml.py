@@ -13,9 +13,10 @@ from galaxy_triton.config.schema import SECTIONS, TYPES, Config, require, requir
 from galaxy_triton.system.errors import UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import MAX_JSON, read_file
 
-VERSION = 2  # of config.toml
+VERSION = 3  # of config.toml
 # Values of the fields that an earlier version lacked; its recipes may have other values now.
-BEFORE: dict[int, dict[str, Any]] = {1: {"labels.stretch": 1.0}, VERSION: {}}
+BEFORE: dict[int, dict[str, Any]] = {1: {"labels.stretch": 1.0}, 2: {}, VERSION: {}}
+REMOVED = {"run.repeat"}  # fields of earlier versions that are gone
 CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 
@@ -62,6 +63,8 @@ def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Con
             require_choice("section", section, tuple(SECTIONS))
             require(isinstance(content, dict), section, "a section of fields", content)
             settings |= {f"{section}.{name}": value for name, value in content.items()}
+    if version < VERSION:
+        settings = {name: value for name, value in settings.items() if name not in REMOVED}
     return override(base, settings)
 
 

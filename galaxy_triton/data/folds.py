@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.data.split import Split, split_by_ids, split_order, with_repeated
+from galaxy_triton.data.split import Split, split_by_ids, split_order
 from galaxy_triton.data.store import Store, labelled_rows, require_labels
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
@@ -69,10 +69,9 @@ def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
     return ids
 
 
-def split_of_fold(store: Store, folds: Folds, number: int, repeat: int) -> Split:
-    """Hold out a fold and train on all other labelled galaxies; those of other folds are repeated if `repeat` > 1."""
-    split = split_by_ids(store, folds.ids[folds.numbers == number])
-    return with_repeated(split, store, folds.ids) if repeat > 1 else split
+def split_of_fold(store: Store, folds: Folds, number: int) -> Split:
+    """Hold out a fold and train on all other labelled galaxies."""
+    return split_by_ids(store, folds.ids[folds.numbers == number])
 
 
 def answers_in(path: Path) -> Path:

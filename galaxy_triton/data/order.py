@@ -22,18 +22,15 @@ def epoch_batches(rows: Tensor, ids: Tensor, seed: int, epoch: int, batch_size: 
     return torch.tensor_split(shuffled, count_batches(len(rows), batch_size))
 
 
-def deal(rows: Tensor, ids: Tensor, seed: int, epoch: int, parts: int) -> tuple[Tensor, ...]:
-    """Each of `rows` (int64 [M], of the galaxies `ids`) in one of the parts, which (seed, epoch) and its id decide;
-    sizes differ by one at most."""
-    if parts == 1:
-        return (rows,)
-    order = philox_order(ids, seed, epoch, "shuffle", first_word=2)
-    return torch.tensor_split(rows[order.to(rows.device)], parts)
-
-
 def count_batches(rows: int, batch_size: int) -> int:
     """Steps of an epoch."""
     return -(-rows // batch_size)
+
+
+def batch_sizes(rows: int, batch_size: int) -> list[int]:
+    """Galaxies in each of an epoch's batches: the larger ones first, as `epoch_batches` makes them."""
+    count = count_batches(rows, batch_size)
+    return [rows // count + (number < rows % count) for number in range(count)]
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
@@ -41,9 +38,10 @@ def slices(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def philox_order(ids: Tensor, seed: int, epoch: int, stream: str, first_word: int = 0) -> Tensor:
+def philox_order(ids: Tensor, seed: int, epoch: int, stream: str) -> Tensor:
+    """Places of `ids` (int64 [M]) by ascending random numbers of (seed, epoch, id) from this stream of Philox."""
     # MPS has no 64-bit products. On CUDA a million galaxies are in order before the host could draw ten thousand.
     here = ids.cpu() if ids.device.type == "mps" else ids
     key, counter = (torch.tensor(number, device=here.device) for number in (seed, epoch))
-    high, low = draw_bits(key, counter, here, stream)[:, first_word : first_word + 2].unbind(dim=1)
+    high, low = draw_bits(key, counter, here, stream)[:, :2].unbind(dim=1)
     return torch.argsort((high >> 1 << 32) + low, stable=True)  # 63 random bits

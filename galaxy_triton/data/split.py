@@ -12,11 +12,10 @@ from galaxy_triton.system.errors import DataFault, expected
 
 
 class Split(NamedTuple):
-    """Rows of the store, int64, ascending: to train on, held out, and those trained on several times an epoch."""
+    """Rows of the store, int64, ascending: to train on, and held out."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
-    repeated: NDArray[np.int64] = np.empty(0, np.int64)  # all in `train` too
 
 
 def split_by_ids(store: Store, held_out: NDArray[np.int64]) -> Split:
@@ -49,22 +48,6 @@ def split_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """The places of `ids` (int64 [M]) by their draws of (seed, id): the order that held-out galaxies are taken from."""
     order: NDArray[np.int64] = philox_order(torch.from_numpy(np.array(ids)), seed, 0, "split").numpy()
     return order
-
-
-def with_repeated(split: Split, store: Store, ids: NDArray[np.int64]) -> Split:
-    """The split whose galaxies of this list are repeated, as far as they are trained on.
-
-    Raises:
-        DataFault: none of them is.
-    """
-    repeated = split.train[np.isin(store.ids[split.train], ids)]
-    if len(repeated) == 0:
-        want, do = (
-            "galaxies to be repeated among those trained on",
-            "check --fold-ids against the store and --validation",
-        )
-        raise DataFault(expected(want, "none", store.path, do))
-    return split._replace(repeated=repeated)
 
 
 def _checked(split: Split, store: Store) -> Split:

@@ -197,17 +197,13 @@ def _chosen(subject: Subject, findings: Findings, places: NDArray[np.int64]) -> 
 
 def _augmented(subject: Subject, epochs: int) -> NDArray[np.float32]:
     """Galaxies trained on, from the first to the last: as stored, then the views of the run's first epochs."""
-    # With repeated galaxies an epoch has several passes, of which only they are sure to be in the first.
-    train, maker = subject.split.repeated, subject.predictor.maker
-    if not len(train):
-        train = subject.split.train
+    train, maker = subject.split.train, subject.predictor.maker
     places = np.linspace(0, len(train) - 1, min(AUGMENTED, len(train))).round().astype(np.int64)
     rows = torch.from_numpy(train[places]).to(subject.galaxies.ids.device)
     seed = torch.tensor(subject.predictor.config.run.seed, device=rows.device)
     columns = [_stored(subject, rows)]
-    repeat = subject.predictor.config.run.repeat
     for epoch in range(min(figures.EPOCHS, epochs)):
-        drawn, buffer = torch.tensor(epoch * repeat, device=rows.device), maker.empty(len(rows), rows.device)
+        drawn, buffer = torch.tensor(epoch, device=rows.device), maker.empty(len(rows), rows.device)
         columns.append(maker.random(batch_of(subject.galaxies, rows), seed, drawn, buffer))
     return _image(torch.stack(columns, dim=1))
 

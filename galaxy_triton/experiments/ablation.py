@@ -36,7 +36,7 @@ from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.whole_files import require_new_folder
-from galaxy_triton.train.options import TrainOptions, configured
+from galaxy_triton.train.options import TrainOptions, config_of
 
 Run = Callable[[Callable[[Any], Any], Any], Any]  # runs a call on its argument: fresh.in_fresh_process
 
@@ -129,11 +129,11 @@ def planned(asked: Asked) -> Plan:
     if chosen := [name for name in asked.request.settings or {} if name in CHOSEN_BY_RUNGS]:
         do = "leave it out; --rows chooses among the rows"
         raise UsageFault(expected("no choice that each row makes itself", ", ".join(chosen), "ablate", do))
-    config = configured(asked.request)
+    config = config_of(asked.request)
     backend = choose(config)
     store = open_store(asked.request.store or Path())
     check_preprocess(config.preprocess, store.preprocess, store.path)
-    held_out, run = asked.request.held_out, config.run
+    held_out, run = asked.request.validation_ids, config.run
     split = split_by_ids(store, read_ids(held_out)) if held_out else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):
         raise UsageFault(expected("galaxies held out", "none", "--validation", "give a fraction above 0"))

@@ -3,12 +3,13 @@
 import math
 import shutil
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from galaxy_triton.config.toml import override
-from galaxy_triton.data.folds import Folds, draw_folds, ids_to_hold_out, split_of_fold
-from galaxy_triton.data.store import Store
+from galaxy_triton.data.folds import Folds, split_of_fold
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.experiments.sweep_folder import BEST, TRIALS, best_of, check_joinable, join, write
 from galaxy_triton.experiments.sweep_space import SPACE, Space, check_space, line, read_space
@@ -24,17 +25,16 @@ from galaxy_triton.experiments.sweep_study import (
     require_optuna,
     trials_in,
 )
-from galaxy_triton.model.backend import choose
 from galaxy_triton.predict.predictor import Asking
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
-from galaxy_triton.system.processes import Processes, require_alone
+from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.signals import Stop, stop_between_steps
-from galaxy_triton.train.cross_validation import checked, fitted
+from galaxy_triton.train.cross_validation import fit_fold, folds_of, require_folds_alone
 from galaxy_triton.train.loop import Trainer
-from galaxy_triton.train.options import Proposal, TrainOptions, open_galaxies
-from galaxy_triton.train.session import Ground, lay, say_choices, settled_residence, warn_of_unknown
+from galaxy_triton.train.options import TrainOptions, config_of
+from galaxy_triton.train.session import Session
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Plan:
     """What comes of it, before any pixel is read."""
 
     asked: Asked
-    proposal: Proposal
-    store: Store
+    session: Session
     space: Space
     folds: Folds
     out: Path
@@ -68,7 +67,6 @@ class Worker:
     """What tries trials here."""
 
     plan: Plan
-    ground: Ground
     study: Study
     stop: Stop
     display: Display
@@ -82,20 +80,18 @@ def sweep(asked: Asked, display: Display) -> None:
         DataFault: a store that is not what it should be, or a folder that cannot be written.
         Stopped: someone asked to stop; the trial that ran is marked as failed.
     """
-    plan = _planned(asked)
-    _announce(plan, display)
-    config = plan.proposal.config
-    join(plan.out, config, plan.space, plan.store, plan.folds)
-    study = Study(plan.out, plan.space, config)
-    ground = lay(plan.proposal, plan.store, Processes(), display)
-    with stop_between_steps() as stop:
-        worker = Worker(plan, ground, study, stop, display)
-        while not stop.requested and (trial := study.begin(asked.trials)) is not None:
-            _try(worker, trial)
-    # though none was tried: who ended the last may have been killed, or found the disk full, before its row was there
-    _summarise(_written(plan, study), plan, display)
-    if stop.requested:
-        raise Stopped(stop.code)
+    with _planned(asked, display) as plan:
+        session, out = plan.session, plan.out
+        join(out, session.config, plan.space, session.store, plan.folds)
+        study = Study(out, plan.space, session.config)
+        with stop_between_steps() as stop:
+            worker = Worker(plan, study, stop, display)
+            while not stop.requested and (trial := study.begin(asked.trials)) is not None:
+                _try(worker, trial)
+        # though none was tried: the last worker may have been killed before it wrote its row
+        _summarise(_written(plan, study), plan, display)
+        if stop.requested:
+            raise Stopped(stop.code)
 
 
 def describe(asked: Asked, display: Display) -> None:
@@ -104,39 +100,38 @@ def describe(asked: Asked, display: Display) -> None:
     Raises:
         UsageFault, DataFault: as `sweep` would before the first trial.
     """
-    plan = _planned(asked)
-    _announce(plan, display)
-    config = plan.proposal.config
-    check_joinable(plan.out, config, plan.space, plan.store, plan.folds)
-    done = len(counted(trials_in(plan.out)))
-    settled_residence(plan.proposal, plan.store, Processes(), display)
-    left = f"{max(asked.trials - done, 0)} of {asked.trials}" if done else f"{asked.trials}"
-    folds = f"{plan.folds.count} folds of {config.run.epochs} epochs each"
-    display.say(f"Would try {left} configurations, {folds}, in {plan.out}")
-    display.say("Nothing was written")
+    with _planned(asked, display, dry_run=True) as plan:
+        config = plan.session.config
+        check_joinable(plan.out, config, plan.space, plan.session.store, plan.folds)
+        done = len(counted(trials_in(plan.out)))
+        left = f"{max(asked.trials - done, 0)} of {asked.trials}" if done else f"{asked.trials}"
+        folds = f"{plan.folds.count} folds of {config.run.epochs} epochs each"
+        display.say(f"Would try {left} configurations, {folds}, in {plan.out}")
+        display.say("Nothing was written")
 
 
-def _planned(asked: Asked) -> Plan:
+@contextmanager
+def _planned(asked: Asked, display: Display, dry_run: bool = False) -> Iterator[Plan]:
     require_alone("sweep")
     require_optuna()
-    if asked.request.fit_batch:
+    if asked.request.auto_batch:
         do = "give a number, or draw it: run.batch_size in --space"
         raise UsageFault(expected("the same batches in all trials", "auto", "--batch-size", do))
-    proposal = checked(asked.request, Processes())
-    config = proposal.config
+    require_folds_alone(asked.request)
     space = SPACE if asked.space is None else read_space(asked.space)
-    check_space(space, config)
-    store = open_galaxies(asked.request, proposal)
-    folds = draw_folds(ids_to_hold_out(store, asked.request.fold_ids), asked.request.folds or 0, config.run.seed)
-    out = asked.out or run_folder.new_folder(f"{config.recipe}-sweep")
-    return Plan(asked, proposal, store, space, folds, out)
+    check_space(space, config_of(asked.request))
+    with Session.open(asked.request, display, dry_run=dry_run) as session:
+        folds = folds_of(session)
+        out = asked.out or run_folder.new_folder(f"{session.config.recipe}-sweep")
+        plan = Plan(asked, session, space, folds, out)
+        _announce(plan, display)
+        yield plan
 
 
 def _announce(plan: Plan, display: Display) -> None:
-    say_choices(plan.proposal, display)
     display.note(f"{'folds':<10} {plan.folds.count}, of {len(plan.folds.ids)} galaxies to be held out once each")
     if plan.asked.request.fold_ids is not None:
-        warn_of_unknown(plan.asked.request.fold_ids, plan.store, display)
+        plan.session.warn_of_unknown_ids(plan.asked.request.fold_ids)
     for field, part in plan.space.items():
         display.note(f"{'space':<10} {line(field, part)}")
     display.note(f"{'sweep':<10} {plan.out}\n")
@@ -163,7 +158,7 @@ def _written(plan: Plan, study: Study) -> list[Trial]:
     """All trials so far, once the table of them and the best are in the folder."""
     with held(plan.out):
         trials = study.trials()
-        write(plan.out, trials, plan.proposal.config, plan.space, plan.folds.count)
+        write(plan.out, trials, plan.session.config, plan.space, plan.folds.count)
     return trials
 
 
@@ -195,9 +190,10 @@ def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
         Stopped, DataFault: as `_state`.
         UsageFault, RuntimeError, MemoryError: what was drawn cannot be trained here.
     """
-    folds, ground = worker.plan.folds, _ground_of(worker.ground, trial)
+    folds, session = worker.plan.folds, worker.plan.session
+    session = session.with_config(override(session.config, trial.settings))
     for number in range(1, folds.count + 1):
-        trial = worker.study.add_fold(_fold_rmse(worker, ground, number, folder / f"fold-{number}"))
+        trial = worker.study.add_fold(_fold_rmse(worker, session, number, folder / f"fold-{number}"))
         worker.display.note(f"  fold {number}  {trial.folds[-1]:.4f}  mean {trial.mean():.4f}")
         if number < folds.count and worker.study.is_poor():
             worker.display.note("  pruned: above the median of others over these folds")
@@ -207,31 +203,26 @@ def _over_folds(worker: Worker, trial: Trial, folder: Path) -> str:
     return COMPLETE
 
 
-def _ground_of(ground: Ground, trial: Trial) -> Ground:
-    """The ground with a trial's configuration; what it is computed with may depend on the network."""
-    config = override(ground.config, trial.settings)
-    return replace(ground, config=config, backend=replace(choose(config), resident=ground.backend.resident))
-
-
-def _fold_rmse(worker: Worker, ground: Ground, number: int, folder: Path) -> float:
+def _fold_rmse(worker: Worker, session: Session, number: int, folder: Path) -> float:
     """Train on a fold's galaxies and score the others; no network stays in memory beside the next fold's.
 
     Raises:
         Diverged: the loss or the score is not finite.
         Stopped, DataFault: as `_state`.
     """
-    split = split_of_fold(ground.store, worker.plan.folds, number, ground.config.run.repeat)
-    found = _held_out_rmse(fitted(ground, split, folder, worker.stop, "", worker.display.muted()))
+    split = split_of_fold(session.store, worker.plan.folds, number)
+    muted = replace(session, display=worker.display.muted())
+    found = _held_out_rmse(fit_fold(muted, split, folder, worker.stop, ""))
     if not math.isfinite(found):
         raise Diverged(expected("a finite RMSE", found, folder, "lower optimiser.lr"))
     return found
 
 
 def _held_out_rmse(trainer: Trainer) -> float:
-    plan, asking = trainer.plan, Asking()  # as `evaluate` asks
+    galaxies, asking = trainer.session.galaxies, Asking()  # as `evaluate` asks
     predictor = trainer.learner.predictor()
-    answers = predictor.answer(plan.galaxies, trainer.held_out, asking.views, asking.batch_size, lambda done: None)
-    return rmse(answers, plan.galaxies.answers[trainer.held_out].cpu().numpy())
+    answers = predictor.answer(galaxies, trainer.validation_rows, asking.views, asking.batch_size, lambda done: None)
+    return rmse(answers, galaxies.answers[trainer.validation_rows].cpu().numpy())
 
 
 def _summarise(trials: list[Trial], plan: Plan, display: Display) -> None:

@@ -111,29 +111,28 @@ def read_config(folder: Path) -> Config:
 
 
 def write_split(folder: Path, store: Store, split: Split) -> None:
-    """The table of which galaxies a run trains on, holds out and repeats, by id.
+    """The table of which galaxies a run trains on and holds out, by id.
 
     Raises:
         DataFault: it cannot be written.
     """
-    once = np.setdiff1d(split.train, split.repeated)
-    parts = (("train", once), ("validation", split.validation), ("repeated", split.repeated))
+    parts = (("train", split.train), ("validation", split.validation))
     rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
     write_text(folder / SPLIT, f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows))
 
 
 def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
-    """The ids of each part ("train", "validation", "repeated") of an earlier run; those repeated are in "train" too.
+    """The ids of each part of an earlier run: "train" and "validation".
 
     Raises:
         DataFault: split.csv is missing or not as written.
     """
     file = folder / SPLIT
-    parts: dict[str, list[int]] = {"train": [], "validation": [], "repeated": []}
+    parts: dict[str, list[int]] = {"train": [], "validation": []}
     try:
         for row in csv.DictReader(io.StringIO(read_file(file).decode(), newline="")):
-            parts[row["part"]].append(int(row[ID_COLUMN]))
-        parts["train"] += parts["repeated"]
+            # release 0.1.0 could repeat some of the galaxies trained on
+            parts["train" if row["part"] == "repeated" else row["part"]].append(int(row[ID_COLUMN]))
         return {part: np.array(ids, np.int64) for part, ids in parts.items()}
     # OverflowError: an id beyond 64 bits; TypeError: a row too short
     except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:

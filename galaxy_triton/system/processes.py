@@ -26,6 +26,7 @@ class Processes:
     count: int = 1
     local: int = 0
     beside: int = 1
+    joined: bool = True  # False in a dry run, in which the other processes need not be there
 
     @property
     def first(self) -> bool:
@@ -47,8 +48,8 @@ class Processes:
         return self.gather(value)[0]
 
     def gather(self, value: Value) -> list[Value]:
-        """Every process's value, by rank."""
-        if self.count == 1:
+        """Every process's value, by rank; in a dry run this one's alone."""
+        if self.count == 1 or not self.joined:
             return [value]
         values: list[Value] = [value] * self.count
         dist.all_gather_object(values, value)

@@ -1,208 +1,156 @@
-"""Cross-validation: a run for each fold, and the answers that each gives to the galaxies it did not train on."""
+"""Cross-validation: a run for each fold, and the predictions of each on the galaxies that it did not train on."""
 
-import os
 from pathlib import Path
 
 import torch
 
-from galaxy_triton.config.schema import Config
 from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
-from galaxy_triton.data.store import Store
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.simulation.first_run import advising
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Stopped, UsageFault, expected
-from galaxy_triton.system.processes import Processes, from_environment, join_processes
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.fold_summary import FoldResult, lines, result_of, summarise, write_summary
 from galaxy_triton.train.loop import Trainer
-from galaxy_triton.train.options import Proposal, TrainOptions, configured, open_galaxies, propose
-from galaxy_triton.train.run import begun, fit, report, taken
-from galaxy_triton.train.session import (
-    Ground,
-    agreed,
-    draw_sky,
-    lay,
-    say_choices,
-    say_processes,
-    say_sky_to_draw,
-    settled_residence,
-    sky_to_draw,
-    warn_of_unknown,
-    with_largest_batch,
-)
+from galaxy_triton.train.options import TrainOptions
+from galaxy_triton.train.run import fit, lock_folder, open_folder, report, resume_command
+from galaxy_triton.train.session import Session
 
-HELD_OUT = "held_out.csv"  # a fold's answers, in the folder of its run: there once it is done
+HELD_OUT = "held_out.csv"  # predictions of a fold, in the folder of its run: there once the fold is done
 
 
-def is_asked(request: TrainOptions) -> bool:
-    """Whether a request is for a cross-validation: a new one, or one to go on with."""
-    kept = request.run is not None and (request.run / FOLDS).is_file()
-    return request.folds is not None or (request.resume and kept)
+def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = False) -> None:
+    """Train every fold that is not done, with all processes that were started together, and summarise the predictions.
 
-
-def cross_validate(request: TrainOptions, display: Display) -> None:
-    """Train every fold that is not done, with all processes that were started together, and put their answers together.
+    dry_run: say what would happen, and write nothing.
 
     Raises:
-        UsageFault, DataFault, Stopped: as `launch`; and choices that no cross-validation can have.
+        UsageFault, DataFault, Stopped: as `train`; and options that no cross-validation can have.
     """
-    with join_processes(configured(request).run.device) as processes:
-        _cross_validate(request, processes, display if processes.first else display.muted())
+    require_folds_alone(options)
+    with Session.open(options, display, dry_run=dry_run) as session:
+        folds = folds_of(session)
+        _announce(session, folds)
+        if dry_run:
+            _say_what_would_happen(session, folds)
+            return
+        if options.auto_batch:
+            session = session.with_largest_batch(split_of_fold(session.store, folds, 1))
+        folder, processes = session.folder, session.processes
+        with lock_folder(session, folder, None if options.resume else lambda: _create_folder(session, folds)):
+            if options.resume:
+                processes.by_first(lambda: run_folder.tidy(folder))
+            results = _train_folds(session, folds)
+            if processes.first:
+                _summarise(session, results)
 
 
-def describe(request: TrainOptions, display: Display) -> None:
-    """Say what `cross_validate` would do, and write nothing.
+def require_folds_alone(options: TrainOptions) -> None:
+    """Raise unless the folds alone hold galaxies out.
 
     Raises:
-        UsageFault, DataFault: as `cross_validate` would before the first step.
+        UsageFault: --validation is given too.
     """
-    here = from_environment(os.environ)
-    display = display if here.first else display.muted()
-    proposal = checked(request, here)
-    if (sky := sky_to_draw(proposal)) is not None:
-        say_sky_to_draw(sky, display)
-        say_choices(proposal, display)
-    else:
-        store = open_galaxies(request, proposal)
-        _announce(request, proposal, store, _folds(request, proposal.config, store), here, display)
-        settled_residence(proposal, store, here, display)
-    count = request.folds or read_folds(proposal.folder / FOLDS).count
-    done = [number for number in range(1, count + 1) if (_fold(proposal.folder, number) / HELD_OUT).is_file()]
-    left = f"{count - len(done)} of {count} folds" if done else f"{count} folds"
-    display.say(f"Would train {left}, {proposal.config.run.epochs} epochs each, in {proposal.folder}")
-    display.say("Nothing was written")
-
-
-def checked(request: TrainOptions, here: Processes) -> Proposal:
-    """What a request comes to, once it is clear that folds can have it.
-
-    Raises:
-        UsageFault, DataFault: as `propose`, and choices that no cross-validation can have.
-    """
-    if request.held_out is not None or "run.validation" in (request.settings or {}):
+    if options.validation_ids is not None or "run.validation" in (options.settings or {}):
         do = "leave one of the two out"
         raise UsageFault(expected("folds alone to hold galaxies out", "--validation too", "--folds", do))
-    if request.profile is not None:
-        do = "leave one of the two out"
-        raise UsageFault(expected("one run to record", "several", "--profile and --folds", do))
-    return propose(request, here.count)
 
 
-def train_fold(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> FoldResult:
-    """Train a run on one part of a split and ask it about the other; in all processes alike.
+def folds_of(session: Session) -> Folds:
+    """The folds of a session: those of the cross-validation that is resumed, or new ones."""
+    options, store = session.options, session.store
+    if options.folds is None:
+        return read_folds(session.folder / FOLDS)
+    return draw_folds(ids_to_hold_out(store, options.fold_ids), options.folds, session.config.run.seed)
+
+
+def train_fold(session: Session, split: Split, folder: Path, stop: Stop, command: str) -> FoldResult:
+    """Train a fold's run and predict its validation galaxies; in all processes alike.
 
     Args:
-        folder: of the run. One that was begun there is gone on with; of one that is done the answers are read.
-        go_on: the command that goes on after a stop.
+        folder: of the run. A run that is there is resumed; of one that is done the predictions are read.
+        command: resumes after a stop.
 
     Raises:
-        Stopped: someone asked to stop first; what was done is saved.
+        Stopped: a signal asked to stop; every step that was made is saved.
         DataFault: a loss that is not finite, or a folder that cannot be read or written.
     """
-    processes = ground.processes
+    processes = session.processes
     if not processes.agree((folder / HELD_OUT).is_file()):
-        trainer = fitted(ground, split, folder, stop, go_on, display)
-        processes.by_first(lambda: _keep_answers(trainer, ground, display))
-    return processes.by_first(lambda: result_of(folder / HELD_OUT, ground.store, split))
+        trainer = fit_fold(session, split, folder, stop, command)
+        processes.by_first(lambda: _write_predictions(trainer))
+    return processes.by_first(lambda: result_of(folder / HELD_OUT, session.store, split))
 
 
-def fitted(ground: Ground, split: Split, folder: Path, stop: Stop, go_on: str, display: Display) -> Trainer:
-    """Train a run on one part of a split; as `train_fold`, without asking it.
+def fit_fold(session: Session, split: Split, folder: Path, stop: Stop, command: str) -> Trainer:
+    """Train a fold's run; as `train_fold`, without predicting.
 
     Raises:
         Stopped, DataFault: as `train_fold`.
     """
     # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
     torch.compiler.reset()
-    trainer = Trainer(ground.plan(split, folder))
-    with begun(trainer, ground, ground.processes.agree((folder / run_folder.CONFIG).is_file()), display):
-        fit(trainer, stop, go_on, display)
+    trainer = Trainer(session, split, folder)
+    with open_folder(trainer, session.processes.agree((folder / run_folder.CONFIG).is_file())):
+        fit(trainer, stop, command)
     return trainer
 
 
-def _cross_validate(request: TrainOptions, processes: Processes, display: Display) -> None:
-    proposal = agreed(checked(request, processes), processes)
-    draw_sky(proposal, display)
-    with advising(proposal.demo):
-        store = open_galaxies(request, proposal)
-        folds = _folds(request, proposal.config, store)
-        _announce(request, proposal, store, folds, processes, display)
-        ground = lay(proposal, store, processes, display)
-        if request.fit_batch:
-            ground = with_largest_batch(ground, split_of_fold(store, folds, 1, proposal.config.run.repeat), display)
-    folder = proposal.folder
-    with taken(folder, processes, None if request.resume else lambda: _start(folder, ground, folds), display):
-        if request.resume:
-            processes.by_first(lambda: run_folder.tidy(folder))
-        results = _train_folds(ground, folds, folder, display)
-        if processes.first:
-            _summarise(results, ground, folder, display)
+def _announce(session: Session, folds: Folds) -> None:
+    session.display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
+    if session.options.fold_ids is not None:
+        session.warn_of_unknown_ids(session.options.fold_ids)
+    finetune.say_start(session.start, session.folder, folds.ids, session.display)
 
 
-def _folds(request: TrainOptions, config: Config, store: Store) -> Folds:
-    if request.folds is None and request.run is not None:
-        return read_folds(request.run / FOLDS)
-    return draw_folds(ids_to_hold_out(store, request.fold_ids), request.folds or 0, config.run.seed)
+def _say_what_would_happen(session: Session, folds: Folds) -> None:
+    folder, display = session.folder, session.display
+    done = sum((_fold_folder(folder, number) / HELD_OUT).is_file() for number in range(1, folds.count + 1))
+    left = f"{folds.count - done} of {folds.count} folds" if done else f"{folds.count} folds"
+    display.say(f"Would train {left}, {session.config.run.epochs} epochs each, in {folder}")
+    display.say("Nothing was written")
 
 
-def _announce(
-    request: TrainOptions, proposal: Proposal, store: Store, folds: Folds, here: Processes, display: Display
-) -> None:
-    say_choices(proposal, display)
-    say_processes(here, display)
-    display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
-    if request.fold_ids is not None:
-        warn_of_unknown(request.fold_ids, store, display)
-    finetune.say_start(proposal.start, proposal.folder, folds.ids, display)
-
-
-def _start(folder: Path, ground: Ground, folds: Folds) -> None:
-    with run_folder.laid_out(folder, ground.config, ground.backend, ground.store, ground.truth_table) as new:
+def _create_folder(session: Session, folds: Folds) -> None:
+    with run_folder.laid_out(
+        session.folder, session.config, session.backend, session.store, session.truth_table
+    ) as new:
         write_folds(new / FOLDS, folds)
-        finetune.keep(new, ground.start)
+        finetune.save_start(new, session.start)
 
 
-def _train_folds(ground: Ground, folds: Folds, folder: Path, display: Display) -> list[FoldResult]:
-    go_on, results = f"galaxy-triton train {ground.store.path} --run {folder} --resume", []
+def _train_folds(session: Session, folds: Folds) -> list[FoldResult]:
+    command, display, results = resume_command(session), session.display, []
     with stop_between_steps() as stop:
         for number in range(1, folds.count + 1):
-            split = split_of_fold(ground.store, folds, number, ground.config.run.repeat)
-            _say_fold(number, folds.count, split, ground.config.run.repeat, display)
-            results.append(train_fold(ground, split, _fold(folder, number), stop, go_on, display))
-            code = max(ground.processes.gather(stop.code))
+            split = split_of_fold(session.store, folds, number)
+            counts = f"{len(split.train)} to train on, {len(split.validation)} held out"
+            display.note(f"\n{'fold':<10} {number} of {folds.count}: {counts}")
+            results.append(train_fold(session, split, _fold_folder(session.folder, number), stop, command))
+            code = max(session.processes.gather(stop.code))
             if code and number < folds.count:
-                display.say(f"\nStopped after fold {number} and saved. Go on with: {go_on}")
+                display.say(f"\nStopped after fold {number} and saved. Go on with: {command}")
                 raise Stopped(code)
     return results
 
 
-def _summarise(results: list[FoldResult], ground: Ground, folder: Path, display: Display) -> None:
-    summary = summarise(results, ground.store)
-    write_summary(folder, summary, ground.store, ground.config.run)
-    display.note()
-    for line in lines(summary, folder):
-        display.say(line)
-
-
-def _fold(folder: Path, number: int) -> Path:
-    """Where the run of a fold lies."""
-    return folder / f"fold-{number}"
-
-
-def _keep_answers(trainer: Trainer, ground: Ground, display: Display) -> None:
-    """Draw the report of a fold, and write what it answers."""
-    plan, found = trainer.plan, report(trainer, ground, display)
+def _write_predictions(trainer: Trainer) -> None:
+    """Draw the report of a fold, and write its predictions."""
+    found, names = report(trainer), names_of(trainer.session.store)
     if found.answers is not None:
-        names = names_of(ground.store)
-        write_answers(plan.folder / HELD_OUT, [([names[row] for row in plan.split.validation], found.answers)])
+        write_answers(trainer.folder / HELD_OUT, [([names[row] for row in trainer.split.validation], found.answers)])
 
 
-def _say_fold(number: int, count: int, split: Split, repeat: int, display: Display) -> None:
-    repeated = f", {len(split.repeated)} of them {repeat} times" * bool(len(split.repeated))
-    numbers = f"{len(split.train)} to train on{repeated}, {len(split.validation)} held out"
-    display.note(f"\n{'fold':<10} {number} of {count}: {numbers}")
+def _summarise(session: Session, results: list[FoldResult]) -> None:
+    summary = summarise(results, session.store)
+    write_summary(session.folder, summary, session.store, session.config.run)
+    session.display.note()
+    for line in lines(summary, session.folder):
+        session.display.say(line)
+
+
+def _fold_folder(folder: Path, number: int) -> Path:
+    return folder / f"fold-{number}"

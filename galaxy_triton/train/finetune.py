@@ -15,21 +15,23 @@ from galaxy_triton.runs.checkpoint import Checkpoint
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 
-START = "start"  # the checkpoint that a run began with, in its own folder: the other may go or learn on
+START = "start"  # the checkpoint that a run begins with, copied into its own folder
 EPOCHS, BATCH_SIZE = 30, 64
 
 
 class Start(NamedTuple):
-    """What a run begins with. seen: ids that these weights were trained on, int64, ascending."""
+    """Weights to begin with. seen: ids that they were trained on, int64, ascending."""
 
     checkpoint: Checkpoint
     seen: NDArray[np.int64]
 
 
-def configured_after(run: Path) -> Config:
-    """The configuration that fine-tuning `run` starts from: what it prepares, augments and computes, its seed, which
-    draws the views of its first epochs again, and the fraction held out; half its peak learning rate, EPOCHS, and
-    batches of BATCH_SIZE. Where and how it runs is chosen anew.
+def config_after(run: Path) -> Config:
+    """The configuration of a run that fine-tunes `run`, before options change it.
+
+    Preparation, augmentation, labels, network, seed and validation fraction are those of `run`; the peak learning rate
+    is half of its own, for EPOCHS epochs of batches of BATCH_SIZE. Device and implementations are chosen anew. With the
+    same seed the first epochs draw the same views again.
 
     Raises:
         DataFault: no run there.
@@ -53,7 +55,7 @@ def check_network(config: Config, start: Start) -> None:
 
 
 def start_from(run: Path) -> Start:
-    """Where `run` has come to: its last checkpoint, without the optimiser's state.
+    """Start from the last checkpoint of `run`, without the optimiser's state.
 
     Raises:
         DataFault: none there, one that is not whole, or a run without its list of galaxies.
@@ -63,8 +65,8 @@ def start_from(run: Path) -> Start:
     return Start(replace(checkpoint, state={}), run_folder.trained_on(run))
 
 
-def keep(folder: Path, start: Start | None) -> None:
-    """Write what a run begins with into its folder.
+def save_start(folder: Path, start: Start | None) -> None:
+    """Write the weights to begin with, and the ids that they were trained on, into a new run's folder.
 
     Raises:
         DataFault: it cannot be written.
@@ -74,8 +76,8 @@ def keep(folder: Path, start: Start | None) -> None:
         run_folder.write_seen(folder, start.seen)
 
 
-def kept(folder: Path) -> Start | None:
-    """What `keep` wrote.
+def read_start(folder: Path) -> Start | None:
+    """Read what `save_start` wrote; None where it wrote nothing.
 
     Raises:
         DataFault: it is not whole.
@@ -88,10 +90,11 @@ def kept(folder: Path) -> Start | None:
 
 
 def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], display: Display) -> None:
-    """Say that weights are fine-tuned, and how many of these ids they were trained on.
+    """Say that weights are fine-tuned, and warn if they were trained on validation galaxies.
 
     Args:
-        start: None also of a run that is resumed; `folder`, its own, has the list then.
+        start: None in a resumed run too, whose `folder` then lists the ids that its first weights were trained on.
+        held_out: ids to validate on, int64 [n].
     """
     if start is not None:
         display.note(f"{'weights':<10} of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")

@@ -80,7 +80,7 @@ def write_summary(folder: Path, summary: Summary, store: Store, run: Run) -> Non
     rows, answers = _together(summary.folds)
     names = names_of(store)
     write_answers(folder / ANSWERS, [([names[row] for row in rows], answers)])
-    values = {"version": VERSION, "seed": run.seed, "repeat": run.repeat, "views": Asking().views}
+    values = {"version": VERSION, "seed": run.seed, "views": Asking().views}
     write_text(folder / SUMMARY, json.dumps(values | _figures(summary), indent=1) + "\n")
 
 

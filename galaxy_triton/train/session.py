@@ -1,160 +1,224 @@
-"""What trainings on the same galaxies share: the store on the device, the machine, and the processes that share it."""
+"""An open session: configuration, backend, loaded store and processes, which its runs share."""
 
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from galaxy_triton.config.schema import Config
+from galaxy_triton.config.schema import Config, Preprocess
 from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
-from galaxy_triton.data.store import Store, labelled_rows
+from galaxy_triton.data.store import Store, labelled_rows, open_store
+from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model.backend import Backend
+from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
-from galaxy_triton.predict.predictor import Answers
-from galaxy_triton.simulation.first_run import DemoSky, prepare
+from galaxy_triton.predict.predictor import Answers, check_preprocess
+from galaxy_triton.runs import folder as run_folder
+from galaxy_triton.simulation.first_run import DemoSky, advising, demo_sky, prepare
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
-from galaxy_triton.system.processes import Processes
+from galaxy_triton.system.processes import ALONE, Processes, from_environment, join_processes
+from galaxy_triton.system.whole_files import require_new_folder
+from galaxy_triton.train import finetune
 from galaxy_triton.train.batch_size import largest_batch
 from galaxy_triton.train.finetune import Start
-from galaxy_triton.train.loop import Plan
-from galaxy_triton.train.options import Proposal
+from galaxy_triton.train.options import TrainOptions, config_of, run_name
 
 
 @dataclass(frozen=True)
-class Ground:
-    """Galaxies that are loaded, and how they are trained on.
+class Session:
+    """A session that is open; runs, folds and trials are trained in it.
 
-    machine: with the place of the pixels settled. truth: the true probabilities of a simulated sky by row, float32
-    [N, 37], as they stand in truth_table. start: what runs that are fine-tuned begin with.
+    config: resolved. backend: with the place of the pixels. folder: of the run, or of the cross-validation.
+    galaxies: on the device; none in a dry run. start: weights to begin with; None for random ones, or in a resumed run.
+    truth: true probabilities of a simulated sky by row, float32 [N, 37], from `truth_table`; None for real galaxies.
+    display: muted in all processes but the first.
     """
 
+    options: TrainOptions
     config: Config
     backend: Backend
+    folder: Path
     store: Store
     galaxies: Galaxies
-    truth: Answers | None
-    truth_table: Path | None
-    processes: Processes
-    start: Start | None
+    display: Display
+    processes: Processes = ALONE
+    start: Start | None = None
+    truth_table: Path | None = None
+    truth: Answers | None = None
 
-    def plan(self, split: Split, folder: Path) -> Plan:
-        """Of a run in this folder."""
-        return Plan(
-            self.config, self.backend, self.galaxies, split, self.store.hash, folder, self.processes, self.start
-        )
+    @classmethod
+    @contextmanager
+    def open(cls, options: TrainOptions, display: Display, *, dry_run: bool = False) -> Iterator["Session"]:
+        """Settle every choice, agree on it with the processes that were started together, and load the store.
+
+        dry_run: stop before anything is written or loaded; the other processes need not be there.
+
+        Raises:
+            UsageFault: options, fields or choices that cannot be, or cannot run here; a folder that is in use.
+            DataFault: a store or run that is missing, damaged or does not fit; no memory for the pixels; inside the
+                block, another process that is gone.
+        """
+        config = config_of(options)
+        with _processes(config, dry_run) as processes:
+            display = display if processes.first else display.muted()
+            backend = choose(config, processes.count)
+            folder = processes.agree(_folder(options, config, backend, processes))
+            path, truth_table, sky = _source(options, config)
+            start = _start(options, config)
+            _show_choices(config, backend, processes, display)
+            with advising(sky):
+                store = _open_store(path, config.preprocess, sky, display, dry_run)
+                if options.resume:
+                    run_folder.check_source(folder, store)
+                check_preprocess(config.preprocess, store.preprocess, store.path)
+                truth = None if truth_table is None or dry_run else answers_by_row(truth_table, store)
+                backend = _place_pixels(config, backend, store, processes, display)
+                galaxies = _no_galaxies() if dry_run else _load(store, backend, display)
+            common = (options, config, backend, folder, store, galaxies, display, processes)
+            yield cls(*common, start, truth_table, truth)
+
+    def with_config(self, config: Config) -> "Session":
+        """The same galaxies under another configuration."""
+        backend = replace(choose(config, self.processes.count), resident=self.backend.resident)
+        return replace(self, config=config, backend=backend)
+
+    def with_largest_batch(self, split: Split) -> "Session":
+        """The same session with the largest batch that fits in all processes.
+
+        Raises:
+            UsageFault: the system does not say how much memory is free.
+            DataFault: not even one galaxy fits.
+        """
+        if self.config.run.deterministic:
+            be_deterministic()
+        rows, count = torch.from_numpy(split.train).to(self.backend.device), self.processes.count
+        batch = lambda size: batch_of(self.galaxies, rows[:size])  # noqa: E731
+        size = min(self.processes.gather(largest_batch(self.config, self.backend, batch, len(rows), self.processes)))
+        each = f", {size // count} in each process" * (count > 1)
+        self.display.note(f"{'batch':<10} {size:<8} the largest power of two that fits{each}")
+        return replace(self, config=replace(self.config, run=replace(self.config.run, batch_size=size)))
+
+    def warn_of_unknown_ids(self, table: Path) -> None:
+        """Warn of the ids in a table that are no labelled galaxies of the store."""
+        unknown = int((~np.isin(read_ids(table), self.store.ids[labelled_rows(self.store)])).sum())
+        if unknown:
+            self.display.warn(f"{unknown} ids of {table} are no labelled galaxies of the store")
 
 
-def agreed(proposal: Proposal, processes: Processes) -> Proposal:
-    """The first process's folder, in which nobody begins before all have looked.
+def _processes(config: Config, dry_run: bool) -> AbstractContextManager[Processes]:
+    if dry_run:
+        return nullcontext(replace(from_environment(os.environ), joined=False))
+    return join_processes(config.run.device)
+
+
+def _folder(options: TrainOptions, config: Config, backend: Backend, processes: Processes) -> Path:
+    """The run's folder, once it is known to be free and all processes choose alike.
 
     Raises:
-        UsageFault: the processes do not choose alike; their gradients would not fit together.
+        UsageFault: it is in use, or the processes choose differently: their gradients would not fit together.
     """
-    if (differing := processes.differing(proposal.backend.chosen())) is not None:
+    folder = options.run or run_folder.new_folder(run_name(options, config))
+    if not options.resume:
+        require_new_folder(folder, "--run", "add --resume to continue that run, or choose another --run")
+    if (differing := processes.differing(backend.chosen())) is not None:
         do = "name --precision, --augment, --loss, --body and --norm, or use machines of one kind"
         raise UsageFault(expected("the same choices in all processes", differing, "the machines", do))
-    return replace(proposal, folder=processes.agree(proposal.folder))
+    return folder
 
 
-def draw_sky(proposal: Proposal, display: Display) -> None:
-    """Have the simulated sky of a proposal ready, where it is of one.
-
-    Raises:
-        DataFault: the cache cannot be written, or images are missing there.
-    """
-    if proposal.demo is not None:
-        prepare(proposal.demo, proposal.config.preprocess, display)
-
-
-def sky_to_draw(proposal: Proposal) -> DemoSky | None:
-    """The simulated sky of a proposal that is not ready yet."""
-    return None if proposal.store.exists() else proposal.demo
+def _source(options: TrainOptions, config: Config) -> tuple[Path, Path | None, DemoSky | None]:
+    """Paths of the store and of a simulated sky's truth; and the sky, where the store is the first run's."""
+    sky = demo_sky(config.preprocess)
+    store, truth = options.store or sky.store, None if options.store else sky.truth
+    if options.resume:
+        source = run_folder.read_source(options.resumed)
+        store, truth = options.store or source.store, source.truth
+    return store, truth, sky if store == sky.store else None
 
 
-def say_sky_to_draw(sky: DemoSky, display: Display) -> None:
-    """What `draw_sky` would do."""
-    verb = "pack" if sky.folder.exists() else "draw and pack"
-    display.say(f"Would {verb} {sky.count:,} simulated galaxies in {sky.folder}")
+def _start(options: TrainOptions, config: Config) -> Start | None:
+    """The weights to begin with, of a new run that is fine-tuned, or of a resumed one without a checkpoint yet."""
+    if options.resume:
+        return None if run_folder.has_checkpoint(options.resumed) else finetune.read_start(options.resumed)
+    if options.finetune is None:
+        return None
+    start = finetune.start_from(options.finetune)
+    finetune.check_network(config, start)
+    return start
 
 
-def say_choices(proposal: Proposal, display: Display) -> None:
-    """The recipe, and what was chosen for this machine."""
-    config = proposal.config
+def _show_choices(config: Config, backend: Backend, processes: Processes, display: Display) -> None:
     display.note(f"{'recipe':<10} {config.recipe}: {config.network.name}, {config.run.epochs} epochs")
-    for line in proposal.backend.lines():
+    for line in backend.lines():
         display.note(line)
+    if processes.count > 1:
+        display.note(f"{'processes':<10} {processes.count}, each with its part of every batch")
 
 
-def say_processes(here: Processes, display: Display) -> None:
-    """How many there are, where there are several."""
-    if here.count > 1:
-        display.note(f"{'processes':<10} {here.count}, each with its part of every batch")
+def _open_store(path: Path, preprocess: Preprocess, sky: DemoSky | None, display: Display, dry_run: bool) -> Store:
+    """Open the store; the sky of a first run is drawn and packed before, or in a dry run only announced."""
+    if sky is not None and not dry_run:
+        prepare(sky, preprocess, display)
+    if sky is not None and not path.exists():
+        verb = "pack" if sky.folder.exists() else "draw and pack"
+        display.say(f"Would {verb} {sky.count:,} simulated galaxies in {sky.folder}")
+        return _store_to_draw(sky, preprocess)
+    return open_store(path)
 
 
-def warn_of_unknown(table: Path, store: Store, display: Display) -> None:
-    """Say how many ids of a table are no labelled galaxies of the store."""
-    unknown = int((~np.isin(read_ids(table), store.ids[labelled_rows(store)])).sum())
-    if unknown:
-        display.warn(f"{unknown} ids of {table} are no labelled galaxies of the store")
+def _store_to_draw(sky: DemoSky, preprocess: Preprocess) -> Store:
+    """A stand-in for the store of a sky that is not drawn yet: as many labelled galaxies, black."""
+    shape = (sky.count, preprocess.size, preprocess.size, 4)
+    labels = np.zeros((sky.count, len(COLUMNS)), np.float32)
+    return Store(
+        path=sky.store,
+        preprocess=preprocess,
+        pixels=np.broadcast_to(np.uint8(0), shape),
+        ids=np.arange(sky.count, dtype=np.int64),
+        labels=labels,
+        names=None,
+        blocks=(),
+        hash="",
+    )
 
 
-def lay(proposal: Proposal, store: Store, processes: Processes, display: Display) -> Ground:
-    """Load the galaxies of a proposal, in all processes alike.
+def _place_pixels(config: Config, backend: Backend, store: Store, processes: Processes, display: Display) -> Backend:
+    """Choose where the pixels lie, alike in all processes, and say how much memory they and a step need.
 
     Raises:
         UsageFault: a place for the pixels that this machine does not have.
-        DataFault: no room for them, or a store that is damaged or without labels.
+        DataFault: no room for them.
     """
-    truth = None if proposal.truth is None else answers_by_row(proposal.truth, store)
-    choices = processes.gather(settled_residence(proposal, store, processes, display))
-    # Where it does not fit for one, it does for none: the batches of all come the same way.
-    choice = next((each for each in choices if each.name == "host"), choices[0])
-    backend = replace(proposal.backend, resident=choice)
-    with display.progress("reading", "images") as show:
-        pixels_on = torch.device("cpu") if choice.name == "host" else backend.device
-        galaxies = load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
-    return Ground(proposal.config, backend, store, galaxies, truth, proposal.truth, processes, proposal.start)
-
-
-def settled_residence(proposal: Proposal, store: Store, here: Processes, display: Display) -> Choice:
-    """Where this process has the pixels; what they and a step need is said.
-
-    Raises:
-        UsageFault, DataFault: as `lay`.
-    """
-    backend, device = proposal.backend, proposal.backend.device
-    pixels, free = store.pixels.nbytes, free_for_one(device, here)
-    step = step_bytes(proposal.config, backend, here.count)
+    pixels, free = store.pixels.nbytes, free_for_one(backend.device, processes)
+    step = step_bytes(config, backend, processes.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
     display.note(f"{'memory':<10} {needed}; free: {known}")
-    choice = residence(proposal.config.run.resident, device, pixels, step, free)
+    own = residence(config.run.resident, backend.device, pixels, step, free)
+    # Where they do not fit for one process, the batches of all come from the host.
+    choices: list[Choice] = processes.gather(own)
+    choice = next((each for each in choices if each.name == "host"), choices[0])
     display.note(f"{'resident':<10} {choice.name:<8} {choice.why}")
-    held = pixels if choice.name == "gpu" or device.type == "cpu" else 0
-    if free is not None and held + step > free:
+    on_device = pixels if choice.name == "gpu" or backend.device.type == "cpu" else 0
+    if free is not None and on_device + step > free:
         display.warn("this may not fit; lower --batch-size or --width, or raise --accumulate, if it does not")
-    return choice
+    return replace(backend, resident=choice)
 
 
-def with_largest_batch(ground: Ground, split: Split, display: Display) -> Ground:
-    """The ground with the largest batches that fit in all processes.
+def _load(store: Store, backend: Backend, display: Display) -> Galaxies:
+    on_host = backend.resident is not None and backend.resident.name == "host"
+    pixels_on = torch.device("cpu") if on_host else backend.device
+    with display.progress("reading", "images") as show:
+        return load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
 
-    Raises:
-        UsageFault: a system that does not say how much memory is free.
-        DataFault: not even one galaxy fits.
-    """
-    config, backend, processes = ground.config, ground.backend, ground.processes
-    if config.run.deterministic:
-        be_deterministic()
-    rows = torch.from_numpy(split.train).to(backend.device)
-    found = largest_batch(config, backend, lambda size: batch_of(ground.galaxies, rows[:size]), len(rows), processes)
-    size = min(processes.gather(found))
-    each = f", {size // processes.count} in each process" * (processes.count > 1)
-    display.note(f"{'batch':<10} {size:<8} the largest power of two that fits{each}")
-    return replace(ground, config=replace(config, run=replace(config.run, batch_size=size)))
+
+def _no_galaxies() -> Galaxies:
+    return Galaxies(torch.empty(0, 0, 0, 4, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), torch.empty(0, 37))

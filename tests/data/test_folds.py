@@ -56,18 +56,17 @@ def test_split_of_fold(sky: Any) -> None:
     """Every labelled galaxy is held out once, and trained on in all other folds."""
     store = open_store(sky.store)
     folds = draw_folds(ids_to_hold_out(store, None), 4, 1)
-    splits = [split_of_fold(store, folds, number, 1) for number in range(1, 5)]
+    splits = [split_of_fold(store, folds, number) for number in range(1, 5)]
     assert np.sort(np.concatenate([split.validation for split in splits])).tolist() == list(range(44))
     for split in splits:
         assert np.sort(np.concatenate(split)).tolist() == list(range(44))
-        assert len(split.repeated) == 0
     assert splits[0].validation.tolist() == split_by_fraction(store, 0.25, 1).validation.tolist()
 
 
 def test_the_first_fold_is_the_fraction_or_one_more(sky: Any) -> None:
     """44 galaxies in 10 folds: the larger ones come first, and a fraction is rounded."""
     store = open_store(sky.store)
-    fold = split_of_fold(store, draw_folds(ids_to_hold_out(store, None), 10, 1), 1, 1).validation
+    fold = split_of_fold(store, draw_folds(ids_to_hold_out(store, None), 10, 1), 1).validation
     fraction = split_by_fraction(store, 0.1, 1).validation
     assert (len(fold), len(fraction)) == (5, 4)
     assert set(fold) > set(fraction)
@@ -79,15 +78,15 @@ def test_folds_of_a_store_without_labels(sky: Any) -> None:
 
 
 def test_listed_ids_alone_are_held_out(sky: Any, tmp_path: Path) -> None:
-    """Ids that are unlabelled or unknown are in no fold; with repeats, the listed that are trained on come again."""
+    """Ids that are unlabelled or unknown are in no fold."""
     table = tmp_path / "ids.csv"
     table.write_text("GalaxyID\n" + "".join(f"{number}\n" for number in [*sky.ids[38:46], 5]))
     store = open_store(sky.store)
     folds = draw_folds(ids_to_hold_out(store, table), 3, 1)
     assert folds.ids.tolist() == sky.ids[38:44].tolist()
     for number in (1, 2, 3):
-        split = split_of_fold(store, folds, number, 4)
-        assert set(range(38, 44)) == set(split.validation) | set(split.repeated)
+        split = split_of_fold(store, folds, number)
+        assert set(split.validation) < set(range(38, 44))
         assert len(split.validation) == 2
         assert sorted([*split.train, *split.validation]) == list(range(44))
     table.write_text("GalaxyID\n5\n")

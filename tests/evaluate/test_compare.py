@@ -21,7 +21,7 @@ from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
+from galaxy_triton.train.run import train
 
 ASKING = Asking(views=2, device="cpu")
 
@@ -32,7 +32,7 @@ def cropped(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("cropped")
     pack(sky.images, sky.labels, folder / "store", size=20, crop=30, workers=1)
     fields = {"preprocess.crop": 30, "preprocess.size": 20, "run.epochs": 1, "run.seed": 9}
-    launch(TrainOptions(folder / "store", settings={**tiny, **fields}, run=folder / "run"), Display(quiet=True))
+    train(TrainOptions(folder / "store", settings={**tiny, **fields}, run=folder / "run"), Display(quiet=True))
     return folder / "run"
 
 

@@ -25,7 +25,7 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
+from galaxy_triton.train.run import train
 from tests.support.parsed_page import Page
 
 pytestmark = pytest.mark.usefixtures("real_figures")
@@ -282,7 +282,7 @@ def test_the_best_checkpoint_is_said_to_be_chosen_on_these_galaxies(
 
 def test_a_run_that_held_nothing_out_has_no_score(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> None:
     settings = {**tiny, "run.validation": 0, "run.epochs": 1}
-    launch(TrainOptions(sky.store, settings=settings, run=tmp_path / "run"), quiet())
+    train(TrainOptions(sky.store, settings=settings, run=tmp_path / "run"), quiet())
     made = write_report(tmp_path / "run", Asked(), quiet())
     assert made.score is None
     assert math.isnan(made.mean_answer)

@@ -13,13 +13,14 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import WEIGHTS
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.learner import LABELS, unlabelled
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.session import Session
+from tests.support.sessions import trainer_of
 
 
-def test_train_with_a_profile(make_plan: Callable[..., Plan], tmp_path: Path, display: Any) -> None:
+def test_train_with_a_profile(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> None:
     """Every part of the step is in the trace, once a step; nothing of it stays behind, and the weights are the same."""
     settings = {"run.batch_size": 4, "run.epochs": 1}
-    plain, watched = (Trainer(make_plan(tmp_path / name, **settings)) for name in ("plain", "watched"))
+    plain, watched = (trainer_of(make_session(tmp_path / name, **settings)) for name in ("plain", "watched"))
     plain.fit(display, Stop())
     with profiled(watched, tmp_path / "trace.json", display):
         watched.fit(display, Stop())
@@ -34,9 +35,9 @@ def test_train_with_a_profile(make_plan: Callable[..., Plan], tmp_path: Path, di
     assert weights[0] == weights[1]
 
 
-def test_a_profile_of_a_short_epoch(make_plan: Callable[..., Plan], tmp_path: Path, display: Any) -> None:
+def test_a_profile_of_a_short_epoch(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> None:
     """As many steps as there are; two are the fewest."""
-    trainer = Trainer(make_plan(tmp_path, **{"run.epochs": 1}))
+    trainer = trainer_of(make_session(tmp_path, **{"run.epochs": 1}))
     with profiled(trainer, tmp_path / "trace.json.gz", display):
         trainer.fit(display, Stop())
     assert "profile    steps 2 to 3 on cpu" in display.console.file.getvalue()

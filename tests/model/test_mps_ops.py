@@ -27,8 +27,9 @@ from galaxy_triton.kernels.augmentation import reference
 from galaxy_triton.predict import predictor as answer
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.loop import Plan, Trainer
 from galaxy_triton.train.optimiser import make_optimiser
+from galaxy_triton.train.session import Session
+from tests.support.sessions import trainer_of
 
 LISTED = Path(__file__).with_name("mps_ops.txt")
 TABLE = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
@@ -81,10 +82,10 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
         yield recorder.seen
 
 
-def record(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Seen:
+def record(session: Session, monkeypatch: pytest.MonkeyPatch) -> Seen:
     """The ops of an epoch of training, its validation and its checkpoint."""
-    trainer = Trainer(plan)
-    trainer.learner.optimiser = make_optimiser(trainer.learner.network, plan.config.optimiser, torch.device("mps"))
+    trainer = trainer_of(session)
+    trainer.learner.optimiser = make_optimiser(trainer.learner.network, session.config.optimiser, torch.device("mps"))
     with recording(monkeypatch) as seen:
         trainer.fit(Display(), Stop())
     return seen
@@ -114,9 +115,9 @@ def has_mps_kernel(op: str) -> bool:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_ops_of_the_torch_path(
-    name: str, make_plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, make_session: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = record(make_plan(tmp_path, **{**RUNS[name], "run.epochs": 1, "run.norm": "layers"}), monkeypatch)
+    seen = record(make_session(tmp_path, **{**RUNS[name], "run.epochs": 1, "run.norm": "layers"}), monkeypatch)
     ops = {op for op, _ in seen}
     assert {"aten.convolution.default", "aten.grid_sampler_2d.default"} <= ops
     assert not sorted(op for op, kind in seen if "float64" in kind)

@@ -22,7 +22,7 @@ from galaxy_triton.predict.submission import predict
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
+from galaxy_triton.train.run import train
 from tests.support.tiny import FRAME
 
 VIEWS = 3  # odd: none is mirrored
@@ -93,7 +93,7 @@ def test_export_of_another_network(
 ) -> None:
     run, store, out = tmp_path / "run", tmp_path / "store", tmp_path / "other.pt2"
     succeed("pack", sky.images, "--labels", sky.labels, "--out", store, "--crop", 33, "--size", 25)
-    launch(TrainOptions(store, settings={**tiny, **OTHER}, run=run), display)
+    train(TrainOptions(store, settings={**tiny, **OTHER}, run=run), display)
     said = succeed("export", run, "--out", out, "--compare", sky.archive, "--views", VIEWS)
     assert "pixels   0 bytes other than Pillow's, on 48 images" in said
     assert answers(out, frames) == pytest.approx(predicted(run), abs=TOLERANCE)

@@ -31,7 +31,7 @@ from galaxy_triton.runs.checkpoint import save
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
+from galaxy_triton.train.run import train
 
 ASKED = Asked(views=2, device="cpu", batch_size=16)
 
@@ -56,7 +56,7 @@ def make_run(sky: Any, tiny: dict[str, Any], display: Display) -> Callable[..., 
     """make_run(folder, **settings): a finished run on the sky."""
 
     def make(folder: Path, **settings: Any) -> Path:
-        launch(TrainOptions(sky.store, settings={**tiny, **settings}, run=folder), display)
+        train(TrainOptions(sky.store, settings={**tiny, **settings}, run=folder), display)
         return folder
 
     return make

@@ -16,14 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from galaxy_triton.config.recipes import SEED
-from galaxy_triton.config.toml import override
-from galaxy_triton.data.galaxies import load
-from galaxy_triton.data.split import split_by_fraction
-from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.model import head as heads
-from galaxy_triton.model.backend import choose
 from galaxy_triton.predict.predictor import make_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import load as load_checkpoint
@@ -31,7 +25,8 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.processes import Processes, join_processes
 from galaxy_triton.system.signals import REQUEUE, Stop
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.loop import Trainer
+from tests.support.sessions import open_session, trainer_of
 from tests.support.tiny import TINY
 
 # Batch norm takes the statistics of a process's part; without it and dropout nothing depends on the parts.
@@ -40,23 +35,16 @@ SETTINGS: dict[str, Any] = {
     "optimiser.average": 0.5,
     "run.accumulate": 2,
     "run.norm": "layers",
-    "run.repeat": 2,
 }
 
 
-def trainer_of(store: Path, folder: Path, processes: Processes) -> Trainer:
-    """A run of two epochs of two passes of two steps, of a network without batch norm."""
-    config = override(SEED, {**TINY, **SETTINGS})
-    opened = open_store(store)
-    galaxies = load(opened, torch.device("cpu"), lambda done: None)
-    split = split_by_fraction(opened, config.run.validation, config.run.seed)
-    split = split._replace(repeated=split.train[::3])
-    folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(config, choose(config, processes.count), galaxies, split, opened.hash, folder, processes)
+def small_trainer(store: Path, folder: Path, processes: Processes) -> Trainer:
+    """A run of two epochs of four steps, of a network without batch norm."""
+    session = open_session(store, folder, {**TINY, **SETTINGS}, processes)
     made = heads.make_network
     heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]
     try:
-        return Trainer(plan)
+        return trainer_of(session)
     finally:
         heads.make_network = made
 
@@ -109,14 +97,14 @@ class StopOfOne(Stop):
 
 
 def whole(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, processes)
+    trainer = small_trainer(store, folder, processes)
     steps = noted(trainer)
     trainer.fit(Display(quiet=True), Stop())
     return {"steps": steps, "rmse": trainer.last_rmse}
 
 
 def stopped(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, processes)
+    trainer = small_trainer(store, folder, processes)
     last = processes.rank == processes.count - 1
     try:
         trainer.fit(Display(quiet=True), StopOfOne(trainer, 2) if last else Stop())
@@ -126,7 +114,7 @@ def stopped(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
 
 
 def resumed(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
-    trainer = trainer_of(store, folder, processes)
+    trainer = small_trainer(store, folder, processes)
     trainer.resume(load_checkpoint(folder / run_folder.LAST))
     began = trainer.progress
     trainer.fit(Display(quiet=True), Stop())
@@ -146,23 +134,18 @@ def die_in_second_step(trainer: Trainer) -> None:
 
 def normed(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
     """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
-    config = override(SEED, {**TINY, "optimiser.average": 0.5, "run.epochs": 1})
-    opened = open_store(store)
-    galaxies = load(opened, torch.device("cpu"), lambda done: None)
-    split = split_by_fraction(opened, config.run.validation, config.run.seed)
-    folder.mkdir(exist_ok=True)
-    plan = Plan(config, choose(config, processes.count), galaxies, split, opened.hash, folder, processes)
-    trainer = Trainer(plan)
+    session = open_session(store, folder, {**TINY, "optimiser.average": 0.5, "run.epochs": 1}, processes)
+    trainer = trainer_of(session)
     trainer.fit(Display(quiet=True), Stop())
     processes.agree("saved")
-    predictor = make_predictor(load_checkpoint(folder / run_folder.LAST), config, plan.backend)
-    rows = torch.from_numpy(split.validation)
-    answers = predictor.answer(galaxies, rows, config.run.views, len(rows), lambda done: None)
-    return {"rmse": trainer.last_rmse, "saved": rmse(answers, galaxies.answers[rows].numpy())}
+    predictor = make_predictor(load_checkpoint(folder / run_folder.LAST), session.config, session.backend)
+    rows = torch.from_numpy(trainer.split.validation)
+    answers = predictor.answer(session.galaxies, rows, session.config.run.views, len(rows), lambda done: None)
+    return {"rmse": trainer.last_rmse, "saved": rmse(answers, session.galaxies.answers[rows].numpy())}
 
 
 def bereft(store: Path, folder: Path, processes: Processes) -> None:
-    trainer = trainer_of(store, folder, processes)
+    trainer = small_trainer(store, folder, processes)
     if processes.rank == processes.count - 1:
         die_in_second_step(trainer)
     trainer.fit(Display(quiet=True), Stop())

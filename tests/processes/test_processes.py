@@ -15,9 +15,10 @@ from galaxy_triton.model.backend import choose
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.errors import UsageFault
 from galaxy_triton.system.processes import ALONE, Processes, from_environment
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.session import Session
 from tests.processes import rank_job
 from tests.support.processes import application, end, start, together
+from tests.support.sessions import trainer_of
 
 JOB = Path(rank_job.__file__)
 LEAVE = JOB.with_name("leave_job.py")
@@ -155,17 +156,17 @@ def test_from_environment_refuses(rank: str) -> None:
         from_environment({"RANK": rank, "WORLD_SIZE": "3"})
 
 
-def test_every_process_needs_a_galaxy_of_each_batch(make_plan: Any, tmp_path: Path) -> None:
-    plan: Plan = make_plan(tmp_path, **{"run.batch_size": 2})
+def test_every_process_needs_a_galaxy_of_each_batch(make_session: Any, tmp_path: Path) -> None:
+    session: Session = make_session(tmp_path, **{"run.batch_size": 2})
     with pytest.raises(UsageFault, match="Expected a galaxy for each of 3 processes, got batches of 1"):
-        Trainer(replace(plan, processes=Processes(0, 3)))
+        trainer_of(replace(session, processes=Processes(0, 3)))
 
 
-def test_shared_statistics_need_as_many_parts_everywhere(make_plan: Any, tmp_path: Path) -> None:
-    plan: Plan = make_plan(tmp_path, **{"run.accumulate": 4})
-    config = override(plan.config, {"run.sync_norm": True})
+def test_shared_statistics_need_as_many_parts_everywhere(make_session: Any, tmp_path: Path) -> None:
+    session: Session = make_session(tmp_path, **{"run.accumulate": 4})
+    config = override(session.config, {"run.sync_norm": True})
     with pytest.raises(UsageFault, match="Expected 4 galaxies in each process's batch, got 3"):
-        Trainer(replace(plan, config=config, processes=Processes(0, 3)))
+        trainer_of(replace(session, config=config, processes=Processes(0, 3)))
 
 
 @pytest.mark.parametrize(("settings", "processes"), [({"run.sync_norm": True}, 2), ({"run.sync_norm": True}, 1)])

@@ -25,10 +25,9 @@ from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, UsageFault
 from galaxy_triton.train import cross_validation
-from galaxy_triton.train import run as launch_module
-from galaxy_triton.train.cross_validation import cross_validate, describe
+from galaxy_triton.train import run as run_module
+from galaxy_triton.train.cross_validation import cross_validate
 from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import launch
 from tests.support.processes import application, together
 
 FOLDS, LISTED = 3, slice(33, 44)
@@ -36,21 +35,21 @@ OUTPUTS = ("out_of_fold.csv", "cross_validation.json")
 
 
 @pytest.fixture(scope="module")
-def request_(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
-    """Three folds of the last eleven labelled galaxies, which are repeated twice."""
+def options(sky: Any, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    """Three folds of the last eleven labelled galaxies."""
     folder = tmp_path_factory.mktemp("folds")
     (folder / "ids.csv").write_text("GalaxyID\n" + "".join(f"{number}\n" for number in sky.ids[LISTED]))
     settings = {name: value for name, value in tiny.items() if name != "run.validation"}
-    settings |= {"run.epochs": 1, "run.repeat": 2}
+    settings |= {"run.epochs": 1}
     return TrainOptions(sky.store, settings=settings, run=folder / "cv", folds=FOLDS, fold_ids=folder / "ids.csv")
 
 
 @pytest.fixture(scope="module")
-def done(request_: TrainOptions) -> Path:
+def done(options: TrainOptions) -> Path:
     """The folder of the cross-validation, whole."""
-    cross_validate(request_, Display(quiet=True))
-    assert request_.run is not None
-    return request_.run
+    cross_validate(options, Display(quiet=True))
+    assert options.run is not None
+    return options.run
 
 
 def held_out(folder: Path, number: int) -> NDArray[np.int64]:
@@ -73,7 +72,6 @@ def test_every_fold_is_a_run(done: Path, sky: Any) -> None:
         parts = read_split(done / f"fold-{number}")
         assert parts["validation"].tolist() == held_out(done, number).tolist()
         assert sorted(parts["train"]) == sorted(set(sky.ids[:44]) - set(parts["validation"]))
-        assert sorted(parts["repeated"]) == sorted(set(sky.ids[LISTED]) - set(parts["validation"]))
         assert (done / f"fold-{number}" / "report.html").is_file()
 
 
@@ -108,7 +106,7 @@ def test_figures(done: Path, sky: Any) -> None:
     whole = found["out_of_fold"]
     assert whole["rmse"] == pytest.approx(rmse(answers, sky.answers[LISTED]), abs=1e-6)
     assert whole["interval"][0] < whole["rmse"] < whole["interval"][1]
-    assert (found["version"], found["repeat"], found["views"], whole["galaxies"]) == (1, 2, 16, 11)
+    assert (found["version"], found["views"], whole["galaxies"]) == (1, 16, 11)
 
 
 def test_evaluate_scores_the_answers(done: Path, sky: Any, succeed: Callable[..., str], tmp_path: Path) -> None:
@@ -138,7 +136,7 @@ def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: D
     shutil.rmtree(folder / "fold-3")
     (folder / "fold-3.partial").mkdir()
     before = (folder / "fold-1" / "log.txt").read_bytes()
-    describe(TrainOptions(run=folder, resume=True), display)
+    cross_validate(TrainOptions(run=folder, resume=True), display, dry_run=True)
     assert f"Would train 2 of 3 folds, 1 epochs each, in {folder}" in said(display)
     assert not (folder / "fold-3").exists()
     cross_validate(TrainOptions(run=folder, resume=True), display)
@@ -149,7 +147,7 @@ def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: D
 
 
 def test_a_stop_between_folds(
-    request_: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    options: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM while a report is drawn: that fold is done, no other begun, and the message says how to go on."""
     report = cross_validation.report
@@ -160,16 +158,16 @@ def test_a_stop_between_folds(
 
     monkeypatch.setattr(cross_validation, "report", stopped)
     with pytest.raises(Stopped) as stop:
-        cross_validate(replace(request_, run=tmp_path / "cv"), display)
+        cross_validate(replace(options, run=tmp_path / "cv"), display)
     assert stop.value.code == 75
-    assert f"Stopped after fold 1 and saved. Go on with: galaxy-triton train {request_.store}" in said(display)
+    assert f"Stopped after fold 1 and saved. Go on with: galaxy-triton train {options.store}" in said(display)
     assert f"--run {tmp_path / 'cv'} --resume" in said(display)
     assert (tmp_path / "cv" / "fold-1" / "held_out.csv").is_file()
     assert not (tmp_path / "cv" / "fold-2").exists()
 
 
 def test_one_job_at_a_time(
-    request_: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    options: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two folds too: what another has begun is not tidied away."""
     report, resume = cross_validation.report, TrainOptions(run=tmp_path / "cv", resume=True)
@@ -181,27 +179,27 @@ def test_one_job_at_a_time(
         (tmp_path / "cv" / "fold-2.partial").rmdir()
         return report(*arguments)
 
-    monkeypatch.setattr(launch_module, "WAIT", 0)
+    monkeypatch.setattr(run_module, "WAIT", 0)
     monkeypatch.setattr(cross_validation, "report", meanwhile)
-    cross_validate(replace(request_, run=tmp_path / "cv"), display)
+    cross_validate(replace(options, run=tmp_path / "cv"), display)
     monkeypatch.undo()
     cross_validate(resume, display)
 
 
 def test_a_stop_inside_a_fold(
-    request_: TrainOptions, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    options: TrainOptions, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in the second fold's first step; going on gives the answers of one never stopped."""
-    begun, folder = cross_validation.begun, tmp_path / "cv"
+    open_folder, folder = cross_validation.open_folder, tmp_path / "cv"
 
     def stopping(trainer: Any, *arguments: Any) -> Any:
-        if trainer.plan.folder.name == "fold-2":
+        if trainer.folder.name == "fold-2":
             trainer.after_step = lambda: os.kill(os.getpid(), signal.SIGINT)
-        return begun(trainer, *arguments)
+        return open_folder(trainer, *arguments)
 
-    monkeypatch.setattr(cross_validation, "begun", stopping)
+    monkeypatch.setattr(cross_validation, "open_folder", stopping)
     with pytest.raises(Stopped) as stop:
-        cross_validate(replace(request_, run=folder), display)
+        cross_validate(replace(options, run=folder), display)
     assert stop.value.code == 130
     assert "Stopped in epoch 1, step 1 and saved. Go on with: galaxy-triton train" in said(display)
     monkeypatch.undo()
@@ -209,8 +207,8 @@ def test_a_stop_inside_a_fold(
     assert (folder / "out_of_fold.csv").read_bytes() == (done / "out_of_fold.csv").read_bytes()
 
 
-def test_dry_run(request_: TrainOptions, tmp_path: Path, display: Display) -> None:
-    describe(replace(request_, run=tmp_path / "cv"), display)
+def test_dry_run(options: TrainOptions, tmp_path: Path, display: Display) -> None:
+    cross_validate(replace(options, run=tmp_path / "cv"), display, dry_run=True)
     assert "folds      3, of 11 galaxies to be held out once each" in said(display)
     assert f"Would train 3 folds, 1 epochs each, in {tmp_path / 'cv'}" in said(display)
     assert list(tmp_path.iterdir()) == []
@@ -233,11 +231,11 @@ def test_on_the_command_line(
 
 @pytest.mark.process
 def test_two_processes(
-    request_: TrainOptions, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]
+    options: TrainOptions, done: Path, tmp_path: Path, tiny_options: Callable[..., list[str]]
 ) -> None:
     """They share every fold, and one of them writes."""
-    options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", FOLDS, "--repeat-ids", 2]
-    command = application("train", request_.store, *options, "--fold-ids", request_.fold_ids, "--run", tmp_path / "cv")
+    words = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", FOLDS]
+    command = application("train", options.store, *words, "--fold-ids", options.fold_ids, "--run", tmp_path / "cv")
     assert [end.code for end in together(2, command, tmp_path)] == [0, 0]
     for file in ("folds.csv", "fold-1/split.csv", "fold-3/split.csv"):
         assert (tmp_path / "cv" / file).read_bytes() == (done / file).read_bytes()
@@ -246,29 +244,15 @@ def test_two_processes(
     )
 
 
-def test_one_run_repeats_what_it_does_not_hold_out(
-    request_: TrainOptions, sky: Any, tmp_path: Path, display: Display
-) -> None:
-    """A list without folds, for a network on everything; the run goes on with the same galaxies."""
-    settings = {**(request_.settings or {}), "run.validation": 0}
-    launch(replace(request_, folds=None, settings=settings, run=tmp_path / "run"), display)
-    assert "44 to train on, 11 of them 2 times, 0 held out" in said(display)
-    assert read_split(tmp_path / "run")["repeated"].tolist() == sky.ids[LISTED].tolist()
-    launch(TrainOptions(run=tmp_path / "run", resume=True), display)
-    assert said(display).count("44 to train on, 11 of them 2 times, 0 held out") == 2
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"held_out": Path("ids.csv")}, "Expected folds alone to hold galaxies out"),
-        ({"profile": Path("trace.json")}, "Expected one run to record, got several"),
+        ({"validation_ids": Path("ids.csv")}, "Expected folds alone to hold galaxies out"),
         ({"folds": 1}, "Expected folds at least 2, got 1"),
         ({"folds": 12}, "Expected a galaxy for each of 12 folds, got 11"),
-        ({"fold_ids": None}, "Expected a list of ids, got none"),
     ],
 )
-def test_what_cannot_be(change: dict[str, Any], message: str, request_: TrainOptions, display: Display) -> None:
-    for act in (describe, cross_validate):
+def test_what_cannot_be(change: dict[str, Any], message: str, options: TrainOptions, display: Display) -> None:
+    for dry_run in (True, False):
         with pytest.raises(UsageFault, match=message):
-            act(replace(request_, run=Path("none"), **change), display)
+            cross_validate(replace(options, run=Path("none"), **change), display, dry_run=dry_run)

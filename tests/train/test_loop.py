@@ -20,10 +20,12 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.learner import step_seed
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.optimiser import make_optimiser, one_cycle
+from galaxy_triton.train.session import Session
+from tests.support.sessions import split_of, trainer_of
 
-MakePlan = Callable[..., Plan]
+MakeSession = Callable[..., Session]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]
 StopAfter = Callable[[Trainer, int], Stop]
 
@@ -32,35 +34,35 @@ def last_weights(folder: Path) -> bytes:
     return (folder / run_folder.LAST / WEIGHTS).read_bytes()
 
 
-def test_fit(make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display) -> None:
+def test_fit(make_session: MakeSession, read_metrics: ReadMetrics, tmp_path: Path, display: Display) -> None:
     """A network without dropout learns 33 galaxies better than any constant answers them."""
-    plan = make_plan(tmp_path, **{"run.epochs": 20, "network.dropout": 0, "optimiser.lr": 0.05})
-    Trainer(plan).fit(display, Stop())
+    session = make_session(tmp_path, **{"run.epochs": 20, "network.dropout": 0, "optimiser.lr": 0.05})
+    trainer_of(session).fit(display, Stop())
     losses = [float(row["train_loss"]) for row in read_metrics(tmp_path)]
-    labels = plan.galaxies.answers[torch.from_numpy(plan.split.train)].double()
+    labels = session.galaxies.answers[torch.from_numpy(split_of(session).train)].double()
     assert losses[-1] < 0.9 * labels.var(0, unbiased=False).mean().item()
     assert losses[-1] < 0.9 * losses[0]
 
 
 def test_fit_writes_rows_that_agree(
-    make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display
+    make_session: MakeSession, read_metrics: ReadMetrics, tmp_path: Path, display: Display
 ) -> None:
-    plan = make_plan(tmp_path, **{"run.epochs": 3})
-    Trainer(plan).fit(display, Stop())
+    session = make_session(tmp_path, **{"run.epochs": 3})
+    trainer_of(session).fit(display, Stop())
     table = read_metrics(tmp_path)
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
     for last_step, row in zip((2, 5, 8), table, strict=True):
         assert float(row["validation_rmse"]) ** 2 == pytest.approx(float(row["validation_loss"]), rel=1e-5)
-        assert float(row["learning_rate"]) == pytest.approx(one_cycle(last_step, 9, plan.config.optimiser), rel=1e-6)
+        assert float(row["learning_rate"]) == pytest.approx(one_cycle(last_step, 9, session.config.optimiser), rel=1e-6)
     best = min(table, key=lambda row: float(row["validation_rmse"]))
     assert load(tmp_path / run_folder.BEST).progress.epoch == int(best["epoch"])
 
 
 def test_fit_keeps_the_best(
-    make_plan: MakePlan, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    make_session: MakeSession, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lowest RMSE of all, not of two epochs in a row."""
-    trainer, errors = Trainer(make_plan(tmp_path, **{"run.epochs": 4})), iter((0.3, 0.1, 0.2, 0.15))
+    trainer, errors = trainer_of(make_session(tmp_path, **{"run.epochs": 4})), iter((0.3, 0.1, 0.2, 0.15))
     monkeypatch.setattr(trainer, "_validate", lambda: next(errors))
     trainer.fit(display, Stop())
     best = load(tmp_path / run_folder.BEST).progress
@@ -68,9 +70,11 @@ def test_fit_keeps_the_best(
     assert load(tmp_path / run_folder.LAST).progress.best_rmse == 0.1
 
 
-def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
+def test_fit_averages_weights(
+    make_session: MakeSession, stop_after: StopAfter, tmp_path: Path, display: Display
+) -> None:
     """a <- d a + (1 - d) w, beginning with the weights after the first step; evaluation uses the averages."""
-    trainer = Trainer(make_plan(tmp_path, **{"optimiser.average": 0.08}))
+    trainer = trainer_of(make_session(tmp_path, **{"optimiser.average": 0.08}))
     seen: list[torch.Tensor] = []
     for steps in (1, 2):
         with pytest.raises(Stopped):
@@ -82,25 +86,25 @@ def test_fit_averages_weights(make_plan: MakePlan, stop_after: StopAfter, tmp_pa
 
 
 def test_fit_without_held_out_galaxies(
-    make_plan: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, display: Display
+    make_session: MakeSession, read_metrics: ReadMetrics, tmp_path: Path, display: Display
 ) -> None:
-    Trainer(make_plan(tmp_path, **{"run.validation": 0, "run.epochs": 1})).fit(display, Stop())
+    trainer_of(make_session(tmp_path, **{"run.validation": 0, "run.epochs": 1})).fit(display, Stop())
     assert read_metrics(tmp_path)[0]["validation_rmse"] == "nan"
     assert not (tmp_path / run_folder.BEST).exists()
 
 
-def test_fit_uses_the_galaxies_to_train_on_alone(make_plan: MakePlan, tmp_path: Path, display: Display) -> None:
+def test_fit_uses_the_galaxies_to_train_on_alone(make_session: MakeSession, tmp_path: Path, display: Display) -> None:
     """Pixels and answers of the others, held out or unlabelled, leave no trace in the weights."""
     weights = []
     for fill in (None, 200):
-        plan = make_plan(tmp_path / str(fill), **{"run.epochs": 1})
-        others = torch.from_numpy(np.setdiff1d(np.arange(48), plan.split.train))
+        session = make_session(tmp_path / str(fill), **{"run.epochs": 1})
+        others = torch.from_numpy(np.setdiff1d(np.arange(48), split_of(session).train))
         assert len(others) == 11 + 4
         if fill:
-            plan.galaxies.pixels[others] = fill
-            plan.galaxies.answers[others] = torch.nan
-        Trainer(plan).fit(display, Stop())
-        weights.append(last_weights(plan.folder))
+            session.galaxies.pixels[others] = fill
+            session.galaxies.answers[others] = torch.nan
+        trainer_of(session).fit(display, Stop())
+        weights.append(last_weights(session.folder))
     assert weights[0] == weights[1]
 
 
@@ -116,19 +120,19 @@ class AfterFirstEpoch(Display):
             self.act()
 
 
-def test_fit_stops_at_a_loss_that_is_not_finite(make_plan: MakePlan, tmp_path: Path) -> None:
-    plan = make_plan(tmp_path)
-    spoilt = int(plan.split.train[7])
+def test_fit_stops_at_a_loss_that_is_not_finite(make_session: MakeSession, tmp_path: Path) -> None:
+    session = make_session(tmp_path)
+    spoilt = int(split_of(session).train[7])
     kept: list[bytes] = []
 
     def spoil() -> None:
         kept.append(last_weights(tmp_path))
-        plan.galaxies.answers[spoilt, 3] = torch.nan
+        session.galaxies.answers[spoilt, 3] = torch.nan
 
     with pytest.raises(DataFault, match="Expected a finite loss, got nan on the galaxies") as fault:
-        Trainer(plan).fit(AfterFirstEpoch(spoil), Stop())
+        trainer_of(session).fit(AfterFirstEpoch(spoil), Stop())
     listed = str(fault.value).split("galaxies ")[1].split(" (")[0].split(", ")
-    assert str(plan.galaxies.ids[spoilt].item()) in listed
+    assert str(session.galaxies.ids[spoilt].item()) in listed
     assert len(listed) == 11  # the batch and no other
     assert load(tmp_path / run_folder.LAST).progress.epoch == 1
     assert last_weights(tmp_path) == kept[0]
@@ -146,7 +150,7 @@ class Counting:
 
 
 def test_fit_with_kernels(
-    device: torch.device, make_plan: MakePlan, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    device: torch.device, make_session: MakeSession, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each kernel is launched once a step, and two steps give the weights of the torch path."""
     settings: dict[str, Any] = {"run.epochs": 1, "run.validation": 0, "run.batch_size": 22, "network.dropout": 0}
@@ -154,12 +158,12 @@ def test_fit_with_kernels(
     launches: dict[str, list[str]] = {"torch": [], "triton": []}
     require_triton(device)  # looks at a kernel once, before it is replaced
     for impl, noted in launches.items():
-        plan = make_plan(tmp_path / impl, **settings, **{"run.augment": impl, "run.loss": impl})
+        session = make_session(tmp_path / impl, **settings, **{"run.augment": impl, "run.loss": impl})
         with monkeypatch.context() as patch:
             for module in (augmentation, sigmoid_loss):
                 for name in [name for name in vars(module) if name.endswith("_kernel")]:
                     patch.setattr(module, name, Counting(name, getattr(module, name), noted))
-            Trainer(plan).fit(display, Stop())
+            trainer_of(session).fit(display, Stop())
     assert launches == {"torch": [], "triton": ["_draw_kernel", "_sigmoid_mse_kernel"] * 2}
     weights = {impl: load(tmp_path / impl / run_folder.LAST).weights for impl in launches}
     for name, want in weights["torch"].items():
@@ -198,10 +202,10 @@ def test_make_optimiser() -> None:
 
 @pytest.mark.parametrize("clip", [0.0, 1e-3])
 def test_fit_clips_the_gradient(
-    clip: float, make_plan: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display
+    clip: float, make_session: MakeSession, stop_after: StopAfter, tmp_path: Path, display: Display
 ) -> None:
     """After one step AdamW's first moment is 0.1 of the gradient, whose norm is the clip's."""
-    trainer = Trainer(make_plan(tmp_path, **{"optimiser.clip": clip}))
+    trainer = trainer_of(make_session(tmp_path, **{"optimiser.clip": clip}))
     with pytest.raises(Stopped):
         trainer.fit(display, stop_after(trainer, 1))
     moments = [state["exp_avg"].double() for state in trainer.learner.optimiser.state.values()]

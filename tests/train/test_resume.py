@@ -13,12 +13,14 @@ from galaxy_triton.runs.checkpoint import AVERAGE, WEIGHTS, load
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.loop import Plan, Trainer
+from galaxy_triton.train.loop import Trainer
+from galaxy_triton.train.session import Session
+from tests.support.sessions import trainer_of
 
 EPOCHS, STEPS = 3, 3  # 33 galaxies in batches of at most 12
 AVERAGES = (0.0, 0.9)
 
-MakePlan = Callable[..., Plan]
+MakeSession = Callable[..., Session]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]
 StopAfter = Callable[[Trainer, int], Stop]
 
@@ -54,11 +56,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def resumed(plan: Plan) -> Trainer:
-    """A fresh trainer, where the checkpoint left off, as `launch` makes it."""
-    trainer, checkpoint = Trainer(plan), load(plan.folder / run_folder.LAST)
+def resumed(session: Session) -> Trainer:
+    """A fresh trainer, where the checkpoint left off, as `train` makes it."""
+    trainer, checkpoint = trainer_of(session), load(session.folder / run_folder.LAST)
     trainer.resume(checkpoint)
-    run_folder.cut_metrics(plan.folder, checkpoint.progress.epoch)
+    run_folder.cut_metrics(session.folder, checkpoint.progress.epoch)
     return trainer
 
 
@@ -73,9 +75,9 @@ def check_same_checkpoints(folder: Path, whole: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def make_run(make_plan: MakePlan) -> MakePlan:
-    def make(folder: Path, average: float = 0.0, **settings: Any) -> Plan:
-        return make_plan(folder, **{"run.epochs": EPOCHS, "optimiser.average": average, **settings})
+def make_run(make_session: MakeSession) -> MakeSession:
+    def make(folder: Path, average: float = 0.0, **settings: Any) -> Session:
+        return make_session(folder, **{"run.epochs": EPOCHS, "optimiser.average": average, **settings})
 
     return make
 
@@ -86,20 +88,20 @@ def average(request: pytest.FixtureRequest) -> float:
 
 
 @pytest.fixture(scope="module")
-def whole(average: float, make_run: MakePlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(average: float, make_run: MakeSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was never stopped."""
-    plan = make_run(tmp_path_factory.mktemp("whole"), average)
-    assert plan.config.network.dropout > 0
-    Trainer(plan).fit(Display(), Stop())
-    return plan.folder
+    session = make_run(tmp_path_factory.mktemp("whole"), average)
+    assert session.config.network.dropout > 0
+    trainer_of(session).fit(Display(), Stop())
+    return session.folder
 
 
 @pytest.fixture
-def finish(whole: Path, display: Display, read_metrics: ReadMetrics, tmp_path: Path) -> Callable[[Plan], None]:
+def finish(whole: Path, display: Display, read_metrics: ReadMetrics, tmp_path: Path) -> Callable[[Session], None]:
     """Resume the run in tmp_path to its end and compare it with the one never stopped."""
 
-    def run(plan: Plan) -> None:
-        resumed(plan).fit(display, Stop())
+    def run(session: Session) -> None:
+        resumed(session).fit(display, Stop())
         assert len(read_metrics(whole)) == EPOCHS
         assert read_metrics(tmp_path) == read_metrics(whole)
         check_same_checkpoints(tmp_path, whole)
@@ -109,88 +111,73 @@ def finish(whole: Path, display: Display, read_metrics: ReadMetrics, tmp_path: P
 
 @pytest.mark.parametrize("epoch", range(1, EPOCHS))
 def test_resume_after_an_epoch(
-    epoch: int, average: float, make_run: MakePlan, read_metrics: ReadMetrics, tmp_path: Path, finish: Any
+    epoch: int, average: float, make_run: MakeSession, read_metrics: ReadMetrics, tmp_path: Path, finish: Any
 ) -> None:
-    plan = make_run(tmp_path, average)
+    session = make_run(tmp_path, average)
     with pytest.raises(Killed):
-        Trainer(plan).fit(AtEpoch(epoch, kill), Stop())
+        trainer_of(session).fit(AtEpoch(epoch, kill), Stop())
     assert len(read_metrics(tmp_path)) == epoch
-    finish(plan)
+    finish(session)
 
 
 @pytest.mark.parametrize("steps", [1, 2, STEPS, STEPS + 1, 2 * STEPS + 2])
 def test_resume_inside_an_epoch(
     steps: int,
     average: float,
-    make_run: MakePlan,
+    make_run: MakeSession,
     stop_after: StopAfter,
     tmp_path: Path,
     display: Display,
     finish: Any,
 ) -> None:
     """A stop at an epoch's last step is acted on when the epoch is finished."""
-    plan = make_run(tmp_path, average)
-    trainer = Trainer(plan)
+    session = make_run(tmp_path, average)
+    trainer = trainer_of(session)
     with pytest.raises(Stopped):
         trainer.fit(display, stop_after(trainer, steps))
     assert trainer.progress.epoch * STEPS + trainer.progress.step == steps
     assert (tmp_path / run_folder.METRICS).exists() == (steps >= STEPS)
-    finish(plan)
+    finish(session)
 
 
 def test_resume_at_every_step(
-    average: float, make_run: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display, finish: Any
+    average: float, make_run: MakeSession, stop_after: StopAfter, tmp_path: Path, display: Display, finish: Any
 ) -> None:
-    plan = make_run(tmp_path, average)
-    trainer = Trainer(plan)
+    session = make_run(tmp_path, average)
+    trainer = trainer_of(session)
     for step in range(1, EPOCHS * STEPS):
         with pytest.raises(Stopped):
             trainer.fit(display, stop_after(trainer, step))
-        trainer = resumed(plan)
-    finish(plan)
+        trainer = resumed(session)
+    finish(session)
 
 
 def test_resume_after_a_kill_between_row_and_checkpoint(
     average: float,
-    make_run: MakePlan,
+    make_run: MakeSession,
     read_metrics: ReadMetrics,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     finish: Any,
 ) -> None:
-    plan = make_run(tmp_path, average)
-    trainer = Trainer(plan)
+    session = make_run(tmp_path, average)
+    trainer = trainer_of(session)
     with pytest.raises(Killed):
         trainer.fit(AtEpoch(1, lambda: monkeypatch.setattr(trainer, "save", lambda name: kill())), Stop())
     assert len(read_metrics(tmp_path)) == 2
-    finish(plan)
+    finish(session)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 7])
-def test_resume_with_repeated_galaxies(
-    steps: int, make_run: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display, read_metrics: ReadMetrics
+def test_resume_with_two_threads(
+    make_run: MakeSession, stop_after: StopAfter, tmp_path: Path, display: Display
 ) -> None:
-    """Two epochs of two passes of two batches: inside a pass, between two, and after an epoch."""
-    plans = [make_run(tmp_path / name, **{"run.repeat": 2, "run.epochs": 2}) for name in ("whole", "stopped")]
-    whole, stopped = (replace(plan, split=plan.split._replace(repeated=plan.split.train[::3])) for plan in plans)
-    Trainer(whole).fit(display, Stop())
-    trainer = Trainer(stopped)
-    assert trainer.sizes == [11] * 4
-    with pytest.raises(Stopped):
-        trainer.fit(display, stop_after(trainer, steps))
-    resumed(stopped).fit(display, Stop())
-    assert read_metrics(stopped.folder) == read_metrics(whole.folder)
-    check_same_checkpoints(stopped.folder, whole.folder)
-
-
-def test_resume_with_two_threads(make_run: MakePlan, stop_after: StopAfter, tmp_path: Path, display: Display) -> None:
     settings = {"run.batch_size": 17, "network.widths": (32, 64), "run.epochs": 2}
     whole, stopped = make_run(tmp_path / "whole", **settings), make_run(tmp_path / "stopped", **settings)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        Trainer(whole).fit(display, Stop())
-        trainer = Trainer(stopped)
+        trainer_of(whole).fit(display, Stop())
+        trainer = trainer_of(stopped)
         with pytest.raises(Stopped):
             trainer.fit(display, stop_after(trainer, 1))
         resumed(stopped).fit(display, Stop())
@@ -199,11 +186,11 @@ def test_resume_with_two_threads(make_run: MakePlan, stop_after: StopAfter, tmp_
     check_same_checkpoints(stopped.folder, whole.folder)
 
 
-def test_resume_on_a_machine_that_scales_gradients(make_run: MakePlan, tmp_path: Path, display: Display) -> None:
+def test_resume_on_a_machine_that_scales_gradients(make_run: MakeSession, tmp_path: Path, display: Display) -> None:
     """A run begun in fp32 has no scale to hand on: the scaler begins anew."""
-    plan = make_run(tmp_path, **{"run.epochs": 1})
-    Trainer(plan).fit(display, Stop())
-    trainer = Trainer(plan)
+    session = make_run(tmp_path, **{"run.epochs": 1})
+    trainer_of(session).fit(display, Stop())
+    trainer = trainer_of(session)
     trainer.learner.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     trainer.resume(load(tmp_path / run_folder.LAST))
     assert trainer.learner.scaler.get_scale() == 8.0
@@ -222,9 +209,9 @@ def test_resume_on_a_machine_that_scales_gradients(make_run: MakePlan, tmp_path:
     ids=["store", "weights", "average", "no-state", "no-dict"],
 )
 def test_resume_refuses_what_is_not_its_own(
-    spoil: dict[str, Any], message: str, make_run: MakePlan, tmp_path: Path, display: Display
+    spoil: dict[str, Any], message: str, make_run: MakeSession, tmp_path: Path, display: Display
 ) -> None:
-    trainer = Trainer(make_run(tmp_path, 0.9, **{"run.epochs": 1}))
+    trainer = trainer_of(make_run(tmp_path, 0.9, **{"run.epochs": 1}))
     trainer.fit(display, Stop())
     with pytest.raises(DataFault, match=message):
         trainer.resume(replace(load(tmp_path / run_folder.LAST), **spoil))
