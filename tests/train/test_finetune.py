@@ -151,7 +151,7 @@ def test_the_network_is_that_of_the_weights(options: TrainOptions, run: Path, tm
     (edited / "config.toml").write_text(text.replace('head = "sigmoid"', 'head = "tree"'))
     assert read_config(edited).network.head == "tree"
     with pytest.raises(UsageFault, match="Expected the network to be fine-tuned"):
-        propose(replace(options, finetune=edited))
+        train(replace(options, finetune=edited), Display(quiet=True), dry_run=True)
 
 
 def test_refuses_a_recipe_beside_it(options: TrainOptions, tmp_path: Path) -> None:
