@@ -75,22 +75,22 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
 
     display, opened = Display(quiet=quiet), stores.open_store(store)
     found = inspect.describe(opened)
-    display.say(f"images      {found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
-    display.say(f"prepared    {opened.preprocess}")
-    display.say(f"labelled    {found.labelled}")
+    display.result("images", f"{found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
+    display.result("prepared", f"{opened.preprocess}")
+    display.result("labelled", f"{found.labelled}")
     for question, violation in found.violations.items():
-        display.say(f"tree        {question:<14} sums are off by {violation:.2e} at most")
+        display.result("tree", f"{question:<14} sums are off by {violation:.2e} at most")
     if verify:
         with display.progress("verifying", "images") as show:
             stores.verify(opened, show)
-        display.say("verified    every block matches its hash")
+        display.result("verified", "every block matches its hash")
     if montage:
         # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
         content = io.BytesIO()
         inspect.montage(opened, count, 8).save(content, format="PNG")
         with whole_file(montage) as temporary:
             temporary.write_bytes(content.getvalue())
-        display.say(f"montage     {montage}")
+        display.result("montage", f"{montage}")
 
 
 @click.command()

@@ -100,7 +100,7 @@ def fit_fold(session: Session, split: Split, folder: Path, stop: Stop, command: 
 
 
 def _announce(session: Session, folds: Folds) -> None:
-    session.display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
+    session.display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to be held out once each")
     if session.options.fold_ids is not None:
         session.warn_of_unknown_ids(session.options.fold_ids)
     finetune.say_start(session.start, session.folder, folds.ids, session.display)
@@ -128,7 +128,8 @@ def _train_folds(session: Session, folds: Folds) -> list[FoldResult]:
         for number in range(1, folds.count + 1):
             split = split_of_fold(session.store, folds, number)
             counts = f"{len(split.train)} to train on, {len(split.validation)} held out"
-            display.note(f"\n{'fold':<10} {number} of {folds.count}: {counts}")
+            display.note()
+            display.field("fold", f"{number} of {folds.count}: {counts}")
             results.append(train_fold(session, split, _fold_folder(session.folder, number), stop, command))
             code = max(session.processes.gather(stop.code))
             if code and number < folds.count:

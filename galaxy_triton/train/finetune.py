@@ -97,7 +97,7 @@ def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], di
         held_out: ids to validate on, int64 [n].
     """
     if start is not None:
-        display.note(f"{'weights':<10} of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
+        display.field("weights", f"of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
     before = run_folder.seen_before(folder) if start is None else start.seen
     seen = int(np.isin(held_out, before).sum())
     if seen:

@@ -76,7 +76,7 @@ def open_folder(trainer: Trainer, resume: bool) -> Iterator[None]:
         if resume:
             _restore(trainer)
         _say_stretched(trainer)
-        session.display.note(f"{'run':<10} {folder}\n")
+        session.display.field("run", f"{folder}\n")
         yield
 
 
@@ -138,7 +138,7 @@ def _split(session: Session) -> Split:
 
 
 def _announce(session: Session, split: Split) -> None:
-    session.display.note(f"{'galaxies':<10} {len(split.train)} to train on, {len(split.validation)} held out")
+    session.display.field("galaxies", f"{len(split.train)} to train on, {len(split.validation)} held out")
     if session.options.validation_ids is not None:
         session.warn_of_unknown_ids(session.options.validation_ids)
     finetune.say_start(session.start, session.folder, session.store.ids[split.validation], session.display)
@@ -219,7 +219,7 @@ def _say_stretched(trainer: Trainer) -> None:
     if stretched := trainer.stretched():
         why = f"more than {SHARED} galaxies share each, which is taken for the mean of a class"
         factor = trainer.session.config.labels.stretch
-        trainer.session.display.note(f"{'labels':<10} {stretched} stretched by {factor:g}: {why}")
+        trainer.session.display.field("labels", f"{stretched} stretched by {factor:g}: {why}")
 
 
 def _say_result(trainer: Trainer, found: Report) -> None:
@@ -228,9 +228,9 @@ def _say_result(trainer: Trainer, found: Report) -> None:
     if found.score is not None:
         low, high = found.score.interval
         held_out = f"galaxies held out: {found.score.galaxies}, views: {Asked().views}"
-        display.say(f"RMSE         {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
-        display.say(f"mean answer  {found.mean_answer:.4f}  predicting the mean of the training labels")
+        display.result("RMSE", f"{found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
+        display.result("mean answer", f"{found.mean_answer:.4f}  predicting the mean of the training labels")
     if found.noise_floor is not None:
-        display.say(f"noise floor  {found.noise_floor:.4f}  predicting the true probabilities")
-    display.say(f"report       {found.page}")
-    display.say(f"network      {trainer.folder / run_folder.LAST}")
+        display.result("noise floor", f"{found.noise_floor:.4f}  predicting the true probabilities")
+    display.result("report", f"{found.page}")
+    display.result("network", f"{trainer.folder / run_folder.LAST}")

@@ -103,7 +103,7 @@ class Session:
         batch = lambda size: batch_of(self.galaxies, rows[:size])  # noqa: E731
         size = min(self.processes.gather(largest_batch(self.config, self.backend, batch, len(rows), self.processes)))
         each = f", {size // count} in each process" * (count > 1)
-        self.display.note(f"{'batch':<10} {size:<8} the largest power of two that fits{each}")
+        self.display.field("batch", f"{size:<8} the largest power of two that fits{each}")
         return replace(self, config=replace(self.config, run=replace(self.config.run, batch_size=size)))
 
     def warn_of_unknown_ids(self, table: Path) -> None:
@@ -156,11 +156,11 @@ def _start(options: TrainOptions, config: Config) -> Start | None:
 
 
 def _show_choices(config: Config, backend: Backend, processes: Processes, display: Display) -> None:
-    display.note(f"{'recipe':<10} {config.recipe}: {config.network.name}, {config.run.epochs} epochs")
+    display.field("recipe", f"{config.recipe}: {config.network.name}, {config.run.epochs} epochs")
     for line in backend.lines():
         display.note(line)
     if processes.count > 1:
-        display.note(f"{'processes':<10} {processes.count}, each with its part of every batch")
+        display.field("processes", f"{processes.count}, each with its part of every batch")
 
 
 def _open_store(path: Path, preprocess: Preprocess, sky: DemoSky | None, display: Display, dry_run: bool) -> Store:
@@ -201,12 +201,12 @@ def _place_pixels(config: Config, backend: Backend, store: Store, processes: Pro
     step = step_bytes(config, backend, processes.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
     needed = f"{pixels / 2**20:,.0f} MiB for the pixels, about {step / 2**20:,.0f} MiB for a step"
-    display.note(f"{'memory':<10} {needed}; free: {known}")
+    display.field("memory", f"{needed}; free: {known}")
     own = residence(config.run.resident, backend.device, pixels, step, free)
     # Where they do not fit for one process, the batches of all come from the host.
     choices: list[Choice] = processes.gather(own)
     choice = next((each for each in choices if each.name == "host"), choices[0])
-    display.note(f"{'resident':<10} {choice.name:<8} {choice.why}")
+    display.field("resident", f"{choice.name:<8} {choice.why}")
     on_device = pixels if choice.name == "gpu" or backend.device.type == "cpu" else 0
     if free is not None and on_device + step > free:
         display.warn("this may not fit; lower --batch-size or --width, or raise --accumulate, if it does not")
