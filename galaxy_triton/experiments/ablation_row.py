@@ -24,7 +24,7 @@ from galaxy_triton.experiments.profile_steps import Profiler, label, unavailable
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.device import peak_memory
 from galaxy_triton.system.errors import UsageFault, expected
-from galaxy_triton.train.learner import Learner, unlabelled
+from galaxy_triton.train.learner import Learner, no_label
 
 WARM_UP = 5  # steps before the clock
 SCHEDULE = 100_000  # steps of the learning rate's cycle while the clock runs
@@ -177,6 +177,6 @@ def _shares(steps: Steps, count: int, device: torch.device) -> dict[str, float]:
         for _ in range(1 + count):
             steps()
             profiler.step()
-    steps.learner.label = unlabelled
+    steps.learner.label = no_label
     found = profiler.breakdown
     return {} if found is None else {part.kind: part.ms / found.step_ms for part in found.parts}

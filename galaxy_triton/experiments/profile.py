@@ -12,7 +12,7 @@ from galaxy_triton.experiments.profile_steps import Window, check_trace, label, 
 from galaxy_triton.model.body import LAYERS
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
-from galaxy_triton.train.learner import unlabelled
+from galaxy_triton.train.learner import no_label
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.run import Profiler
 
@@ -56,7 +56,7 @@ def _advance(trainer: Trainer, profiler: StepProfiler, ceilings: Ceilings, displ
     except DataFault as fault:
         kept = f"{'trace':<10} none: {fault}"
     if profiler.breakdown is not None:
-        trainer.after_step, trainer.learner.label = (lambda: None), unlabelled
+        trainer.after_step, trainer.learner.label = (lambda: None), no_label
         _say(trainer, profiler.breakdown, ceilings, display)
         display.say(kept)
 

@@ -1,4 +1,4 @@
-"""A network that learns: one step of the optimiser, from a batch of galaxies on the device to new weights.
+"""One step of training: a batch of galaxies on the device becomes views, logits, a loss, gradients and new weights.
 
 Nothing here waits for the device: no value is read, and no shape depends on one.
 """
@@ -20,7 +20,7 @@ from galaxy_triton.runs.checkpoint import Checkpoint
 from galaxy_triton.system.processes import ALONE, Processes
 from galaxy_triton.train.optimiser import Average, make_optimiser, one_cycle, restore, set_learning_rate
 
-# What the parts of a step are called in a profile.
+# Names of a step's parts in a profile.
 AUGMENT = "galaxy_triton::augment"
 BODY = "galaxy_triton::body"
 LOSS = "galaxy_triton::loss"
@@ -28,24 +28,24 @@ BACKWARD = "galaxy_triton::backward"
 UPDATE = "galaxy_triton::update"
 LABELS = (AUGMENT, BODY, LOSS, BACKWARD, UPDATE)
 
-# one of LABELS -> a context to run that part of the step in
+# From one of LABELS to a context around that part of the step.
 Label = Callable[[str], AbstractContextManager[object]]
 
 
-def unlabelled(part: str) -> AbstractContextManager[object]:
-    """For steps that nobody looks into."""
+def no_label(part: str) -> AbstractContextManager[object]:
+    """The context of a part in a step that is not profiled."""
     return nullcontext()
 
 
 class Learner:
-    """Network, optimiser and average of one process, and the step that moves them.
+    """Network, optimiser and weight average of one process, and the step that changes them.
 
     Args:
-        config, machine: of the run.
-        mean: fp32 [37], the mean answers, which the untrained network gives.
-        largest: galaxies in the largest batch that a step is given.
-        steps: of the whole run, for the schedule.
-        ranks: the processes that learn together; each steps on its own part of the same batch.
+        config, backend: of the run.
+        mean: fp32 [37], the mean of the training labels, which the untrained network predicts.
+        largest: galaxies in this process's largest batch.
+        steps: of the whole run, for the learning rate's schedule.
+        processes: train together; each steps on its own part of the same batch.
     """
 
     def __init__(
@@ -62,59 +62,59 @@ class Learner:
         self.maker = ViewMaker(config.augmentation, backend.dtype, impl=backend.augment.name)
         self.buffer = self.maker.empty(-(-largest // config.run.accumulate), backend.device)
         self.seed = torch.tensor(config.run.seed, device=backend.device)
-        self.label: Label = unlabelled
+        self.label: Label = no_label
 
     def step(self, batch: Batch, epoch: Tensor, number: int) -> Tensor:
-        """One step on random views of a batch.
+        """Make one step on random views of a batch.
 
         Args:
             batch: this process's galaxies.
-            epoch: int64 scalar on the device, which the views are drawn from.
+            epoch: int64 scalar on the device, from which the views are drawn.
             number: of the step in the run, from 0.
 
         Returns:
-            fp32 scalar on the device: the batch's mean loss times its share, so that the processes' sum is the mean
+            fp32 scalar on the device: the batch's mean loss times its share; the sum over the processes is the mean
             over the whole batch.
         """
-        self._begin(number)
+        self._prepare(number)
         parts = batch.split(self.config.run.accumulate)
         losses = []
         for place, part in enumerate(parts, 1):
             with self.label(AUGMENT):
                 views = self.maker.random(part, self.seed, epoch, self.buffer)
-            with self._gradients_of(last=place == len(parts)):
-                losses.append(self._differentiate(views, part.answers, part.share))
+            with self._synchronise(last=place == len(parts)):
+                losses.append(self._backward(views, part.answers, part.share))
         self._update()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def learn(self, views: Tensor, answers: Tensor, number: int) -> Tensor:
-        """One step on views that are there already: [B, 3, S, S] with answers fp32 [B, 37] -> their mean loss."""
-        self._begin(number)
-        loss = self._differentiate(views, answers, 1.0)
+        """Make one step on given views [B, 3, S, S] with labels fp32 [B, 37]; return their mean loss."""
+        self._prepare(number)
+        loss = self._backward(views, answers, 1.0)
         self._update()
         return loss
 
     def predictor(self) -> Predictor:
-        """The network as it is evaluated: averaged weights when there are any."""
+        """The network that is evaluated: with averaged weights where there are any."""
         network = self.network if self.average is None else self.average.module
         return Predictor(network, self.head, self.maker, self.backend, self.config)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs beside the weights: plain tensors and numbers."""
+        """The optimiser, the gradient scaler and the average's count, as plain tensors and numbers for `restore`."""
         state: dict[str, Any] = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         if self.average is not None:
             state["averaged"] = self.average.steps
         return state
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the weights and the state of a checkpoint.
+        """Restore weights, optimiser, gradient scaler and average from a checkpoint.
 
         Raises:
-            RuntimeError, ValueError, LookupError, TypeError, AttributeError: they are not of this network.
+            RuntimeError, ValueError, LookupError, TypeError, AttributeError: it is not of this network.
         """
         self.network.load_state_dict(checkpoint.weights)
         restore(self.optimiser, checkpoint.state["optimiser"])
-        # Empty when the run has so far been on a machine without fp16.
+        # Empty where the run was never trained in fp16.
         if checkpoint.state["scaler"]:
             self.scaler.load_state_dict(checkpoint.state["scaler"])
         if self.average is not None and checkpoint.average is not None:
@@ -122,12 +122,12 @@ class Learner:
             self.average.steps = int(checkpoint.state["averaged"])
 
     def share_statistics(self) -> None:
-        """Give every process the running statistics of the first, whose network is the one that is saved."""
+        """Copy the first process's running statistics, which are the ones that are saved, to all others."""
         networks = [self.network] if self.average is None else [self.network, self.average.module]
         self.processes.copy_first(buffer for network in networks for buffer in network.buffers())
 
     def learning_rate(self, number: int) -> float:
-        """Of a step of the run."""
+        """The learning rate of a step of the run."""
         return one_cycle(number, self.steps, self.config.optimiser)
 
     def _network(self, mean: Tensor) -> heads.AnswerNet:
@@ -138,19 +138,19 @@ class Learner:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network
 
-    def _begin(self, number: int) -> None:
+    def _prepare(self, number: int) -> None:
         torch.manual_seed(step_seed(self.config.run.seed, number, self.processes.rank))
         set_learning_rate(self.optimiser, self.learning_rate(number))
 
-    def _gradients_of(self, last: bool) -> AbstractContextManager[object]:
-        """Gradients are averaged over the processes with the last part of a batch, which holds those of all parts."""
+    def _synchronise(self, last: bool) -> AbstractContextManager[object]:
+        """Average gradients over the processes with a batch's last part alone, when those of all parts are added up."""
         if last or self.processes.count == 1:
             return nullcontext()
-        alone: AbstractContextManager[object] = self.body.no_sync()  # type: ignore[operator]
-        return alone
+        unsynchronised: AbstractContextManager[object] = self.body.no_sync()  # type: ignore[operator]
+        return unsynchronised
 
-    def _differentiate(self, views: Tensor, answers: Tensor, share: float) -> Tensor:
-        """Add the gradient of a part's loss to what is there."""
+    def _backward(self, views: Tensor, answers: Tensor, share: float) -> Tensor:
+        """Add the gradient of a part's loss to the parameters' gradients; return the loss times its share."""
         with self.label(BODY), self.backend.autocast():
             logits = self.body(views)
         with self.label(LOSS):

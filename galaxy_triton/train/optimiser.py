@@ -11,7 +11,7 @@ from galaxy_triton.config.schema import Optimiser
 
 
 def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices and kernels only, as biases and norms are no capacity."""
+    """AdamW, with weight decay on matrices and convolution kernels only: biases and norms add no capacity."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -19,10 +19,10 @@ def make_optimiser(network: nn.Module, options: Optimiser, device: torch.device)
 
 
 def restore(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take up the moments of an earlier optimiser's `state_dict`; the groups, which the configuration makes, stay.
+    """Restore the moments from an earlier optimiser's `state_dict`; learning rate and weight decay stay.
 
     Raises:
-        ValueError: they are not of these parameters. The fused step would read and write beyond them.
+        ValueError: the moments are not of these parameters. The fused step would read and write beyond them.
     """
     optimiser.load_state_dict({**optimiser.state_dict(), "state": dict(state["state"])})
     for parameter in (parameter for group in optimiser.param_groups for parameter in group["params"]):
@@ -40,9 +40,9 @@ def _layout(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
 class Average:
     """The exponential moving average of a network's weights and buffers. Nothing in it waits for the device.
 
-    The first update copies the network. After n of them the decay is n / (9 + n) where that is less than what was asked
-    for, as TensorFlow's ExponentialMovingAverage has it: the first weights would else keep a share of decay^n, and with
-    them batch norm's statistics. Numbers that count, such as batch norm's batches, are those of the network.
+    The first update copies the network. After n updates the decay is at most n / (9 + n), as in TensorFlow's
+    ExponentialMovingAverage; else the first weights and batch norm statistics would keep a share of decay^n. Integer
+    buffers, such as batch norm's count of batches, are copied.
 
     Attributes:
         module: the averaged network.

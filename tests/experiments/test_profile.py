@@ -12,7 +12,7 @@ from galaxy_triton.experiments.profile import profiled
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import WEIGHTS
 from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.learner import LABELS, unlabelled
+from galaxy_triton.train.learner import LABELS, no_label
 from galaxy_triton.train.session import Session
 from tests.support.sessions import trainer_of
 
@@ -30,7 +30,7 @@ def test_train_with_a_profile(make_session: Callable[..., Session], tmp_path: Pa
     said = display.console.file.getvalue()
     assert "profile    steps 4 to 8 on cpu" in said
     assert f"trace      {tmp_path / 'trace.json'}" in said
-    assert watched.learner.label is unlabelled
+    assert watched.learner.label is no_label
     weights = [(tmp_path / name / run_folder.LAST / WEIGHTS).read_bytes() for name in ("plain", "watched")]
     assert weights[0] == weights[1]
 
