@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from galaxy_triton.cli import options
-from galaxy_triton.cli.options import CSV, EXISTING, NEW, example
+from galaxy_triton.cli.help import example
+from galaxy_triton.cli.options import CSV, EXISTING, NEW
 from galaxy_triton.config.schema import TABLES
 
 

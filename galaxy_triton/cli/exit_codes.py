@@ -1,4 +1,4 @@
-"""How a command ends: a fault of the user's with a message and its exit code, never with a traceback."""
+"""How a command ends: exceptions become messages and exit codes, bugs alone a traceback."""
 
 import errno
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 from galaxy_triton.system.errors import DataFault, Stopped, UsageFault, out_of_memory
 
-# An option -> how it lowers the memory that a command takes.
+# From an option to advice that lowers the memory of a command.
 LIGHTER = {
     "--batch-size": "lower --batch-size",
     "--width": "lower --width",
@@ -17,8 +17,11 @@ LIGHTER = {
 }
 
 
-class Endings(click.Group):
-    """Commands that end in one of these ways."""
+class CommandGroup(click.Group):
+    """A click group that turns exceptions into messages and exit codes, and lists commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,7 +54,7 @@ class Endings(click.Group):
 
 
 def _lighter(group: click.Group, ctx: click.Context) -> str:
-    """What the command that ran out of memory has for it."""
+    """Advice for a command that ran out of memory, by the options that it has."""
     command = group.get_command(ctx, ctx.invoked_subcommand or "")
     has = {option for parameter in command.params for option in parameter.opts} if command else set()
     return ", or ".join(way for option, way in LIGHTER.items() if option in has) or "end other programs"

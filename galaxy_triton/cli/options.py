@@ -1,46 +1,20 @@
-"""The options that the command line's commands share, and those of `train`."""
+"""Options that several commands share, and those of `train`, which come from the configuration's fields."""
 
-from collections.abc import Callable
-from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import click
 
+from galaxy_triton.cli.help import Decorator, heading, together
 from galaxy_triton.config.recipes import RECIPES
-from galaxy_triton.config.schema import BODIES, DEVICES, HEADS, IMPLEMENTATIONS, MODELS, NORMS, PRECISIONS, RESIDENCES
+from galaxy_triton.config.schema import DEVICES, OPTIONS, TYPES, Option
 
 EXISTING = click.Path(exists=True, path_type=Path)
 CSV = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW = click.Path(path_type=Path)
 
-Command = Callable[..., Any]
-Decorator = Callable[[Command], Command]
-
-# The class of --quiet, --dry-run and the like: off unless given.
+# Keywords of --quiet, --dry-run and the like: off unless given.
 FLAG: dict[str, Any] = {"is_flag": True, "default": False, "show_default": "off"}
-
-
-def example(text: str) -> Decorator:
-    """Put an example at the end of a command's help."""
-
-    def add(command: Command) -> Command:
-        command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\nExample:\n  {text}"
-        return command
-
-    return add
-
-
-def together(*options: Decorator) -> Decorator:
-    """Several options as one decorator, in the order in which help shows them."""
-
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
 
 quiet = click.option("--quiet", "-q", help="Say results, warnings and faults only.", **FLAG)
 dry_run = click.option("--dry-run", help="Say what would happen, and write nothing.", **FLAG)
@@ -51,57 +25,129 @@ skip_bad = click.option(
     "--skip-bad/--stop-at-bad", default=False, show_default=True, help="Leave out unreadable images."
 )
 
-# Of every command that asks a trained network.
+# Of every command that predicts with a trained network.
 views = click.option(
     "--views", default=16, show_default=True, type=click.IntRange(1), help="Fixed rotations and flips to average over."
 )
 checkpoint = click.option(
-    "--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True
+    "--checkpoint",
+    "which",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="The last one, or the one with the lowest validation RMSE.",
 )
-asking = together(
+prediction = together(
     views,
     checkpoint,
-    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
-    click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1)),
+    click.option(
+        "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="Where the network runs."
+    ),
+    click.option("--batch-size", default=256, show_default=True, type=click.IntRange(1), help="Galaxies at a time."),
 )
 
-# Of every command that judges the answers.
-inquiring = together(
+# Of every command that judges predictions.
+judgement = together(
     click.option(
-        "--against", type=EXISTING, help="Another run, or a table of answers, to compare with.  [default: none]"
+        "--against", type=EXISTING, help="Another run, or a table of predictions, to compare with.  [default: none]"
     ),
     click.option(
         "--consistency",
         default=64,
         show_default=True,
         type=click.IntRange(0),
-        help="Galaxies to turn, to see how far answers move; at most.",
+        help="Galaxies to turn and mirror, to see how far predictions move; at most.",
     ),
 )
 
-# An option of `train` -> the configuration field it sets.
-TRAIN_FIELDS = {
-    "model": "network.name",
-    "width": "network.widths",
-    "convs": "network.convs",
-    "head": "network.head",
-    "epochs": "run.epochs",
-    "batch_size": "run.batch_size",
-    "lr": "optimiser.lr",
-    "seed": "run.seed",
-    "device": "run.device",
-    "precision": "run.precision",
-    "augment": "run.augment",
-    "loss": "run.loss",
-    "body": "run.body",
-    "norm": "run.norm",
-    "resident": "run.resident",
-    "accumulate": "run.accumulate",
-    "sync_norm": "run.sync_norm",
-    "deterministic": "run.deterministic",
+# Heading of help -> option -> the configuration field that it sets.
+FIELDS: dict[str, dict[str, str]] = {
+    "What is learned": {
+        "model": "network.name",
+        "width": "network.widths",
+        "convs": "network.convs",
+        "hidden": "network.hidden",
+        "dropout": "network.dropout",
+        "head": "network.head",
+        "stretch": "labels.stretch",
+    },
+    "Augmentation": {
+        "view-size": "augmentation.size",
+        "rotation": "augmentation.rotation",
+        "horizontal-flip": "augmentation.horizontal_flip",
+        "vertical-flip": "augmentation.vertical_flip",
+        "zoom": "augmentation.zoom",
+        "shift": "augmentation.shift",
+        "crop": "augmentation.crop",
+        "border": "augmentation.border",
+        "brightness": "augmentation.brightness",
+        "contrast": "augmentation.contrast",
+        "saturation": "augmentation.saturation",
+        "hue": "augmentation.hue",
+    },
+    "Optimiser": {
+        "epochs": "run.epochs",
+        "batch-size": "run.batch_size",
+        "accumulate": "run.accumulate",
+        "lr": "optimiser.lr",
+        "weight-decay": "optimiser.weight_decay",
+        "warmup": "optimiser.warmup",
+        "clip": "optimiser.clip",
+        "average": "optimiser.average",
+        "seed": "run.seed",
+    },
+    "Where and how": {
+        "device": "run.device",
+        "precision": "run.precision",
+        "augment": "run.augment",
+        "loss": "run.loss",
+        "body": "run.body",
+        "norm": "run.norm",
+        "resident": "run.resident",
+        "sync-norm": "run.sync_norm",
+        "deterministic": "run.deterministic",
+    },
 }
-RECIPES_OWN = "the recipe's"
+FIELD_OF = {name.replace("-", "_"): field for options in FIELDS.values() for name, field in options.items()}
+FLAGS = {"sync-norm": "--sync-norm/--own-norm", "deterministic": "--deterministic/--fastest"}
 AUTO = "auto"
+
+
+def _type(kind: Any, limits: Option) -> Any:
+    """click's type for a field: it checks the range, and help prints it."""
+    if limits.choices:
+        return click.Choice(limits.choices)
+    if kind not in (int, float):
+        return None
+    least, most = (limits.low if limits.above is None else limits.above), (limits.high or limits.below)
+    opens = {"min_open": limits.above is not None, "max_open": limits.below is not None}
+    return (click.IntRange if kind is int else click.FloatRange)(least, most, **opens)
+
+
+def _default(field: str) -> str:
+    """The value of a field in every recipe: one where they agree."""
+    section, _, name = field.partition(".")
+    values: dict[str, list[str]] = {}
+    for recipe, config in RECIPES.items():
+        value = getattr(getattr(config, section), name)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
+        values.setdefault(str(text), []).append(recipe)
+    if len(values) == 1:
+        return next(iter(values))
+    return "; ".join(f"{', '.join(recipes)} {text}" for text, recipes in values.items())
+
+
+def _option(name: str, field: str) -> Decorator:
+    """The option of a configuration field: its description, range and value in each recipe; None unless given."""
+    limits = OPTIONS[field]
+    text = f"{limits.text[:1].upper()}{limits.text[1:]}.  [default: {_default(field)}]"
+    if name in FLAGS:
+        return click.option(FLAGS[name], default=None, help=text)
+    return click.option(f"--{name}", type=_type(TYPES[field], limits), help=text)
+
+
+def _under(title: str, *names: str) -> Decorator:
+    return heading(title, *(_option(name, FIELDS[title][name]) for name in names or FIELDS[title]))
 
 
 def _count_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> int | str | None:
@@ -109,93 +155,95 @@ def _count_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> in
     return count
 
 
-def _field(name: str, kind: Any = None, help: str | None = None) -> Decorator:
-    return click.option(f"--{name}", type=kind, help=help, show_default=RECIPES_OWN)
-
-
-_network = together(
-    click.option("--recipe", type=click.Choice(list(RECIPES)), help="[default: seed; demo without STORE]"),
+_auto_batch = click.option(
+    "--batch-size",
+    callback=_count_or_auto,
+    metavar="COUNT|auto",
+    help="Galaxies in a step, over all processes; auto: the largest power of two that fits."
+    f"  [default: {_default('run.batch_size')}]",
+)
+_configuration = heading(
+    "Configuration",
+    click.option(
+        "--recipe", type=click.Choice(list(RECIPES)), help="The defaults of all fields.  [default: seed; demo without STORE]"
+    ),
     click.option("--config", "config_file", type=CSV, help="TOML file of fields over the recipe.  [default: none]"),
     click.option(
         "--set", "fields", multiple=True, metavar="KEY=VALUE", help="Any field, e.g. run.views=8.  [default: none]"
     ),
-    _field("model", click.Choice(MODELS), "vgg11, vgg16 with batch norm."),
-    _field("width", help="Channels of galaxy-vgg's blocks, e.g. 64,128,256."),
-    _field("convs", click.IntRange(1, 2), "3x3 convolutions a block."),
-    _field("head", click.Choice(HEADS)),
 )
-_learning = together(
-    _field("lr", float, "Peak learning rate."),
-    _field("seed", click.IntRange(0), "Of every random draw."),
+_validation = click.option(
+    "--validation",
+    help=f"Fraction of the galaxies to validate on, or a CSV of their ids.  [default: {_default('run.validation')}]",
 )
-_validation = _field("validation", help="Fraction to hold out, or a CSV of ids.")
-_arithmetic = together(_field("device", click.Choice(DEVICES)), _field("precision", click.Choice(PRECISIONS)))
-_epochs = _field("epochs", click.IntRange(1))
-_batch = _field("batch-size", click.IntRange(1), "Galaxies a step.")
-_batch_or_auto = click.option(
-    "--batch-size",
-    callback=_count_or_auto,
-    metavar="COUNT|auto",
-    help="Galaxies a step, of all processes; auto: the largest power of two that fits.",
-    show_default=RECIPES_OWN,
+_fold_ids = click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: all labelled]")
+_split = heading(
+    "Galaxies",
+    _validation,
+    click.option("--folds", type=click.IntRange(1), help="Cross-validate with so many runs.  [default: one run]"),
+    _fold_ids,
 )
-_accumulate = _field("accumulate", click.IntRange(1), "Parts a batch is cut into, for less memory.")
-_ways = together(
-    _field("augment", click.Choice(IMPLEMENTATIONS)),
-    _field("loss", click.Choice(IMPLEMENTATIONS)),
-    _field("body", click.Choice(BODIES)),
-    _field("norm", click.Choice(NORMS), "The ends of galaxy-vgg's blocks: batch norm, ReLU, pooling."),
-    _field("resident", click.Choice(RESIDENCES), "Where the pixels lie; host: copied a batch ahead."),
-    click.option(
-        "--sync-norm/--own-norm",
-        default=None,
-        help="Batch norm over all processes' galaxies; CUDA only.",
-        show_default=RECIPES_OWN,
+_optimiser = [name for name in FIELDS["Optimiser"] if name != "batch-size"]
+
+# The options of `train` that say what to train, and how.
+training = together(
+    _configuration,
+    _split,
+    heading(
+        "What is learned",
+        click.option(
+            "--finetune",
+            type=EXISTING,
+            help="Begin with this run's weights and configuration; then half its lr, 30 epochs, batches of 64.  "
+            "[default: random weights]",
+        ),
     ),
-    click.option("--deterministic/--fastest", default=None, help="Same bits every time.", show_default=RECIPES_OWN),
+    _under("What is learned"),
+    _under("Augmentation"),
+    heading("Optimiser", _auto_batch),
+    _under("Optimiser", *_optimiser),
+    _under("Where and how"),
 )
 
-# What a run is, in the options of `train`.
-describing = together(_network, _epochs, _batch_or_auto, _accumulate, _learning, _validation, _arithmetic, _ways)
-
-of_folds = click.option("--fold-ids", type=CSV, help="Hold out only these ids in the folds.  [default: any labelled]")
-
-finetuning = click.option(
-    "--finetune",
-    type=EXISTING,
-    help="Begin with this run's weights and configuration, half its lr, 30 epochs, batches of 64.  [default: random]",
+# The rows of `ablate` differ in where and how; all else is as in `train`.
+ablation = together(
+    _configuration,
+    heading("Galaxies", _validation),
+    _under("What is learned"),
+    _under("Augmentation"),
+    _under("Optimiser", "batch-size", "lr", "weight-decay", "warmup", "clip", "average", "seed"),
+    _under("Where and how", "device", "precision"),
 )
 
-folding = together(
-    click.option("--folds", type=click.IntRange(1), help="Cross-validate: so many runs.  [default: one run]"), of_folds
+# The folds of `sweep` hold galaxies out, and all its trials have the same batches.
+sweeping = together(
+    _configuration,
+    heading("Galaxies", _fold_ids),
+    _under("What is learned"),
+    _under("Augmentation"),
+    _under("Optimiser"),
+    _under("Where and how"),
 )
-
-# What `ablate` trains, in the same words; how is what its rows differ in.
-ablating = together(_network, _batch, _learning, _validation, _arithmetic)
-
-# What `sweep` trains: its folds hold out, and its trials have the same batches.
-sweeping = together(_network, _epochs, _batch, _accumulate, _learning, _arithmetic, _ways)
 
 
 def settings_of(
-    options: dict[str, Any], fields: tuple[str, ...], validation: str | None
+    options: dict[str, Any], pairs: tuple[str, ...], validation: str | None
 ) -> tuple[dict[str, Any], Path | None]:
     """Take the options that name a configuration field out of `options`.
 
     Returns:
-        Dotted fields, with those of --set; and the file of ids to hold out, where `validation` is one.
+        Dotted fields, with those of --set; and the file of validation ids, where `validation` is a file.
 
     Raises:
         click.UsageError: a --set that is no pair, or names a field that an option names too.
     """
-    present = [name for name in TRAIN_FIELDS if name in options]
-    given = {TRAIN_FIELDS[name]: options.pop(name) for name in present} | {"run.validation": validation}
+    given = {FIELD_OF[name]: options.pop(name) for name in FIELD_OF if name in options} | {"run.validation": validation}
     named = {name: value for name, value in given.items() if value is not None}
-    pairs = dict(map(_pair, fields))
-    for key in named.keys() & pairs.keys():
-        got = f"{named[key]!r} and {pairs[key]!r}"
+    by_set = dict(map(_pair, pairs))
+    for key in named.keys() & by_set.keys():
+        got = f"{named[key]!r} and {by_set[key]!r}"
         raise click.UsageError(f"Expected {key} once, got {got} (an option and --set): leave one out")
-    settings = named | pairs
+    settings = named | by_set
     if validation is None or not Path(validation).is_file():
         return settings, None
     return {name: value for name, value in settings.items() if name != "run.validation"}, Path(validation)

@@ -6,15 +6,16 @@ from typing import Any
 import click
 
 from galaxy_triton.cli import options
-from galaxy_triton.cli.options import CSV, EXISTING, NEW, example
+from galaxy_triton.cli.help import example
+from galaxy_triton.cli.options import CSV, EXISTING, NEW
 from galaxy_triton.config.schema import LAYOUTS
 
 
 @click.command()
 @click.argument("run", type=EXISTING)
 @click.option("--store", type=EXISTING, help="What the run was trained on.  [default: where it lay then]")
-@options.inquiring
-@options.asking
+@options.judgement
+@options.prediction
 @options.quiet
 @example("galaxy-triton report runs/first")
 def report(run: Path, quiet: bool, **asked: Any) -> None:
@@ -31,10 +32,10 @@ def report(run: Path, quiet: bool, **asked: Any) -> None:
 @click.argument("store", type=EXISTING, required=False)
 @click.option("--ids", type=CSV, help="Score these ids.  [default: what the run held out]")
 @click.option("--labels", type=CSV, help="The labels of a table of predictions.  [default: STORE's]")
-@options.inquiring
+@options.judgement
 @click.option("--json", "json_file", type=NEW, help="Write all figures here too.  [default: none]")
 @click.option("--errors", type=NEW, help="Write a CSV of every galaxy's RMSE, the worst first.  [default: none]")
-@options.asking
+@options.prediction
 @options.quiet
 @example("galaxy-triton evaluate runs/first gz.store --ids held_out.csv --against runs/second")
 def evaluate(
@@ -85,7 +86,7 @@ def evaluate(
 )
 @options.workers
 @options.skip_bad
-@options.asking
+@options.prediction
 @options.dry_run
 @options.quiet
 @example("galaxy-triton predict runs/first images_test_rev1.zip --out submission.csv")
