@@ -130,7 +130,9 @@ def _default(field: str) -> str:
     values: dict[str, list[str]] = {}
     for recipe, config in RECIPES.items():
         value = getattr(getattr(config, section), name)
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
+        text = (
+            ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
+        )
         values.setdefault(str(text), []).append(recipe)
     if len(values) == 1:
         return next(iter(values))
@@ -165,7 +167,9 @@ _auto_batch = click.option(
 _configuration = heading(
     "Configuration",
     click.option(
-        "--recipe", type=click.Choice(list(RECIPES)), help="The defaults of all fields.  [default: seed; demo without STORE]"
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        help="The defaults of all fields.  [default: seed; demo without STORE]",
     ),
     click.option("--config", "config_file", type=CSV, help="TOML file of fields over the recipe.  [default: none]"),
     click.option(

@@ -1,6 +1,5 @@
 """The command that trains."""
 
-from pathlib import Path
 from typing import Any
 
 import click
