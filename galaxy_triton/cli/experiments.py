@@ -65,6 +65,5 @@ def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **as
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
     settings, _ = options.settings_of(asked, fields, None)
-    auto_batch = options.take_auto_batch(settings)
-    request = TrainOptions(store, settings=settings, auto_batch=auto_batch, **asked)
+    request = TrainOptions(store, settings=settings, **asked)
     (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))

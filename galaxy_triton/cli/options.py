@@ -14,7 +14,7 @@ CSV = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW = click.Path(path_type=Path)
 
 # Keywords of --quiet, --dry-run and the like: off unless given.
-FLAG: dict[str, Any] = {"is_flag": True, "default": False, "show_default": "off"}
+FLAG: dict[str, Any] = {"is_flag": True, "default": False}
 
 quiet = click.option("--quiet", "-q", help="Say results, warnings and faults only.", **FLAG)
 dry_run = click.option("--dry-run", help="Say what would happen, and write nothing.", **FLAG)
@@ -119,9 +119,9 @@ def _type(kind: Any, limits: Option) -> Any:
         return click.Choice(limits.choices)
     if kind not in (int, float):
         return None
-    least, most = (limits.low if limits.above is None else limits.above), (limits.high or limits.below)
-    opens = {"min_open": limits.above is not None, "max_open": limits.below is not None}
-    return (click.IntRange if kind is int else click.FloatRange)(least, most, **opens)
+    ends: Any = limits.low if limits.above is None else limits.above, limits.high or limits.below
+    number: Any = click.IntRange if kind is int else click.FloatRange
+    return number(*ends, min_open=limits.above is not None, max_open=limits.below is not None)
 
 
 def _default(field: str) -> str:
@@ -130,22 +130,28 @@ def _default(field: str) -> str:
     values: dict[str, list[str]] = {}
     for recipe, config in RECIPES.items():
         value = getattr(getattr(config, section), name)
-        text = (
-            ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
-        )
-        values.setdefault(str(text), []).append(recipe)
+        values.setdefault(_text(value), []).append(recipe)
     if len(values) == 1:
         return next(iter(values))
     return "; ".join(f"{', '.join(recipes)} {text}" for text, recipes in values.items())
 
 
+def _text(value: object) -> str:
+    """A value as it is typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _option(name: str, field: str) -> Decorator:
     """The option of a configuration field: its description, range and value in each recipe; None unless given."""
     limits = OPTIONS[field]
-    text = f"{limits.text[:1].upper()}{limits.text[1:]}.  [default: {_default(field)}]"
+    description = f"{limits.text[:1].upper()}{limits.text[1:]}."
     if name in FLAGS:
-        return click.option(FLAGS[name], default=None, help=text)
-    return click.option(f"--{name}", type=_type(TYPES[field], limits), help=text)
+        off = FLAGS[name].rpartition("--")[2]
+        return click.option(FLAGS[name], default=None, help=f"{description}  [default: {off}]")
+    text, metavar = f"{description}  [default: {_default(field)}]", {int: "COUNT", float: "NUMBER"}.get(TYPES[field])
+    return click.option(f"--{name}", type=_type(TYPES[field], limits), metavar=metavar, help=text)
 
 
 def _under(title: str, *names: str) -> Decorator:
