@@ -25,7 +25,6 @@ if not torch.cuda.is_available():
 from galaxy_triton.cli.main import main
 from galaxy_triton.data.pack import pack
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.signals import INTERRUPTED, Stop

@@ -25,23 +25,9 @@ from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.model import doctor as doctor_module
 
-COMMANDS = (
-    "pack",
-    "simulate",
-    "info",
-    "check",
-    "baseline",
-    "train",
-    "ablate",
-    "sweep",
-    "report",
-    "evaluate",
-    "predict",
-    "export",
-    "cache",
-    "doctor",
-    "completion",
-)
+# In the order of the pipeline.
+COMMANDS = "doctor simulate pack info baseline train report evaluate predict check export sweep ablate cache".split()
+HEADINGS = ("Configuration", "Galaxies", "What is learned", "Augmentation", "Optimiser", "Where and how", "Folder")
 
 Succeed = Callable[..., str]
 Options = Callable[..., list[str]]
@@ -180,13 +166,6 @@ def test_report_and_evaluate_know_the_store(run: Path, sky: Any, tmp_path: Path,
     assert succeed("evaluate", run, "--views", 2) == succeed("evaluate", run, sky.store, "--views", 2)
 
 
-@pytest.mark.parametrize(("shell", "marks"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "function")])
-def test_completion(shell: str, marks: str, succeed: Succeed) -> None:
-    said = succeed("completion", shell)
-    assert marks in said
-    assert "_GALAXY_TRITON_COMPLETE" in said
-
-
 @pytest.mark.process
 def test_completion_completes(tmp_path: Path) -> None:
     """What the shell calls on the Tab key; it must come at once, so without torch."""
@@ -242,22 +221,31 @@ def test_version(succeed: Succeed) -> None:
     assert succeed("--version") == f"galaxy-triton, version {galaxy_triton.__version__}\n"
 
 
-def test_help_lists_every_command(succeed: Succeed) -> None:
-    said = succeed("--help")
-    assert tuple(main.commands) == COMMANDS
-    assert all(re.search(rf"^  {name} ", said, re.MULTILINE) for name in COMMANDS)
+def test_help_lists_commands_in_the_order_of_the_pipeline(succeed: Succeed) -> None:
+    assert re.findall(r"^  (\w+)  ", succeed("--help").partition("Commands:")[2], re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(name: str, succeed: Succeed) -> None:
-    """An example, and at every option that may be left out its default."""
-    said = succeed(name, "--help")
-    assert f"Example:\n    galaxy-triton {name}" in said
+    """An example, and of every option a description and, where it is no switch, its default."""
+    assert f"Example:\n    galaxy-triton {name}" in succeed(name, "--help")
     command = main.commands[name]
     context = click.Context(command, info_name=name)
     for option in command.params:
         if isinstance(option, click.Option) and not option.required:
-            assert "default: " in option.get_help_record(context)[1], option.name
+            assert option.help, option.name
+            switch = option.is_flag and not option.secondary_opts
+            assert switch or "default: " in option.get_help_record(context)[1], option.name
+
+
+def test_help_of_train_has_headings(succeed: Succeed) -> None:
+    """An option's default is the recipe's, and its range is shown."""
+    said = succeed("train", "--help")
+    assert [line[:-1] for line in said.splitlines() if line[:-1] in HEADINGS] == list(HEADINGS)
+    rate = " ".join(re.search(r"--lr (.*?)--", said, re.DOTALL).group(1).split())
+    assert "seed 0.001" in rate
+    assert "best 0.004" in rate
+    assert "[x>0]" in rate
 
 
 @pytest.mark.process
