@@ -6,10 +6,10 @@ import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch.profiler import record_function
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.galaxies import Galaxies, load
@@ -20,7 +20,7 @@ from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.experiments.ablation_pipeline import Labelled
 from galaxy_triton.experiments.ablation_rows import Way
 from galaxy_triton.experiments.ablation_steps import FileSteps, ResidentSteps, Steps, idle, make_learner
-from galaxy_triton.experiments.profile_steps import Profiler, label, unavailable
+from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.device import peak_memory
 from galaxy_triton.system.errors import UsageFault, expected
@@ -169,14 +169,13 @@ def _timed(steps: Steps, count: int, device: torch.device) -> tuple[Quartiles, f
 
 
 def _shares(steps: Steps, count: int, device: torch.device) -> dict[str, float]:
-    """The share of each kind of work, as profiling.Breakdown names them; none where torch's profiler sees nothing."""
+    """The share of each kind of work, by the names of profile_shares; empty where torch's profiler records nothing."""
     if unavailable(device):
         return {}
-    steps.learner.label = label
-    with TemporaryDirectory() as folder, Profiler(Path(folder) / "trace.json", device, skip=1, steps=count) as profiler:
+    steps.learner.label = record_function
+    with StepProfiler(device, skip=1, steps=count) as profiler:
         for _ in range(1 + count):
             steps()
             profiler.step()
     steps.learner.label = no_label
-    found = profiler.breakdown
-    return {} if found is None else {part.kind: part.ms / found.step_ms for part in found.parts}
+    return {} if profiler.found is None else profiler.found.shares

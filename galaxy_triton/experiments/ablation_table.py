@@ -20,8 +20,8 @@ from galaxy_triton.experiments.ablation_pipeline import differences
 from galaxy_triton.experiments.ablation_plot import bars
 from galaxy_triton.experiments.ablation_row import Measured
 from galaxy_triton.experiments.ablation_rows import Row
-from galaxy_triton.experiments.profile_breakdown import COMPILED, COPIES, IDLE, OTHER, PRODUCT
 from galaxy_triton.experiments.profile_ceilings import Ceilings, mfu
+from galaxy_triton.experiments.profile_shares import COMPILED, COPIES, IDLE, NORM, OTHER, PRODUCT
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import whole_file
@@ -149,7 +149,7 @@ SPEEDS: Columns = {
 SHARES: Columns = {
     "augment": _share("augmentation"),
     "products": _share(PRODUCT),
-    "norm, pool": _share("batch norm", "ReLU", "pooling"),
+    "norm, pool": _share(NORM),
     "compiled": _share(COMPILED),
     "loss": _share("loss"),
     "optimiser": _share("optimiser"),

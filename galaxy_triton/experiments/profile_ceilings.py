@@ -1,24 +1,20 @@
-"""What a device can do at most, by its data sheet and as measured here, and what a training step asks of it."""
+"""The rate of matrix products that a device reaches, measured and by its data sheet, and the operations of a step."""
 
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from galaxy_triton.config.schema import Network
-from galaxy_triton.experiments.profile_breakdown import BATCH_NORM, OPTIMISER, POOLING, RELU
 from galaxy_triton.model.head import make_network
 
-ROUNDS = 7
-# Side of the square matrices and bytes of the copy: past every cache, and about a second on two cores.
-SIDES = {"cuda": 8192, "mps": 2048, "cpu": 1024}
-COPIED = {"cuda": 2**28, "mps": 2**27, "cpu": 2**27}
+ROUNDS, CALLS = 5, 4  # the median of rounds counts; calls in a round hide the wait for the device
+SIDES = {"cuda": 8192, "mps": 2048, "cpu": 1024}  # of the square matrices: past every cache, a second on two cores
 
 # By a part of the GPU's name: TFLOP/s of dense products with fp32 sums, from NVIDIA's data sheets (A100, A10, B200
 # (HGX), H100, H200, L4, L40S, T4, V100) and its paper on Ada (RTX 4090); where they count sparsity, half of it. "fp32"
@@ -40,63 +36,64 @@ SHEETS: dict[str, dict[str, float]] = {
     "V100-SXM2": {"fp16": 125, "fp32": 15.7},
 }
 OTHER_CHIPS = re.compile(r"\b(MIG|NVL|Laptop|D)\b")  # a part of a GPU, or another of nearly the same name
-# Layers that memory bounds: the kind of their work.
-PASSES: dict[type[nn.Module], str] = {nn.BatchNorm2d: BATCH_NORM, nn.ReLU: RELU, nn.MaxPool2d: POOLING}
 NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The most that a device does.
+    """The highest rates of matrix products, in 10^12 operations a second; a multiply-add is two operations.
 
-    precision: of the products: "bf16", "fp16", "tf32" or "fp32".
-    matmul_tflops: a large matrix product measured here, 10^12 operations a second, a multiply-add being two.
-    copy_gb_s: a large copy measured here, 10^9 bytes read and written a second.
-    sheet_tflops: the dense peak of the data sheet; None where it is not known for certain.
-    sheet_name: the GPU whose data sheet it is; the device's own name where there is none.
+    precision: "bf16", "fp16", "tf32" or "fp32".
+    matmul_tflops: of a large matrix product, measured here.
+    sheet_tflops: the dense peak in the data sheet; None where it is not known for certain.
+    sheet_name: the GPU in the data sheet; the device's own name where there is none.
     """
 
     precision: str
     matmul_tflops: float
-    copy_gb_s: float
     sheet_tflops: float | None
     sheet_name: str
 
+    def compare(self, tflops: float) -> str:
+        """A rate beside these, in words."""
+        measured = f"{tflops / self.matmul_tflops:.1%} of a large product here ({self.matmul_tflops:.3g})"
+        if self.sheet_tflops is None:
+            return measured
+        sheet = f"{self.sheet_name}'s {self.sheet_tflops:g} in {self.precision}"
+        return f"{measured}, {tflops / self.sheet_tflops:.1%} of the data sheet's ({sheet})"
+
 
 def measure(device: torch.device, dtype: torch.dtype) -> Ceilings:
-    """Measure the ceilings of `device` for a body that computes in `dtype` (float32, float16 or bfloat16).
+    """Measure a large matrix product on `device` in `dtype` (float32, float16 or bfloat16).
 
-    Convolutions of float32 run as TF32 on GPUs that have it, unless that was turned off; the product is then measured
-    so. On CUDA some 900 MiB are held for the while, and the count of the peak of memory begins again.
+    cuDNN runs convolutions of float32 in TF32 on GPUs that have it, unless told otherwise; so does this product. On
+    CUDA it takes some 400 MiB meanwhile, and resets the peak of memory.
     """
     precision = _precision(device, dtype)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     sheet_name, sheet_tflops = sheet(name, precision)
     with torch.inference_mode(), _matmul_as(precision):
         matmul_tflops = _matmul_tflops(device, dtype)
-    ceilings = Ceilings(precision, matmul_tflops, _copy_gb_s(device), sheet_tflops, sheet_name)
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    return ceilings
+    return Ceilings(precision, matmul_tflops, sheet_tflops, sheet_name)
 
 
 def sheet(gpu: str, precision: str) -> tuple[str, float | None]:
-    """The name in SHEETS of what torch calls `gpu`, and its peak in TFLOP/s; (`gpu`, None) where none is known."""
+    """The name in SHEETS of a GPU that torch calls `gpu`, and its peak in TFLOP/s; (`gpu`, None) if none is known."""
     if OTHER_CHIPS.search(gpu):
         return gpu, None
-    # what follows may be a size or a socket; "-24Q" and the like are virtual GPUs
+    # a size or a socket may follow; "-24Q" and the like are virtual GPUs
     found = [name for name in SHEETS if re.search(rf"(?<![\w-]){re.escape(name)}(?!\w|-\d+[ABCQ]\b)", gpu)]
     return (found[0], SHEETS[found[0]].get(precision)) if found else (gpu, None)
 
 
 def step_flops(network: Network, batch: int, side: int) -> int:
-    """Operations of a step's forward and backward pass through the network, a multiply-add being two.
-
-    Convolutions and matrix products are counted, as every count of FLOPs does; nothing is computed.
+    """Operations of the convolutions and matrix products in a step's forward and backward pass; nothing is computed.
 
     Args:
-        batch, side: of the views.
+        batch, side: of the views, [batch, 3, side, side].
     """
     with torch.device("meta"):
         model, views = make_network(network), torch.empty(batch, 3, side, side)
@@ -106,32 +103,8 @@ def step_flops(network: Network, batch: int, side: int) -> int:
     return total
 
 
-def least_bytes(network: Network, batch: int, side: int, element_bytes: int) -> dict[str, int]:
-    """What a step must at least read and write in its layers of few operations, each run by itself, by kind of work.
-
-    Forward: the input and the output; backward: their gradients and what was kept, for which a layer needs it. AdamW
-    reads a weight, its gradient and two moments and writes all but the gradient, in fp32.
-
-    Args:
-        batch, side: of the views. element_bytes: of the type that the body computes in.
-    """
-    moved = dict.fromkeys(PASSES.values(), 0)
-
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        kind = PASSES[type(layer)]
-        kept = 0 if kind == POOLING else output.numel()
-        moved[kind] += element_bytes * (2 * (inputs[0].numel() + output.numel()) + kept)
-
-    with torch.device("meta"):
-        model = make_network(network)
-        for layer in filter(lambda layer: type(layer) in PASSES, model.modules()):
-            layer.register_forward_hook(count)
-        model(torch.empty(batch, 3, side, side))
-    return {**moved, OPTIMISER: 28 * sum(parameter.numel() for parameter in model.parameters())}
-
-
 def mfu(images_per_s: float, flops_per_image: float, peak_tflops: float) -> float:
-    """The share of a peak that a training reaches ("model FLOPs utilisation")."""
+    """The share of a peak rate that a training reaches: "model FLOPs utilisation"."""
     return images_per_s * flops_per_image / (peak_tflops * 1e12)
 
 
@@ -144,7 +117,7 @@ def _precision(device: torch.device, dtype: torch.dtype) -> str:
 
 @contextmanager
 def _matmul_as(precision: str) -> Iterator[None]:
-    """Products in TF32 while the block runs: torch has a switch of its own for them, off by default."""
+    """Inside the block matrix products use this precision; torch's switch for TF32 is off by default."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
@@ -156,46 +129,15 @@ def _matmul_as(precision: str) -> Iterator[None]:
 def _matmul_tflops(device: torch.device, dtype: torch.dtype) -> float:
     side = SIDES[device.type] if dtype is not torch.float32 else min(4096, SIDES[device.type])
     # Numbers of a normal spread: a GPU's clock is higher on zeros.
-    left, right = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
+    generator = torch.Generator(device)  # of its own: a run's dropout must not depend on a measurement
+    left, right = (torch.randn(side, side, dtype=dtype, device=device, generator=generator) for _ in range(2))
     out = torch.empty_like(left)
-    return 2 * side**3 / _seconds(lambda: torch.mm(left, right, out=out), device) / 1e12
-
-
-def _copy_gb_s(device: torch.device) -> float:
-    source = torch.randint(256, (COPIED[device.type],), dtype=torch.uint8, device=device)
-    target = torch.zeros_like(source)
-    return 2 * len(source) / _seconds(lambda: target.copy_(source), device) / 1e9
-
-
-def _seconds(call: Callable[[], Tensor], device: torch.device) -> float:
-    """Of one call: the median of several, after one that is not counted."""
-    call()
-    once = _on_cuda if device.type == "cuda" else _by_clock
-    return statistics.median(once(call, device) for _ in range(ROUNDS))
-
-
-def _on_cuda(call: Callable[[], Tensor], device: torch.device) -> float:
-    """Of two calls behind a third, under which the host queues them."""
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    with torch.cuda.device(device):
-        call()
-        first.record()
-        call()
-        call()
-        last.record()
-    last.synchronize()
-    milliseconds: float = first.elapsed_time(last)
-    return milliseconds / 2e3
-
-
-def _by_clock(call: Callable[[], Tensor], device: torch.device) -> float:
-    _wait(device)
-    started = time.perf_counter()
-    call()
-    _wait(device)
-    return time.perf_counter() - started
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "mps":
-        torch.mps.synchronize()
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        started = time.perf_counter()
+        for _ in range(CALLS):
+            torch.mm(left, right, out=out)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        seconds.append((time.perf_counter() - started) / CALLS)
+    return 2 * side**3 / statistics.median(seconds[1:]) / 1e12  # the first round warms up

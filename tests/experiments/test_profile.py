@@ -1,4 +1,4 @@
-"""`train --profile`: the trace of a run's steps, and the table of where their time went."""
+"""`train --profile`: the trace of a run's steps, and the table of their time."""
 
 import json
 from collections.abc import Callable
@@ -8,55 +8,78 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from galaxy_triton.experiments.profile import profiled
+from galaxy_triton.experiments.profile import record_into
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import WEIGHTS
+from galaxy_triton.system.errors import DataFault
 from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.learner import LABELS, no_label
+from galaxy_triton.train.learner import LABELS
 from galaxy_triton.train.session import Session
 from tests.support.sessions import trainer_of
 
 
-def test_train_with_a_profile(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> None:
-    """Every part of the step is in the trace, once a step; nothing of it stays behind, and the weights are the same."""
-    settings = {"run.batch_size": 4, "run.epochs": 1}
-    plain, watched = (trainer_of(make_session(tmp_path / name, **settings)) for name in ("plain", "watched"))
-    plain.fit(display, Stop())
-    with profiled(watched, tmp_path / "trace.json", display):
-        watched.fit(display, Stop())
-    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    counts = [sum(event.get("name") == label and event.get("ph") == "X" for event in events) for label in LABELS]
-    assert counts == [5] * len(LABELS)
-    said = display.console.file.getvalue()
-    assert "profile    steps 4 to 8 on cpu" in said
-    assert f"trace      {tmp_path / 'trace.json'}" in said
-    assert watched.learner.label is no_label
-    weights = [(tmp_path / name / run_folder.LAST / WEIGHTS).read_bytes() for name in ("plain", "watched")]
-    assert weights[0] == weights[1]
+@pytest.fixture
+def fit(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> Callable[..., tuple[Path, str]]:
+    """fit(**settings): train an epoch with a profile -> its trace, and all that was printed."""
+
+    def run(name: str = "trace.json", **settings: Any) -> tuple[Path, str]:
+        trainer = trainer_of(make_session(tmp_path / "run", **{"run.epochs": 1, **settings}))
+        with record_into(tmp_path / name)(trainer, display):
+            trainer.fit(display, Stop())
+        return tmp_path / name, display.console.file.getvalue()
+
+    return run
 
 
-def test_a_profile_of_a_short_epoch(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> None:
-    """As many steps as there are; two are the fewest."""
-    trainer = trainer_of(make_session(tmp_path, **{"run.epochs": 1}))
-    with profiled(trainer, tmp_path / "trace.json.gz", display):
-        trainer.fit(display, Stop())
-    assert "profile    steps 2 to 3 on cpu" in display.console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("trace.txt", "Expected a file named .json or .json.gz"), ("none/trace.json", "Expected a folder to write in")],
-)
-def test_a_profile_that_cannot_be_written(
-    name: str,
-    message: str,
-    sky: Any,
-    tiny_options: Callable[..., list[str]],
-    call: Callable[..., Result],
-    tmp_path: Path,
+def test_a_profile_does_not_change_the_run(
+    fit: Callable[..., tuple[Path, str]], make_session: Callable[..., Session], tmp_path: Path, display: Any
 ) -> None:
-    """Is refused before the run begins."""
+    """With dropout, which draws from torch's global generator. Each part of a step is in the trace once a step."""
+    settings = {"run.batch_size": 4, "network.dropout": 0.5}
+    trace, text = fit(**settings)
+    trainer_of(make_session(tmp_path / "plain", **{"run.epochs": 1, **settings})).fit(display, Stop())
+    weights = [(tmp_path / name / run_folder.LAST / WEIGHTS).read_bytes() for name in ("plain", "run")]
+    assert weights[0] == weights[1]
+    names = [event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert [names.count(label) for label in LABELS] == [5] * len(LABELS)
+    assert "steps 4 to 8 on cpu" in text
+    for part in ("augmentation", "convolution", "batch norm", "loss", "optimiser", "idle", "TFLOP/s", str(trace)):
+        assert part in text
+
+
+def test_a_short_epoch_is_recorded_as_far_as_it_goes(fit: Callable[..., tuple[Path, str]]) -> None:
+    trace, text = fit("trace.json.gz")
+    assert "steps 2 to 3 on cpu" in text
+    assert trace.read_bytes().startswith(b"\x1f\x8b")
+
+
+def test_an_epoch_of_one_step_costs_the_trace_alone(fit: Callable[..., tuple[Path, str]], tmp_path: Path) -> None:
+    trace, text = fit(**{"run.batch_size": 64})
+    assert "Warning: no trace" in text
+    assert not trace.exists()
+    assert run_folder.has_checkpoint(tmp_path / "run")
+
+
+def test_a_full_disk_costs_the_trace_alone(
+    fit: Callable[..., tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(target: Path) -> Any:
+        raise DataFault("a full disk")
+
+    monkeypatch.setattr("galaxy_triton.experiments.profile.whole_file", full)
+    trace, text = fit()
+    assert "Warning: no trace: a full disk" in text
+    assert not trace.exists()
+    assert run_folder.has_checkpoint(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["trace.txt", "trace.gz", "folder.json", "missing/trace.json", "file.json/trace.json"])
+def test_a_trace_that_cannot_be_written_is_refused_before_the_run(
+    name: str, sky: Any, tiny_options: Callable[..., list[str]], call: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file.json").touch()
     result = call("train", sky.store, *tiny_options(), "--run", tmp_path / "run", "--profile", tmp_path / name)
     assert result.exit_code == 2
-    assert message in result.output
+    assert "--profile" in result.output
     assert not (tmp_path / "run").exists()
