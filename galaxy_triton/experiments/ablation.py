@@ -11,7 +11,6 @@ import torch
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
 from galaxy_triton.data.store import open_store
-from galaxy_triton.experiments import profile_ceilings as ceilings
 from galaxy_triton.experiments.ablation_pipeline import differences
 from galaxy_triton.experiments.ablation_row import Job, Measured, measure
 from galaxy_triton.experiments.ablation_rows import ALONE, PARTS, Row, Way, compiled_alone, ladder, minus_one
@@ -27,7 +26,7 @@ from galaxy_triton.experiments.ablation_table import (
     write,
 )
 from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process
-from galaxy_triton.experiments.profile_ceilings import Ceilings
+from galaxy_triton.experiments.profile_product import product_tflops, step_flops
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model import head, views
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
@@ -220,23 +219,23 @@ def _best_mode(plan: Plan, row: Row, run: Run) -> tuple[Row, Way]:
 
 
 def _limits(plan: Plan, run: Run, display: Display) -> Limits:
-    """What the device can do at most in each precision that the rows compute in."""
+    """The operations of an image, and the rate of a large matrix product in each precision of the rows."""
     used = {row.way.configured(plan.config).run.precision for row in plan.rows if row.way is not None}
     names = {plan.backend.precision.name if name == "auto" else name for name in used}
-    found: dict[str, Ceilings] = {}
+    found: dict[str, float] = {}
     for name in sorted(names | ({plan.backend.precision.name} if plan.modes else set())):
         try:
-            found[name] = run(_ceilings, (plan.backend.device.type, name))
+            found[name] = run(_product_tflops, (plan.backend.device.type, name))
         except CallFailed as failed:
-            display.warn(f"no ceilings for {name}: {failed}")
+            display.warn(f"no rate of products in {name}: {failed}")
     config = plan.config
-    flops = ceilings.step_flops(config.network, config.run.batch_size, config.augmentation.size)
+    flops = step_flops(config.network, config.run.batch_size, config.augmentation.size)
     return Limits(flops / config.run.batch_size, found)
 
 
-def _ceilings(asked: tuple[str, str]) -> Ceilings:
+def _product_tflops(asked: tuple[str, str]) -> float:
     device, precision = asked
-    return ceilings.measure(torch.device(device), DTYPES[precision])
+    return product_tflops(torch.device(device), DTYPES[precision])
 
 
 def _announce(plan: Plan, display: Display) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,6 @@ from galaxy_triton.experiments.ablation_pipeline import differences
 from galaxy_triton.experiments.ablation_plot import bars
 from galaxy_triton.experiments.ablation_row import Measured
 from galaxy_triton.experiments.ablation_rows import Row
-from galaxy_triton.experiments.profile_ceilings import Ceilings, mfu
 from galaxy_triton.experiments.profile_shares import COMPILED, COPIES, IDLE, NORM, OTHER, PRODUCT
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.system.provenance import provenance
@@ -37,10 +35,10 @@ Columns = dict[str, Callable[[Figures], str]]
 
 
 class Limits(NamedTuple):
-    """What MFU is counted with. ceilings: by the precision of a row."""
+    """The operations of an image, and the measured rate of a large matrix product by the precision of a row."""
 
     flops_per_image: float
-    ceilings: dict[str, Ceilings]
+    product_tflops: dict[str, float]
 
 
 class Result(NamedTuple):
@@ -125,12 +123,6 @@ def _percent(name: str) -> Callable[[Figures], str]:
     return lambda row: "" if row.get(name) is None else f"{row[name]:.1%}"
 
 
-def _utilised(row: Figures) -> str:
-    """Of the data sheet's peak, where one is known, and of the measured product."""
-    of_both = (row.get("mfu_sheet"), row.get("mfu_measured"))
-    return ", ".join(f"{share:.1%}" for share in of_both if share is not None)
-
-
 def _score(row: Figures) -> str:
     if row.get("rmse") is None:
         return ""
@@ -155,7 +147,7 @@ SHARES: Columns = {
     "optimiser": _share("optimiser"),
     "other": _share(COPIES, OTHER),
     "idle": _share(IDLE),
-    "MFU, measured": _utilised,
+    "of product": _percent("mfu_measured"),
 }
 
 
@@ -197,11 +189,8 @@ def _figures(result: Result, limits: Limits, first: Measured | None) -> Figures:
 
 
 def _utilisation(rate: float, limits: Limits, precision: str) -> Figures:
-    found = limits.ceilings.get(precision)
-    if found is None:
-        return {}
-    sheet = found.sheet_tflops and mfu(rate, limits.flops_per_image, found.sheet_tflops)
-    return {"mfu_sheet": sheet, "mfu_measured": mfu(rate, limits.flops_per_image, found.matmul_tflops)}
+    found = limits.product_tflops.get(precision)
+    return {} if found is None else {"mfu_measured": rate * limits.flops_per_image / (found * 1e12)}
 
 
 def _learned(rmse: Sequence[float]) -> Figures:
@@ -233,7 +222,7 @@ def _json(table: Table, rows: list[Figures]) -> Figures:
         "config": to_dict(table.config),
         "seeds_views_differ": differences(table.config.augmentation),
         "flops_per_image": table.limits.flops_per_image,
-        "ceilings": {name: asdict(found) for name, found in table.limits.ceilings.items()},
+        "product_tflops": table.limits.product_tflops,
         "rows": rows,
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.profiler import record_function
 
-from galaxy_triton.experiments.profile_ceilings import Ceilings, measure, step_flops
+from galaxy_triton.experiments.profile_product import product_tflops, step_flops
 from galaxy_triton.experiments.profile_shares import IDLE, StepShares
 from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.system.console import Display
@@ -63,21 +63,21 @@ def _record(trace: Path, trainer: Trainer, display: Display) -> Iterator[None]:
         display.warn(f"no trace: {reason}")
         yield
         return
-    ceilings = measure(trainer.device, trainer.session.backend.dtype)  # before the training takes the memory
+    product = product_tflops(trainer.device, trainer.session.backend.dtype)  # before the training takes the memory
     with StepProfiler(trainer.device, skip, steps) as profiler:
         trainer.learner.label = record_function
-        trainer.after_step = partial(_after_step, trainer, profiler, ceilings, trace, display)
+        trainer.after_step = partial(_after_step, trainer, profiler, product, trace, display)
         yield
     if profiler.found is None:
         display.warn(f"no trace: the training ended before its step {skip + steps}")
 
 
-def _after_step(trainer: Trainer, profiler: StepProfiler, ceilings: Ceilings, trace: Path, display: Display) -> None:
+def _after_step(trainer: Trainer, profiler: StepProfiler, product: float, trace: Path, display: Display) -> None:
     try:
         profiler.step()
         if profiler.found is None:
             return
-        _print(trainer, profiler, profiler.found, ceilings, display)
+        _print(trainer, profiler, profiler.found, product, display)
         with whole_file(trace) as temporary:
             temporary.write_bytes(gzip.compress(profiler.trace) if trace.suffix == ".gz" else profiler.trace)
         display.say(f"trace      {trace}")
@@ -86,7 +86,7 @@ def _after_step(trainer: Trainer, profiler: StepProfiler, ceilings: Ceilings, tr
     trainer.after_step, trainer.learner.label = (lambda: None), no_label
 
 
-def _print(trainer: Trainer, profiler: StepProfiler, found: StepShares, ceilings: Ceilings, display: Display) -> None:
+def _print(trainer: Trainer, profiler: StepProfiler, found: StepShares, product: float, display: Display) -> None:
     device, config = trainer.device.type, trainer.session.config
     recorded = f"steps {profiler.skip + 1} to {profiler.skip + profiler.steps} on {device}"
     display.say(f"profile    {recorded}, {found.step_ms:,.2f} ms each")
@@ -98,4 +98,5 @@ def _print(trainer: Trainer, profiler: StepProfiler, found: StepShares, ceilings
         display.say(f"           {name:<36} {share * found.step_ms:>9.3f} ms {share:>6.1%}")
     batch = -(-max(trainer.sizes) // trainer.processes.count)
     reached = step_flops(config.network, batch, config.augmentation.size) / found.step_ms / 1e9
-    display.say(f"products   {reached:.3g} TFLOP/s: {ceilings.compare(reached)}")
+    of_product = f"{reached / product:.1%} of a large matrix product here ({product:.3g})"
+    display.say(f"products   {reached:.3g} TFLOP/s, {of_product}")

@@ -106,9 +106,10 @@ class _Host:
 
     def of_kernels(self, kernels: list[Event]) -> Iterator[tuple[str, float]]:
         """(kind, microseconds) of every kernel."""
-        places = {event["args"].get("External id"): place for place, event in enumerate(self.events)}
+        places = {_external_id(event): place for place, event in enumerate(self.events)}
         for kernel in kernels:
-            launcher = places.get(kernel.get("args", {}).get("External id"))
+            number = _external_id(kernel)
+            launcher = places.get(number) if number else None
             yield kind_of([kernel["name"], *self._names(launcher)]), kernel["dur"]
 
     def of_operations(self) -> Iterator[tuple[str, float]]:
@@ -148,6 +149,11 @@ def _kind_of_name(name: str) -> str | None:
     if FUSED.match(name):
         kinds = [kind for kind in kinds if kind != PRODUCT] or [COPIES] * bool(kinds)
     return next(iter(kinds), None)
+
+
+def _external_id(event: Event) -> int:
+    """The number of an operation, which kernels that it launched have too; 0 for none."""
+    return int(event.get("args", {}).get("External id", 0))
 
 
 def _end(event: Event) -> float:

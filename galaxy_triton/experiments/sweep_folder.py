@@ -1,11 +1,10 @@
-"""The folder of a sweep: what it is of, a table of its trials, and the best configuration."""
+"""The folder of a sweep: what the sweep is of, a table of its trials, and the best configuration."""
 
 import csv
 import hashlib
 import io
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from galaxy_triton.config.toml import override, to_dict, to_toml
 from galaxy_triton.data.folds import FOLDS, Folds, write_folds
 from galaxy_triton.data.store import Store
 from galaxy_triton.experiments.sweep_space import Range, Space
-from galaxy_triton.experiments.sweep_study import COMPLETE, LOCK, Trial, held
+from galaxy_triton.experiments.sweep_study import COMPLETE, LOCK, PRUNED, Trial, lock_sweep
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_json
 from galaxy_triton.system.whole_files import PARTIAL, write_text
@@ -23,91 +22,83 @@ from galaxy_triton.train.options import RESUMABLE
 
 VERSION = 1  # of sweep.json
 SWEEP, BEST, TRIALS = "sweep.json", "best.toml", "trials.csv"
+RETIRED = {"config.run.repeat": 1}  # fields that an older sweep.json has, and the values that mean today's behaviour
 
 
-def join(out: Path, config: Config, space: Space, store: Store, folds: Folds) -> None:
-    """Begin a sweep in its folder, or see that the one there is this one.
+def identify(config: Config, space: Space, store: Store, folds: Folds) -> dict[str, Any]:
+    """All that makes trials comparable, as sweep.json holds it; where and how they run is free, as in a resumed run."""
+    return {
+        "version": VERSION,
+        "store": store.hash,
+        "folds": hashlib.sha256(folds.ids.tobytes() + folds.numbers.tobytes()).hexdigest(),
+        "space": {field: asdict(part) if isinstance(part, Range) else part for field, part in space.items()},
+        "config": to_dict(override(config, dict.fromkeys(RESUMABLE, "auto"))),
+    }
+
+
+def check(out: Path, identity: dict[str, Any]) -> None:
+    """Raise unless the folder is new, empty or of this sweep.
 
     Raises:
         UsageFault: the sweep there is another, or the folder has other files.
-        DataFault: sweep.json is not as written, or the folder cannot be written.
+        DataFault: sweep.json is damaged.
     """
-    identity = _identity(config, space, store, folds)
-    if not (out / SWEEP).is_file():
-        _begin(out, identity, folds)
-    _check_same(identity, out / SWEEP)
+    own = [SWEEP, FOLDS, LOCK]  # another worker writes these first, sweep.json last
+    others = out.is_dir() and any(file.name.removesuffix(PARTIAL) not in own for file in out.iterdir())
+    if (out / SWEEP).is_file():
+        _check_same(identity, out / SWEEP)
+    elif others:
+        do = "choose another --out"
+        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
 
 
-def check_joinable(out: Path, config: Config, space: Space, store: Store, folds: Folds) -> None:
-    """See that `join` would take the folder, and write nothing.
+def create_or_join(out: Path, identity: dict[str, Any], folds: Folds) -> None:
+    """Create a sweep's folder, or join the sweep there.
 
     Raises:
-        UsageFault, DataFault: as `join`; whether the folder can be written is not tried.
+        UsageFault, DataFault: as `check`; DataFault: the folder cannot be written.
     """
-    if (out / SWEEP).is_file():
-        _check_same(_identity(config, space, store, folds), out / SWEEP)
-        return
-    with suppress(FileNotFoundError):
-        _check_unused(out)
+    check(out, identity)
+    with lock_sweep(out):
+        if not (out / SWEEP).is_file():
+            write_folds(out / FOLDS, folds)
+            write_text(out / SWEEP, json.dumps(identity, indent=1) + "\n")
+    _check_same(identity, out / SWEEP)  # another worker may have created it meanwhile
 
 
-def best_of(trials: Sequence[Trial]) -> Trial | None:
+def find_best(trials: Sequence[Trial]) -> Trial | None:
     """The trial of the lowest mean RMSE over all folds, the first of equal ones; None before the first is complete."""
     complete = (trial for trial in trials if trial.state == COMPLETE)
     return min(complete, key=lambda trial: trial.mean(), default=None)
 
 
 def write(out: Path, trials: Sequence[Trial], config: Config, space: Space, folds: int) -> None:
-    """Write the table of trials, and the best configuration once there is one. Others must be held off.
+    """Write the table of trials, and the best configuration once there is one; the caller locks the sweep.
 
     Raises:
         DataFault: the folder cannot be written.
     """
     write_text(out / TRIALS, _table(trials, space, folds))
-    if (best := best_of(trials)) is not None:
+    if (best := find_best(trials)) is not None:
         title = f"# Trial {best.number}: mean RMSE {best.mean():.4f} over {folds} folds, the lowest of them all.\n"
         write_text(out / BEST, title + to_toml(override(config, best.settings)))
 
 
-def _begin(out: Path, identity: dict[str, Any], folds: Folds) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    _check_unused(out)
-    with held(out):
-        # another worker may have begun it meanwhile
-        if not (out / SWEEP).is_file():
-            write_folds(out / FOLDS, folds)
-            write_text(out / SWEEP, json.dumps(identity, indent=1) + "\n")
-
-
-def _check_unused(out: Path) -> None:
-    others = any(file.name.removesuffix(PARTIAL) not in (SWEEP, FOLDS, LOCK) for file in out.iterdir())
-    # sweep.json last: another worker writes it before any of the others
-    if others and not (out / SWEEP).is_file():
-        do = "choose another --out"
-        raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
-
-
-def _identity(config: Config, space: Space, store: Store, folds: Folds) -> dict[str, Any]:
-    """All that makes trials comparable; where and how they run is free, as for a resumed run."""
-    drawn = hashlib.sha256(folds.ids.tobytes() + folds.numbers.tobytes()).hexdigest()
-    identity = {
-        "version": VERSION,
-        "store": store.hash,
-        "folds": drawn,
-        "space": {field: asdict(part) if isinstance(part, Range) else part for field, part in space.items()},
-        "config": to_dict(override(config, dict.fromkeys(RESUMABLE, "auto"))),
-    }
-    as_read: dict[str, Any] = json.loads(json.dumps(identity))
-    return as_read
+def count_done(out: Path) -> int:
+    """How many trials have ended without failing, by the table; 0 without one."""
+    if not (out / TRIALS).is_file():
+        return 0
+    with (out / TRIALS).open(newline="", encoding="utf-8", errors="replace") as file:
+        return sum(row.get("state") in (COMPLETE, PRUNED) for row in csv.DictReader(file))
 
 
 def _check_same(identity: dict[str, Any], file: Path) -> None:
     try:
-        known = _flat(read_json(file))
+        known = {name: value for name, value in _flat(read_json(file)).items() if (name, value) not in RETIRED.items()}
     except (OSError, ValueError) as error:
         do = "choose another --out"
         raise DataFault(expected("the sweep.json of a sweep", reason(error), file, do)) from error
-    wanted = _flat(identity)
+    wanted = _flat(json.loads(json.dumps(identity)))
     if other := sorted(name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name)):
         do = "give the options that it was begun with, or another --out"
         raise UsageFault(expected("the sweep that was begun there", f"another {', '.join(other[:5])}", file, do))

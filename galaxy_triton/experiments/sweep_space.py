@@ -1,4 +1,4 @@
-"""What `sweep` draws configurations from: a range or some choices for each of a few fields, as plain data."""
+"""The fields that `sweep` draws, each from a range or from choices, as plain data."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from galaxy_triton.config import toml as settings
 from galaxy_triton.config.schema import Config, require
 from galaxy_triton.system.errors import UsageFault, expected
 
-# What a trial may change: what is learnt and for how long. Trials share pixels, galaxies and seeds, or they could not
-# be compared; and how a step is made changes its speed alone.
+# Fields that trials may change. Trials share pixels, galaxies and seeds, so that they can be compared; and the choice of
+# device and implementations changes their speed alone.
 SECTIONS = ("augmentation", "network", "optimiser")
 OF_RUN = ("run.epochs", "run.batch_size")
 
@@ -19,7 +19,7 @@ Choice = bool | int | float | str
 
 @dataclass(frozen=True)
 class Range:
-    """From low to high, both included, in whole numbers for a field that holds them. log: uniform in the logarithm."""
+    """From low to high, both included; whole numbers for an integer field. log: uniform in the logarithm."""
 
     low: float
     high: float
@@ -45,7 +45,7 @@ def read_space(file: Path) -> Space:
     """A space from a TOML file: a section's field is { low = 1e-3, high = 1e-2, log = true }, or a list of choices.
 
     Raises:
-        UsageFault: no TOML, no field in it, or one that is neither a range nor choices.
+        UsageFault: no TOML, no field in it, or a field that is neither a range nor choices.
     """
     values = settings.toml_values(file)
     fields = {f"{name}.{field}": part for name, section in values.items() for field, part in _section(name, section)}
@@ -55,10 +55,10 @@ def read_space(file: Path) -> Space:
 
 
 def check_space(space: Space, config: Config) -> None:
-    """Raise unless every field may be drawn, and each end and choice by itself makes a configuration.
+    """Raise unless every field may be drawn, and each end and choice by itself gives a valid configuration.
 
     Raises:
-        UsageFault: one does not; it is named.
+        UsageFault: a field may not be drawn, or a value of it is not valid.
     """
     for field, part in space.items():
         drawn = field.split(".")[0] in SECTIONS or field in OF_RUN
@@ -68,13 +68,13 @@ def check_space(space: Space, config: Config) -> None:
 
 
 def is_whole(config: Config, field: str) -> bool:
-    """Whether a field holds whole numbers."""
+    """Whether a field is an integer."""
     section, _, name = field.partition(".")
     return type(getattr(getattr(config, section), name)) is int
 
 
 def line(field: str, part: Range | Choices) -> str:
-    """One field of a space, in words."""
+    """A field of a space as a line of text."""
     if isinstance(part, Range):
         return f"{field} from {part.low:g} to {part.high:g}" + ", by its logarithm" * part.log
     return f"{field} of {', '.join(map(str, part))}"
@@ -101,7 +101,7 @@ def _part(field: str, part: Any, file: Path) -> Range | Choices:
 
 
 def _choice(value: Any) -> Choice:
-    """Lists are written as --set takes them: [8, 16] is "8,16"."""
+    """Lists become text as --set takes it: [8, 16] becomes "8,16"."""
     if isinstance(value, list):
         return ",".join(map(str, value))
     if not isinstance(value, bool | int | float | str):
