@@ -9,7 +9,7 @@ from galaxy_triton.config import toml as settings
 from galaxy_triton.config.schema import Config, require
 from galaxy_triton.system.errors import UsageFault, expected
 
-# Fields that trials may change. Trials share pixels, galaxies and seeds, so that they can be compared; and the choice of
+# Fields that trials may change. Trials share pixels, galaxies and seeds, so that they can be compared; the choice of
 # device and implementations changes their speed alone.
 SECTIONS = ("augmentation", "network", "optimiser")
 OF_RUN = ("run.epochs", "run.batch_size")
