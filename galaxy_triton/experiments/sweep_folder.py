@@ -22,7 +22,8 @@ from galaxy_triton.train.options import RESUMABLE
 
 VERSION = 1  # of sweep.json
 SWEEP, BEST, TRIALS = "sweep.json", "best.toml", "trials.csv"
-RETIRED = {"config.run.repeat": 1}  # fields that an older sweep.json has, and the values that mean today's behaviour
+# In a sweep.json of an earlier version a field may be there that is gone; 1 meant what is done now.
+GONE = ("config.run.repeat", 1)
 
 
 def identify(config: Config, space: Space, store: Store, folds: Folds) -> dict[str, Any]:
@@ -94,11 +95,13 @@ def count_done(out: Path) -> int:
 
 def _check_same(identity: dict[str, Any], file: Path) -> None:
     try:
-        known = {name: value for name, value in _flat(read_json(file)).items() if (name, value) not in RETIRED.items()}
+        known = _flat(read_json(file))
     except (OSError, ValueError) as error:
         do = "choose another --out"
         raise DataFault(expected("the sweep.json of a sweep", reason(error), file, do)) from error
     wanted = _flat(json.loads(json.dumps(identity)))
+    known = {name: value for name, value in known.items() if (name, value) != GONE}
+    wanted["config.version"] = known.get("config.version")  # of the format alone
     if other := sorted(name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name)):
         do = "give the options that it was begun with, or another --out"
         raise UsageFault(expected("the sweep that was begun there", f"another {', '.join(other[:5])}", file, do))

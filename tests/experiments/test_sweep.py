@@ -165,9 +165,10 @@ def test_no_trial_is_left(done: Path, options: SweepOptions, tmp_path: Path, dis
 def test_a_sweep_of_an_older_version_is_joined(
     done: Path, options: SweepOptions, tmp_path: Path, display: Display
 ) -> None:
-    """Its sweep.json has run.repeat; its journal names the draw and the worker of each trial."""
+    """Its sweep.json has another version and run.repeat."""
     out = shutil.copytree(done, tmp_path / "sweep")
     identity = json.loads((out / "sweep.json").read_text())
+    identity["config"]["version"] = 2
     identity["config"]["run"]["repeat"] = 1
     (out / "sweep.json").write_text(json.dumps(identity))
     sweep(replace(options, out=out), display)

@@ -99,7 +99,8 @@ def test_draws_depend_on_the_seed_and_on_trials_that_did_not_fail(tmp_path: Path
 
 def test_each_configuration_is_tried_once(tmp_path: Path, other: Path) -> None:
     """The first of two that run at a time fails: the next trial has its configuration, and no trial the second's."""
-    straight = [begin(study(tmp_path)).settings for _ in range(3)]
+    workers = [study(tmp_path) for _ in range(3)]
+    straight = [begin(worker).settings for worker in workers]
     one, two = study(other), study(other)
     first, second = begin(one), begin(two)
     one.end(first, FAILED)
