@@ -59,11 +59,12 @@ def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **as
     another worker; --trials counts them all. The best configuration becomes best.toml, for `train --config`. Ctrl-C,
     SIGTERM and SIGUSR1 stop a worker; its trial is drawn again later.
     """
-    from galaxy_triton.experiments import sweep as sweeping
+    from galaxy_triton.experiments.sweep import SweepOptions
+    from galaxy_triton.experiments.sweep import sweep as run_sweep
     from galaxy_triton.system.console import Display
     from galaxy_triton.train.options import TrainOptions
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
     settings, _ = options.settings_of(asked, fields, None)
-    request = TrainOptions(store, settings=settings, **asked)
-    (sweeping.describe if dry_run else sweeping.sweep)(sweeping.Asked(request, **own), Display(quiet=quiet))
+    chosen = SweepOptions(TrainOptions(store, settings=settings, **asked), **own)
+    run_sweep(chosen, Display(quiet=quiet), dry_run=dry_run)

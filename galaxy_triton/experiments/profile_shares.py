@@ -71,7 +71,7 @@ def read_shares(events: Iterable[Event], device: str) -> StepShares:
         times[kind] += microseconds
     if times:
         busy = [(event["ts"], _end(event)) for event in kernels]
-        times[IDLE] = max(0.0, wall - (union_length(busy) if device == "cuda" else sum(times.values())))
+        times[IDLE] = max(0.0, wall - (_union_length(busy) if device == "cuda" else sum(times.values())))
     largest_first = sorted(times.items(), key=lambda item: -item[1])
     return StepShares(wall / len(steps) / 1e3, {kind: time / wall for kind, time in largest_first})
 
@@ -88,7 +88,7 @@ def kind_of(names: Iterable[str]) -> str:
     return next(whole, None) or next(by_name, OTHER)
 
 
-def union_length(spans: Iterable[tuple[float, float]]) -> float:
+def _union_length(spans: Iterable[tuple[float, float]]) -> float:
     """The length of the union of (start, end)."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(spans):

@@ -17,9 +17,11 @@ from galaxy_triton.train.learner import LABELS
 from galaxy_triton.train.session import Session
 from tests.support.sessions import trainer_of
 
+Fit = Callable[..., tuple[Path, str]]
+
 
 @pytest.fixture
-def fit(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> Callable[..., tuple[Path, str]]:
+def fit(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> Fit:
     """fit(**settings): train an epoch with a profile -> its trace, and all that was printed."""
 
     def run(name: str = "trace.json", **settings: Any) -> tuple[Path, str]:
@@ -32,7 +34,7 @@ def fit(make_session: Callable[..., Session], tmp_path: Path, display: Any) -> C
 
 
 def test_a_profile_does_not_change_the_run(
-    fit: Callable[..., tuple[Path, str]], make_session: Callable[..., Session], tmp_path: Path, display: Any
+    fit: Fit, make_session: Callable[..., Session], tmp_path: Path, display: Any
 ) -> None:
     """With dropout, which draws from torch's global generator. Each part of a step is in the trace once a step."""
     settings = {"run.batch_size": 4, "network.dropout": 0.5}
@@ -47,22 +49,20 @@ def test_a_profile_does_not_change_the_run(
         assert part in text
 
 
-def test_a_short_epoch_is_recorded_as_far_as_it_goes(fit: Callable[..., tuple[Path, str]]) -> None:
+def test_a_short_epoch_is_recorded_as_far_as_it_goes(fit: Fit) -> None:
     trace, text = fit("trace.json.gz")
     assert "steps 2 to 3 on cpu" in text
     assert trace.read_bytes().startswith(b"\x1f\x8b")
 
 
-def test_an_epoch_of_one_step_costs_the_trace_alone(fit: Callable[..., tuple[Path, str]], tmp_path: Path) -> None:
+def test_an_epoch_of_one_step_costs_the_trace_alone(fit: Fit, tmp_path: Path) -> None:
     trace, text = fit(**{"run.batch_size": 64})
     assert "Warning: no trace" in text
     assert not trace.exists()
     assert run_folder.has_checkpoint(tmp_path / "run")
 
 
-def test_a_full_disk_costs_the_trace_alone(
-    fit: Callable[..., tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_costs_the_trace_alone(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(target: Path) -> Any:
         raise DataFault("a full disk")
 

@@ -11,7 +11,7 @@ from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
 from galaxy_triton.experiments.sweep_space import Range, Space
-from galaxy_triton.experiments.sweep_study import COMPLETE, FAILED, JUDGES, PRUNED, RUNNING, Study, Trial
+from galaxy_triton.experiments.sweep_study import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial
 from galaxy_triton.system.errors import DataFault
 
 SPACE: Space = {
@@ -153,18 +153,14 @@ def test_a_damaged_journal(line: str, tmp_path: Path) -> None:
 
 
 def test_trials_are_judged_over_the_same_folds(tmp_path: Path) -> None:
-    """By trials that are bad in their first fold and good in the second; one that failed judges nobody."""
+    """By at least five that are bad in their first fold and good in the second; one that failed judges nobody."""
     mine = study(tmp_path)
-    for _ in range(JUDGES):
-        attempt(mine, 0.5, 0.1)
     attempt(mine, 0.0, 0.0, state=FAILED)
+    for number in range(6):
+        trial = mine.add_fold(begin(mine), 0.9)
+        assert mine.is_poor(trial) == (number >= 5)
+        mine.end(trial, FAILED)
+        attempt(mine, 0.5, 0.1)
     trial = mine.add_fold(begin(mine), 0.4)
     assert not mine.is_poor(trial)  # 0.4 beside 0.5
     assert mine.is_poor(mine.add_fold(trial, 0.4))  # 0.4 beside 0.3
-
-
-def test_a_few_trials_judge_nobody(tmp_path: Path) -> None:
-    mine = study(tmp_path)
-    for _ in range(JUDGES - 1):
-        attempt(mine, 0.1)
-    assert not mine.is_poor(mine.add_fold(begin(mine), 0.9))
