@@ -94,12 +94,12 @@ def _check(options: SweepOptions) -> Space:
 
 def _announce(session: Session, space: Space, folds: Folds, out: Path) -> None:
     display = session.display
-    display.note(f"{'folds':<10} {folds.count}, of {len(folds.ids)} galaxies to be held out once each")
+    display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to be held out once each")
     if session.options.fold_ids is not None:
         session.warn_of_unknown_ids(session.options.fold_ids)
     for field, part in space.items():
-        display.note(f"{'space':<10} {line(field, part)}")
-    display.note(f"{'sweep':<10} {out}\n")
+        display.field("space", line(field, part))
+    display.field("sweep", f"{out}\n")
 
 
 def _say_what_would_happen(session: Session, trials: int, folds: Folds, out: Path) -> None:
@@ -194,15 +194,15 @@ def _summarise(trials: list[Trial], out: Path, display: Display) -> None:
     states = [trial.state for trial in trials]
     running = f", {states.count(RUNNING)} running" * (RUNNING in states)
     ended = f"{states.count(COMPLETE)} complete, {states.count(PRUNED)} pruned, {states.count(FAILED)} failed"
-    display.say(f"trials       {ended}{running}")
+    display.result("trials", f"{ended}{running}")
     if (best := sweep_folder.find_best(trials)) is not None:
         means = sorted(trial.mean() for trial in trials if trial.state == COMPLETE)
         deviation = f"± {statistics.stdev(best.folds):.4f}, mean and standard deviation over {len(best.folds)} folds"
-        display.say(f"best         {best.mean():.4f}  {deviation}, trial {best.number}")
-        display.say(f"spread       {means[0]:.4f} to {means[-1]:.4f}, median {statistics.median(means):.4f}")
+        display.result("best", f"{best.mean():.4f}  {deviation}, trial {best.number}")
+        display.result("spread", f"{means[0]:.4f} to {means[-1]:.4f}, median {statistics.median(means):.4f}")
         display.note("             the best of several flatters: score it on galaxies that no trial was judged by")
-        display.say(f"config       {out / sweep_folder.BEST}")
-    display.say(f"table        {out / sweep_folder.TRIALS}")
+        display.result("config", out / sweep_folder.BEST)
+    display.result("table", out / sweep_folder.TRIALS)
 
 
 def _short(value: object) -> str:
