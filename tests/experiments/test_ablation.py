@@ -161,6 +161,7 @@ def test_a_folder_in_use_is_left_alone(asked: Asked, display: Display) -> None:
     assert [file.name for file in asked.out.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.process
 def test_command_line_in_processes_of_their_own(
     sky: Any, tmp_path: Path, succeed: Callable[..., str], tiny_options: Callable[..., list[str]]
 ) -> None:
