@@ -113,28 +113,27 @@ def test_augment_rounds_once(dtype: torch.dtype, impl: str, device: torch.device
 # (source side, view side, options): a part of a tile; several tiles and a part, every option another.
 BATCHES = [
     (SIDE, SIZE, {}),
-    (SIDE, SIZE, {"border": "reflect", "dtype": torch.float16, "mean": (0.5,) * 3}),
-    (40, 35, {"border": "reflect", "layout": 4}),
+    (40, 35, {"border": "reflect", "layout": 4, "dtype": torch.float16, "mean": (0.5,) * 3}),
 ]
 
 
-@pytest.mark.parametrize(("side", "size", "options"), BATCHES, ids=["plain", "half", "tiles"])
+@pytest.mark.parametrize(("side", "size", "options"), BATCHES, ids=["plain", "tiles"])
 @pytest.mark.parametrize("source", ["params", "draw"])
 def test_augment_has_the_same_bits_in_any_batch(
     source: str, side: int, size: int, options: dict, impl: str, device: torch.device
 ) -> None:
-    """Halves, a permutation, one at a time, and some of the images again among others."""
-    pixels, index = scenes(side, device), torch.arange(7, device=device) % 4
-    params, ids = _params(7, device, side), index * 3 + 2**33
+    """Parts of a permutation, one at a time, and some of the images again among others."""
+    pixels, index = scenes(side, device), torch.arange(5, device=device) % 4
+    params, ids = _params(5, device, side), index * 3 + 2**33
 
     def views(rows: Tensor) -> Tensor:
         chosen = AugmentParams(*(column[rows] for column in params)) if source == "params" else _draw(ids[rows])
         return augment(pixels, index[rows], chosen, size=size, **options, impl=impl)
 
-    whole = views(torch.arange(7, device=device))
-    shuffled = torch.tensor([4, 0, 6, 2, 5, 1, 3], device=device)
-    among_others = torch.tensor([5, 5, 2, 6, 0, 2, 1, 1, 6], device=device)
-    for batches in ([shuffled], [shuffled[:3], shuffled[3:]], shuffled.split(1), [among_others]):
+    whole = views(torch.arange(5, device=device))
+    shuffled = torch.tensor([4, 0, 2, 1, 3], device=device)
+    among_others = torch.tensor([3, 3, 2, 0, 4, 2], device=device)
+    for batches in (shuffled.split(3), shuffled.split(1), [among_others]):
         assert torch.equal(torch.cat([views(rows) for rows in batches]), whole[torch.cat(list(batches))])
 
 
