@@ -74,7 +74,7 @@ def places(options: argparse.Namespace) -> tuple[Path, Path, Path, Path]:
 
 def noise_floor(sky: Path, store: Path, run: Path) -> float:
     """RMSE of the true probabilities of the galaxies that a run held out, against their votes."""
-    opened, ids = open_store(store), run_folder.read_split(run)["validation"]
+    opened, ids = open_store(store), run_folder.read_split(run).validation
     votes, truth = (answers_by_row(sky / table, opened) for table in (VOTES, TRUTH))
     rows = rows_of(opened.ids, ids)
     return float(np.sqrt(np.mean((votes[rows].astype(np.float64) - truth[rows]) ** 2)))

@@ -16,7 +16,7 @@ from galaxy_triton.system.untrusted_files import MAX_JSON, read_file
 VERSION = 3  # of config.toml
 # Values of the fields that an earlier version lacked; its recipes may have other values now.
 BEFORE: dict[int, dict[str, Any]] = {1: {"labels.stretch": 1.0}, 2: {}, VERSION: {}}
-REMOVED = {"run.repeat"}  # fields of earlier versions that are gone
+REMOVED = ("run.repeat",)  # fields of earlier versions
 CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 

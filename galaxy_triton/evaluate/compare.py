@@ -61,7 +61,7 @@ def other_answers(
     table = answers_in(against)
     if table.is_dir():
         return _of_run(table, galaxies, asking, display, loaded)
-    seen = np.isin(galaxies.ids, run_folder.seen_before(against))
+    seen = np.isin(galaxies.ids, run_folder.read_seen(against))
     return Others(table_answers(table, galaxies), int(seen.sum()))
 
 
@@ -82,7 +82,7 @@ def chosen_on(run: Path, which: str, ids: NDArray[np.int64]) -> bool:
     Raises:
         DataFault: the run's split.csv is missing or not as written.
     """
-    return which == run_folder.BEST and bool(np.isin(ids, run_folder.read_split(run)["validation"]).any())
+    return which == run_folder.BEST and bool(np.isin(ids, run_folder.read_split(run).validation).any())
 
 
 def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded: Loaded | None) -> Others:
@@ -95,7 +95,7 @@ def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded
             loaded.galaxies, rows, asking.views, asking.batch_size, lambda done: show(done, len(rows))
         )
     check_finite(answers, f"the network of {run}")
-    trained_on = int(np.isin(galaxies.ids, run_folder.trained_on(run)).sum())
+    trained_on = int(np.isin(galaxies.ids, run_folder.training_ids(run)).sum())
     return Others(answers, trained_on, chosen_on(run, asking.which, galaxies.ids))
 
 

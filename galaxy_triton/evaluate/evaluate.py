@@ -78,7 +78,7 @@ def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Disp
         return _of_run(subject, store_path, asked, display)
     if table != subject and store_path is None and asked.labels is None:
         store_path = run_folder.open_source(subject).path
-    return _of_table(table, store_path, asked, display, run_folder.seen_before(subject))
+    return _of_table(table, store_path, asked, display, run_folder.read_seen(subject))
 
 
 def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
@@ -90,12 +90,12 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
     check_preprocess(predictor.config.preprocess, store.preprocess, store.path)
     rows = _scored(store, run, asked.ids)
     galaxies = galaxies_of(store, predictor, asked.batch_size, display)
-    split = Split(_trained_on(store, run_folder.read_split(run)["train"]), rows)
+    split = Split(_trained_on(store, run_folder.read_split(run).train), rows)
     return Evaluation(
         run,
         asked,
         find(predictor, galaxies, split, names_of(store), None, asked, display),
-        trained_on=int(np.isin(store.ids[rows], run_folder.trained_on(run)).sum()),
+        trained_on=int(np.isin(store.ids[rows], run_folder.training_ids(run)).sum()),
         chosen_on=chosen_on(run, asked.which, store.ids[rows]),
     )
 
@@ -185,7 +185,7 @@ def _scored(store: Store, run: Path, listed: Path | None) -> NDArray[np.int64]:
     truth = _truth_of(store)
     if listed is not None:
         return np.sort(rows_of(store.ids, _listed(listed, truth)))
-    ids, where = run_folder.read_split(run)["validation"], run / run_folder.SPLIT
+    ids, where = run_folder.read_split(run).validation, run / run_folder.SPLIT
     if len(ids) == 0:
         raise DataFault(expected("galaxies to score", "none: the run held none out", where, "give --ids CSV"))
     _check_labelled(Named(ids, ids.astype(np.str_)), truth, where, "give --ids CSV, of galaxies with a label there")

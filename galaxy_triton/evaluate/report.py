@@ -31,7 +31,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.untrusted_files import read_file
-from galaxy_triton.system.whole_files import replaced_folder, whole_file
+from galaxy_triton.system.whole_files import replace_folder, whole_file
 
 PAGE, PLOTS = "report.html", "plots"
 AUGMENTED = 6  # galaxies whose views are shown
@@ -100,15 +100,15 @@ def report_of(subject: Subject, asked: Inquiry, display: Display) -> Report:
     """Score the galaxies held out and draw report.html and plots/ in the run's folder, in place of earlier ones.
 
     Raises:
-        DataFault: metrics.csv or log.txt is missing or damaged, the truth or the answers to compare with do not cover
-            the galaxies held out, or the folder cannot be written.
+        DataFault: metrics.csv or started.json is missing or damaged, the truth or the answers to compare with do not
+            cover the galaxies held out, or the folder cannot be written.
     """
     metrics = read_metrics(subject.folder / run_folder.METRICS)
     findings = _find(subject, asked, display) if len(subject.split.validation) else None
     with figures.style():
         pictures = _draw(subject, metrics, findings)
     page = page_of(_content(subject, metrics, findings, pictures))
-    with replaced_folder(subject.folder / PLOTS) as folder:
+    with replace_folder(subject.folder / PLOTS) as folder:
         for name, picture in pictures.items():
             (folder / f"{name}.png").write_bytes(picture.png)
     with whole_file(subject.folder / PAGE) as temporary:
@@ -138,8 +138,8 @@ def read_metrics(file: Path) -> pd.DataFrame:
 
 
 def _split(run: Path, store: Store) -> Split:
-    parts = run_folder.read_split(run)
-    split = Split(*(np.sort(rows_of(store.ids, parts[part])) for part in Split._fields))
+    ids = run_folder.read_split(run)
+    split = Split(*(np.sort(rows_of(store.ids, part)) for part in (ids.train, ids.validation)))
     if not len(split.train) or not np.isin(np.concatenate(split), labelled_rows(store)).all():
         got, do = "others, or none trained on", "use a whole run"
         raise DataFault(expected("labelled galaxies of the store", got, run / run_folder.SPLIT, do))
@@ -224,7 +224,7 @@ def _image(views: Tensor) -> NDArray[np.float32]:
 def _content(
     subject: Subject, metrics: pd.DataFrame, findings: Findings | None, pictures: dict[str, Picture]
 ) -> Content:
-    ran_on = _read_log(subject.folder / run_folder.LOG)
+    ran_on = run_folder.last_start(subject.folder)
     facts = _facts(subject, metrics, ran_on)
     return Content(subject.folder.resolve().name, findings, subject.chosen_on, facts, ran_on, pictures)
 
@@ -232,7 +232,7 @@ def _content(
 def _facts(subject: Subject, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dict[str, str]:
     config, split = subject.predictor.config, subject.split
     parameters = sum(weights.numel() for weights in subject.predictor.network.parameters())
-    before = run_folder.seen_before(subject.folder)
+    before = run_folder.read_seen(subject.folder)
     known = int(np.isin(subject.galaxies.ids[split.validation].cpu().numpy(), before).sum())
     return {
         "Recipe": config.recipe + ", fine-tuned" * bool(len(before)),
@@ -250,16 +250,3 @@ def _duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
-def _read_log(file: Path) -> dict[str, str]:
-    """What the last start of the run ran on: the texts of log.txt by their names, which fill ten columns."""
-    do = "use a whole run"
-    try:
-        lines = read_file(file).decode(errors="replace").splitlines()
-    except OSError as error:
-        raise DataFault(expected("the run's log.txt", reason(error), file, do)) from error
-    ran_on = {line[:10].strip(): line[11:].strip() for line in lines if line[11:].strip()}
-    if missing := {"release", "torch", "device", "precision"} - set(ran_on):
-        raise DataFault(expected("the run's log.txt", f"one without {', '.join(sorted(missing))}", file, do))
-    return ran_on

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from galaxy_triton import kernels
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
 from galaxy_triton.data.store import open_store
@@ -28,7 +29,7 @@ from galaxy_triton.experiments.ablation_table import (
 from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process
 from galaxy_triton.experiments.profile_product import product_tflops, step_flops
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model import head, views
+from galaxy_triton.model import head
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
 from galaxy_triton.predict.predictor import check_preprocess
@@ -149,7 +150,7 @@ def fault(way: Way, config: Config, backend: Backend) -> str | None:
         if name == "triton" and device.type != "cuda":
             return f"its kernel needs a CUDA GPU, and the device is {device.type}"
     found = (
-        views.unavailable(way.augment, device)
+        kernels.unavailable(way.augment, device)
         or head.unavailable(config.network.head, way.loss, device)
         or body_unavailable(way.body, device)
     )

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from galaxy_triton.config.schema import Config
 from galaxy_triton.experiments.sweep_space import Range, Space, is_whole
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
-from galaxy_triton.system.lock import locked
+from galaxy_triton.system.lock import hold_lock
 
 JOURNAL, LOCK = "journal.log", "journal.held"
 WAIT = 300  # seconds, for another worker to release a lock
@@ -81,7 +81,7 @@ class Study:
             self._study.sampler = self._sampler()
             self._own = self._study.ask(self._distributions())
             trial = Trial(self._own.number, RUNNING, self._own.params)
-            self._alive.enter_context(locked(trial.lock(self.out), WAIT, "trial", "give another --out"))
+            self._alive.enter_context(hold_lock(trial.lock(self.out), WAIT, "trial", "give another --out"))
         return trial
 
     def add_fold(self, trial: Trial, rmse: float) -> Trial:
@@ -177,7 +177,7 @@ def lock_sweep(out: Path) -> AbstractContextManager[None]:
     Raises:
         DataFault: the lock's file cannot be written, the file system has no locks, or another worker keeps it.
     """
-    return locked(out / LOCK, WAIT, "sweep", "give another --out")
+    return hold_lock(out / LOCK, WAIT, "sweep", "give another --out")
 
 
 def require_optuna() -> ModuleType:

@@ -1,4 +1,4 @@
-"""Networks by name: the body, up to the features that the head turns into answers."""
+"""The body of each network by name: from views to the features that the final layer reads."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -15,7 +15,7 @@ LAYERS = "layers"  # torch's own batch norm, max pooling and ReLU
 
 
 class GalaxyVGG(nn.Module):
-    """VGG blocks of 3x3 convolutions with batch norm and max pooling, the mean over places, a dropout tail."""
+    """VGG blocks of 3x3 convolutions with batch norm and max pooling, then the spatial mean and a dropout tail."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -28,12 +28,12 @@ class GalaxyVGG(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, features]."""
-        # The mean over places is adaptive average pooling to 1x1, with a deterministic gradient on CUDA.
-        answers: Tensor = self.tail(self.blocks(views).mean((2, 3)))
-        return answers
+        # The spatial mean is adaptive average pooling to 1x1, with a deterministic gradient on CUDA.
+        features: Tensor = self.tail(self.blocks(views).mean((2, 3)))
+        return features
 
     def fuse_ends(self, impl: str) -> None:
-        """End each block with `norm_relu_pool` by this implementation; what the state is called stays."""
+        """End each block with this implementation of `norm_relu_pool`; the names of the state stay."""
         ends = [NormReluPool(width, impl=impl) for width in self.widths]
         self.blocks = nn.Sequential(
             *(nn.Sequential(*list(block.children())[:-3], end) for block, end in zip(self.blocks, ends, strict=True))
@@ -41,13 +41,13 @@ class GalaxyVGG(nn.Module):
 
 
 def build(network: Network, norm: str = LAYERS) -> tuple[nn.Module, int]:
-    """The named body, weights from torch's generator, and the length of its features.
+    """The named body, with weights from torch's random generator, and the number of its features.
 
     Args:
-        norm: of galaxy-vgg: "layers", or an implementation of `norm_relu_pool` for the ends of its blocks.
+        norm: the end of galaxy-vgg's blocks: "layers", or an implementation of `norm_relu_pool`.
 
     Raises:
-        UsageFault: the body is torchvision's, and that is not installed.
+        UsageFault: the network needs torchvision, which is not installed.
     """
     body, features = MODELS[network.name](network)
     if norm != LAYERS and isinstance(body, GalaxyVGG):
@@ -69,7 +69,7 @@ def _block(inputs: int, outputs: int, convs: int) -> nn.Sequential:
     for number in range(convs):
         layers.append(nn.Conv2d(outputs if number else inputs, outputs, 3, padding=1, bias=False))
         layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-    # The maximum first: the same bits, forward and backward, and the last ReLU acts on a quarter of the places.
+    # Pooling before the last ReLU: the same bits, forward and backward, and ReLU acts on a quarter of the values.
     layers.insert(-1, nn.MaxPool2d(2))
     return nn.Sequential(*layers)
 
@@ -106,7 +106,7 @@ def _resnet50(network: Network) -> tuple[nn.Module, int]:
 def _torchvision_models(network: Network) -> ModuleType:
     try:
         from torchvision import models
-    # RuntimeError: one that was built for another torch
+    # RuntimeError: a torchvision that was built for another torch.
     except (ImportError, RuntimeError) as error:
         do = "pip install torchvision"
         raise UsageFault(expected(f"torchvision for --model {network.name}", "none that works", error, do)) from error
@@ -114,7 +114,7 @@ def _torchvision_models(network: Network) -> ModuleType:
     return found
 
 
-# torchvision's VGG with batch norm: without it, training from scratch does not start at these learning rates.
+# torchvision's VGG with batch norm: without it, training from random weights fails at these learning rates.
 MODELS: dict[str, Callable[[Network], tuple[nn.Module, int]]] = {
     "galaxy-vgg": _galaxy_vgg,
     "vgg11": _torchvision_vgg("vgg11_bn"),

@@ -1,4 +1,4 @@
-"""The device, its precision, its memory, and how torch and the system are set up for it."""
+"""The device, its precision and its memory, and settings of torch and the system."""
 
 import ctypes
 import os
@@ -11,36 +11,35 @@ import torch
 from galaxy_triton.system.errors import UsageFault, expected
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
 PRECISIONS_OF = {"cuda": ("fp32", "fp16", "bf16"), "mps": ("fp32",), "cpu": ("fp32", "bf16")}
+REQUESTED = "requested"  # the reason for a choice that the user named
 
-
-# Of glibc's malloc.h, and the largest blocks in bytes that it keeps: older releases allow 32 MiB.
+# Parameters of glibc's malloc.h, and the largest block that it may keep, bytes; older releases allow 32 MiB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-
-
 KEPT_BLOCK, OLD_KEPT_BLOCK = 2**30, 2**25
 
 
 class Choice(NamedTuple):
-    """A name that was chosen, and why."""
+    """A chosen name, and the reason."""
 
     name: str
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.name:<8} ({self.why})"
+
 
 def be_deterministic() -> None:
-    """Ask torch for the same bits every time; before anything is computed, as cuBLAS reads its part when first used."""
+    """Make torch deterministic. Call this before any computation: cuBLAS reads its setting when first used."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
 
 
 def keep_freed_memory(device: torch.device) -> None:
-    """On the CPU, let this process keep what tensors free for those to come.
+    """On the CPU with glibc, keep the memory of freed tensors for later ones.
 
-    glibc gives large blocks back to the system at once, and a step of training then waits for some ten thousand pages
-    to be cleared: a fifth of its time where it was measured. Other systems' allocators stay as they are.
+    glibc returns large blocks to the system at once, and a training step then waits while the system clears some ten
+    thousand pages: a fifth of its time where it was measured.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
     if libc is None or not hasattr(libc, "mallopt"):
@@ -52,7 +51,7 @@ def keep_freed_memory(device: torch.device) -> None:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes on the device, or None where the system does not say."""
+    """Free bytes on the device, or None if the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")
@@ -63,42 +62,54 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes held so far: allocated on a GPU, resident elsewhere."""
+    """Peak bytes so far: allocated on a GPU, resident in this process elsewhere; 0 on Windows, which does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
-        return 0  # it keeps no such count
+        return 0
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def find_device(asked: str) -> tuple[torch.device, str]:
+def find_device(name: str) -> tuple[torch.device, str]:
+    """The device of this name or, for "auto", the first of CUDA, MPS and CPU; and the reason, with a GPU's model.
+
+    Raises:
+        UsageFault: this machine has no such device.
+    """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        name = next(name for name, here in present.items() if here)
-        missing = [other for other in present if not present[other]]
-        return torch.device(name), f"found by itself; absent: {', '.join(missing)}" if missing else "found by itself"
-    if not present[asked]:
-        have = ", ".join(name for name, here in present.items() if here)
-        raise UsageFault(expected(f"a machine with {asked}", f"one with {have}", "--device", "use --device auto"))
-    return torch.device(asked), "asked for"
+    have = [each for each, here in present.items() if here]
+    if name == "auto":
+        missing = [each for each in present if each not in have]
+        device, why = torch.device(have[0]), f"default without {' and '.join(missing)}" if missing else "default"
+    elif name in have:
+        device, why = torch.device(name), REQUESTED
+    else:
+        got = f"one with {', '.join(have)}"
+        raise UsageFault(expected(f"a machine with {name}", got, "--device", "use --device auto"))
+    return device, f"{torch.cuda.get_device_name(device)}, {why}" if device.type == "cuda" else why
 
 
-def find_precision(asked: str, device: torch.device) -> Choice:
-    if asked == "auto":
+def find_precision(name: str, device: torch.device) -> Choice:
+    """The precision of this name or, for "auto", the best of the device.
+
+    Raises:
+        UsageFault: the device has no such precision.
+    """
+    if name == "auto":
         return _best_precision(device)
-    if asked not in PRECISIONS_OF[device.type]:
+    if name not in PRECISIONS_OF[device.type]:
         have = " or ".join(PRECISIONS_OF[device.type])
-        raise UsageFault(expected(f"{have} on {device.type}", asked, "--precision", "use --precision auto"))
-    return Choice(asked, "asked for")
+        raise UsageFault(expected(f"{have} on {device.type}", name, "--precision", "use --precision auto"))
+    return Choice(name, REQUESTED)
 
 
 def _best_precision(device: torch.device) -> Choice:
     if device.type != "cuda":
-        return Choice("fp32", f"the precision for {device.type}")
+        return Choice("fp32", f"default on {device.type.upper()}")
     major, minor = torch.cuda.get_device_capability(device)
     if major >= 8:
-        return Choice("bf16", f"compute capability {major}.{minor} has it")
+        return Choice("bf16", f"supported by compute capability {major}.{minor}")
     return Choice("fp16", f"compute capability {major}.{minor} has no bf16; gradients are scaled")

@@ -15,12 +15,12 @@ TREE = kernels.Tree(SIZES, PARENTS)
 
 
 class Head(NamedTuple):
-    """What a head's name stands for.
+    """The functions of a head.
 
-    loss: (logits [B, 37], answers fp32 [B, 37], implementation) -> fp32 scalar.
+    loss: (logits [B, 37], labels fp32 [B, 37], implementation) -> fp32 scalar.
     probabilities: logits [B, 37] -> fp32 [B, 37].
-    logits_of: mean answers fp32 [37] -> the bias that answers them at the start, fp32 [37].
-    implementations: the names that `loss` takes.
+    logits_of: mean labels fp32 [37] -> the logits whose probabilities they are, fp32 [37].
+    implementations: the implementations of `loss` by name.
     """
 
     loss: Callable[[Tensor, Tensor, str], Tensor]
@@ -42,7 +42,7 @@ class AnswerNet(nn.Module):
         return logits
 
     def start_at(self, mean: Tensor, head: Head) -> None:
-        """Set the final layer so that an untrained network answers about the mean of the labels (fp32 [37])."""
+        """Set the final layer's bias so that an untrained network predicts about the mean of the labels, fp32 [37]."""
         with torch.no_grad():
             self.answers.bias.copy_(head.logits_of(mean))
 
@@ -86,10 +86,10 @@ def unavailable(head: str, impl: str, device: torch.device) -> str | None:
 
 
 def training_bytes(network: Network, batch: int, side: int, element_bytes: int) -> int:
-    """About what a step holds besides the pixels: weights, gradients, AdamW's two moments, the layers' outputs.
+    """Approximate bytes of a training step: weights, gradients, AdamW's two moments and the layers' outputs.
 
     Args:
-        batch, side: of the views. element_bytes: of the type that the body computes in.
+        batch: views in a step. side: of a view, pixels. element_bytes: of the type in which the body computes.
     """
     sizes: list[int] = []
     with torch.device("meta"):
@@ -103,11 +103,12 @@ def training_bytes(network: Network, batch: int, side: int, element_bytes: int) 
 
 
 def check_shapes(network: Network, weights: dict[str, Tensor]) -> None:
-    """Raise unless these are the weights of this network, without building it: whose sizes come from a stranger's file
-    could fill the memory.
+    """Raise unless the weights have this network's names and shapes; the network is not allocated.
+
+    A stranger's file may state sizes that would fill the memory.
 
     Raises:
-        RuntimeError: in the form of `load_state_dict`; a first line, and one for what differs.
+        RuntimeError: as `load_state_dict` raises it: a first line, then the first difference.
     """
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape) for name, tensor in make_network(network).state_dict().items()}
@@ -118,6 +119,5 @@ def check_shapes(network: Network, weights: dict[str, Tensor]) -> None:
 
 
 def make_network(network: Network, norm: str = LAYERS) -> AnswerNet:
-    """The named body, its blocks ending in `norm` (see `model.build`), with its final layer; weights from torch's
-    generator."""
+    """The named body (see `body.build` for `norm`) with its final layer; weights from torch's random generator."""
     return AnswerNet(*build(network, norm))

@@ -1,48 +1,48 @@
-"""What fits into a device's memory: the pixels, and a step of training."""
+"""Memory of a device: bytes of a training step, and the place of the pixels."""
 
 import torch
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.model.backend import Backend
-from galaxy_triton.model.device import Choice, free_memory
+from galaxy_triton.model.device import REQUESTED, Choice, free_memory
 from galaxy_triton.model.head import training_bytes
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import Processes
 
 
 def step_bytes(config: Config, backend: Backend, processes: int) -> int:
-    """About what a step of one process holds besides the pixels."""
+    """Approximate bytes of a training step on one process, without the pixels."""
     batch = -(-config.run.batch_size // (processes * config.run.accumulate))
     return training_bytes(config.network, batch, config.augmentation.size, backend.dtype.itemsize)
 
 
-def residence(asked: str, device: torch.device, pixels: int, step: int, free: int | None) -> Choice:
-    """Where the pixels lie: "gpu", the memory of the device, or "host".
+def residence(name: str, device: torch.device, pixels: int, step: int, free: int | None) -> Choice:
+    """The place of the pixels: "gpu", the memory of the device, or "host".
 
     Args:
-        asked: "auto", "gpu" or "host". pixels, step, free: bytes; free is None where the system does not say.
+        name: "auto", "gpu" or "host". pixels, step, free: bytes; free is None if the system does not tell.
 
     Raises:
-        UsageFault: "gpu" without one.
-        DataFault: the pixels fit into no memory that may be used.
+        UsageFault: "gpu" on the CPU.
+        DataFault: the pixels do not fit into the memory of that place.
     """
     if device.type == "cpu":
-        if asked == "gpu":
+        if name == "gpu":
             raise UsageFault(expected("a GPU for the pixels", "the CPU", "--resident gpu", "use --resident auto"))
         _require_room(device, pixels, free, "pack with a smaller --size")
-        return Choice("host", "the device is the host")
-    if asked == "host":
-        return Choice("host", "asked for; batches are copied ahead")
-    if asked == "auto" and free is not None and pixels + step > free:
-        return Choice("host", f"pixels and a step take {_mib(pixels + step)}, {_mib(free)} are free")
+        return Choice("host", "the device is the CPU")
+    if name == "host":
+        return Choice("host", f"{REQUESTED}; batches are copied ahead")
+    if name == "auto" and free is not None and pixels + step > free:
+        return Choice("host", f"pixels and a step need {_mib(pixels + step)}, {_mib(free)} are free")
     _require_room(device, pixels, free, "use --resident host, or pack with a smaller --size")
-    return Choice("gpu", "asked for" if asked == "gpu" else "pixels and a step fit into its memory")
+    return Choice("gpu", REQUESTED if name == "gpu" else "pixels and a step fit into its memory")
 
 
 def free_for_one(device: torch.device, processes: Processes) -> int | None:
-    """Free bytes for one process: of a GPU of its own, or of memory that it shares with those beside it."""
+    """Free bytes for one process: those of its GPU, or its share of the memory of this machine."""
     free = free_memory(device)
-    return free if free is None or device.type == "cuda" else free // processes.beside
+    return free if free is None or device.type == "cuda" else free // processes.local_count
 
 
 def _require_room(device: torch.device, pixels: int, free: int | None, do: str) -> None:

@@ -1,4 +1,4 @@
-"""A recipe's ranges become the views of an epoch; an evaluation has fixed views."""
+"""The views of galaxies that a network sees: random ones in training, fixed ones in validation and prediction."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from galaxy_triton.kernels.augmentation.reference import warp
 
 
 class Pose(NamedTuple):
-    """A galaxy turned counter-clockwise about its image's centre by `turn` of a full turn, then mirrored or not."""
+    """A galaxy rotated counter-clockwise about its image's centre by `turn` full turns, then mirrored or not."""
 
     turn: float = 0.0
     mirrored: bool = False
@@ -24,29 +24,25 @@ AS_STORED = Pose()
 
 @dataclass(frozen=True)
 class ViewMaker:
-    """Makes the views that a network sees, always with the same implementation and type.
-
-    dtype, layout, impl: as `kernels.augment` takes them.
-    """
+    """Makes views with one implementation and type; dtype and impl are those of `kernels.augment`."""
 
     augmentation: Augmentation
     dtype: torch.dtype = torch.float32
-    layout: int = 3
     impl: str = "torch"
 
     def empty(self, count: int, device: torch.device) -> Tensor:
-        """A buffer for `count` views: [count, layout, size, size], channels_last."""
+        """A buffer for `count` views: [count, 3, size, size], channels_last."""
         side = self.augmentation.size
-        shape = (count, self.layout, side, side)
+        shape = (count, 3, side, side)
         return torch.empty(shape, dtype=self.dtype, device=device, memory_format=torch.channels_last)
 
     def random(self, batch: Batch, seed: Tensor, epoch: Tensor, buffer: Tensor) -> Tensor:
-        """The training views of B galaxies in this epoch, in the first B places of `buffer`."""
+        """The training views of a batch of B galaxies in this epoch, written to the first B places of `buffer`."""
         ranges = training_ranges(self.augmentation, batch.pixels.shape[1])
         return self._augment(batch, kernels.AugmentDraw(seed, epoch, batch.ids, ranges), buffer)
 
     def fixed(self, batch: Batch, affine: Tensor, buffer: Tensor) -> Tensor:
-        """One fixed view (`affine` fp32 [2, 3]) of B galaxies, in the first B places of `buffer`."""
+        """One fixed view (`affine` fp32 [2, 3]) of B galaxies, written to the first B places of `buffer`."""
         params = kernels.AugmentParams(affine.expand(len(batch.places), 2, 3).contiguous())
         return self._augment(batch, params, buffer)
 
@@ -56,7 +52,7 @@ class ViewMaker:
 
 
 def training_ranges(augmentation: Augmentation, side: int) -> kernels.Ranges:
-    """The kernels' ranges for a stored image of `side` pixels."""
+    """The kernels' ranges for stored images of `side` pixels."""
     return kernels.Ranges(
         rotation=augmentation.rotation,
         horizontal_flip=augmentation.horizontal_flip,
@@ -74,7 +70,7 @@ def training_ranges(augmentation: Augmentation, side: int) -> kernels.Ranges:
 def fixed_affines(count: int, side: int, size: int, device: torch.device, pose: Pose = AS_STORED) -> Tensor:
     """`count` centred views, fp32 [count, 2, 3]: evenly spaced rotations, each also mirrored when `count` is even.
 
-    pose: the views are those of the galaxy in this pose, made of the stored pixels by one interpolation.
+    pose: the views show the galaxy in this pose, made from the stored pixels by one interpolation.
     """
     mirrored = count % 2 == 0
     rotations = count // 2 if mirrored else count
@@ -82,17 +78,17 @@ def fixed_affines(count: int, side: int, size: int, device: torch.device, pose: 
     turns = turns.repeat(2) if mirrored else turns
     flips = torch.ones(count, 2)
     flips[rotations:, 0] = -1
-    # a turn after mirroring is the opposite turn before it
-    way = -1 if pose.mirrored else 1
-    turns = pose.turn + way * turns
-    flips[:, 0] *= way
+    # A turn after mirroring equals the opposite turn before it.
+    sign = -1 if pose.mirrored else 1
+    turns = pose.turn + sign * turns
+    flips[:, 0] *= sign
     corner = torch.full((count, 2), (side - size) / 2)
     affine = kernels.view_affine(turns, flips, torch.ones(count), torch.zeros(count, 2), corner, side=side)
     return affine.to(device)
 
 
-def warped(images: Tensor, affines: Tensor, augmentation: Augmentation) -> Tensor:
-    """Views without jitter in operations of torch alone, for a program that runs without this package.
+def warp_views(images: Tensor, affines: Tensor, augmentation: Augmentation) -> Tensor:
+    """Views without jitter in plain torch operations, for an exported program that runs without this package.
 
     Args:
         images: fp32 [B, 3, S, S] in [0, 1].
@@ -102,8 +98,3 @@ def warped(images: Tensor, affines: Tensor, augmentation: Augmentation) -> Tenso
         fp32 [B, 3, size, size].
     """
     return warp(images, affines, (augmentation.size, augmentation.size), augmentation.border)
-
-
-def unavailable(impl: str, device: torch.device) -> str | None:
-    """Why this implementation of the augmentation cannot run on `device`; None if it can."""
-    return kernels.unavailable(impl, device)

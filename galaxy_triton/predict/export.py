@@ -16,7 +16,7 @@ from galaxy_triton.config.schema import MAX_SIDE, Preprocess
 from galaxy_triton.data.images import decoded, open_images, preprocessed
 from galaxy_triton.data.order import slices
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.model.views import fixed_affines, warped
+from galaxy_triton.model.views import fixed_affines, warp_views
 from galaxy_triton.predict.pillow_resize import PillowResize
 from galaxy_triton.predict.predictor import Answers, Predictor, open_run
 from galaxy_triton.runs import folder as run_folder
@@ -83,7 +83,7 @@ class Program(nn.Module):
         views, batch = self.affines.shape[0], frames.shape[0]
         images = self.resize(frames).to(torch.float32) / 255
         affines = self.affines[:, None].expand(views, batch, 2, 3).flatten(0, 1)
-        logits = self.network(warped(images.repeat(views, 1, 1, 1), affines, self.augmentation))
+        logits = self.network(warp_views(images.repeat(views, 1, 1, 1), affines, self.augmentation))
         answers: Tensor = self.probabilities(logits).view(views, batch, -1).mean(0)
         return answers
 

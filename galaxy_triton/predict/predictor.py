@@ -24,7 +24,7 @@ from galaxy_triton.predict.average import mean
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import Checkpoint, load
 from galaxy_triton.system.errors import DataFault, expected
-from galaxy_triton.system.whole_files import surviving
+from galaxy_triton.system.whole_files import find_whole
 
 Answers = NDArray[np.float32]  # [n, 37], unless something else than the mean over views is asked for
 
@@ -131,7 +131,7 @@ def checkpoint_of(run: Path, which: str) -> Checkpoint:
     if (run / FOLDS).is_file():
         do = f"name a fold's, such as {run / 'fold-1'}"
         raise DataFault(expected("the folder of one run", "a cross-validation's", run, do))
-    if not surviving(run / which).exists():
+    if not find_whole(run / which).exists():
         first = f"go on with galaxy-triton train --run {run} --resume"
         do = first if which == run_folder.LAST else "ask for --checkpoint last"
         raise DataFault(expected(f"the checkpoint {which}", "a run without it", run, do))
@@ -146,7 +146,7 @@ def make_predictor(checkpoint: Checkpoint, config: Config, backend: Backend) -> 
     """
     check_weights(checkpoint)
     network = heads.make_network(config.network)
-    network.load_state_dict(checkpoint.best_weights)
+    network.load_state_dict(checkpoint.prediction_weights)
     network.to(backend.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     keep_freed_memory(backend.device)
     maker = ViewMaker(config.augmentation, backend.dtype, impl=backend.augment.name)
@@ -161,7 +161,7 @@ def check_weights(checkpoint: Checkpoint) -> None:
     """
     network = checkpoint.config.network
     try:
-        heads.check_shapes(network, checkpoint.best_weights)
+        heads.check_shapes(network, checkpoint.prediction_weights)
     except RuntimeError as error:
         got, do = str(error).splitlines()[-1].strip(), "use the checkpoint of this run"
         raise DataFault(expected(f"the weights of {network.name}", got, "the checkpoint", do)) from error

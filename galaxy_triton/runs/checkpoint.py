@@ -1,8 +1,8 @@
-"""A checkpoint: a folder with the weights, what training needs to go on, and what anyone needs to understand both.
+"""A checkpoint: a folder with the weights, the state for resuming, and a description of both.
 
 `checkpoint.json` (versioned: configuration, store, columns, SHA-256 of the other files), `weights.safetensors`,
 `average.safetensors` if weights are averaged, `state.pt` (optimiser and numbers, loaded with weights_only=True).
-Reading one runs no code.
+Reading a checkpoint runs no code from it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from galaxy_triton.config.toml import from_dict, to_dict
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_file, read_json
-from galaxy_triton.system.whole_files import replaced_folder, surviving
+from galaxy_triton.system.whole_files import find_whole, replace_folder
 
 VERSION = 1
 MANIFEST, WEIGHTS, AVERAGE, STATE = "checkpoint.json", "weights.safetensors", "average.safetensors", "state.pt"
@@ -35,9 +35,9 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: whole epochs, steps inside the next one, and that epoch's sum of losses over images.
+    """The progress of a run: whole epochs, steps in the next epoch, and that epoch's sum of losses over images.
 
-    best_rmse: inf before the first epoch, and when nothing is held out.
+    best_rmse: inf before the first epoch, and without validation.
     """
 
     epoch: int = 0
@@ -55,8 +55,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is saved. `average` is None when weights are not averaged; `state` holds plain tensors and numbers;
-    `made_with` is what `provenance` says."""
+    """The contents of a checkpoint.
+
+    average: None if weights are not averaged. state: plain tensors and numbers. made_with: as `provenance` returns it.
+    """
 
     config: Config
     store_hash: str
@@ -67,16 +69,16 @@ class Checkpoint:
     made_with: dict[str, str]
 
     @property
-    def best_weights(self) -> Weights:
-        """The averaged weights when there are any."""
+    def prediction_weights(self) -> Weights:
+        """The weights to predict with: the average if there is one."""
         return self.weights if self.average is None else self.average
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; `folder` holds the old or the new one whole at every moment.
+    """Write a checkpoint; at every moment `folder` holds the old or the new one whole.
 
     Raises:
-        DataFault: it cannot be written; the old one is whole.
+        DataFault: the new one cannot be written; the old one is whole.
     """
     contents = _contents(checkpoint)
     manifest = {
@@ -88,7 +90,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "config": to_dict(checkpoint.config),
         "hashes": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
-    with replaced_folder(folder) as temporary:
+    with replace_folder(folder) as temporary:
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
@@ -98,10 +100,10 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        DataFault: none there, another format version or other columns, a file that is broken or holds more than tensors
-            and numbers, or weights that are not finite.
+        DataFault: no checkpoint there, another format version or other columns, a file that is damaged or holds more
+            than tensors and numbers, or weights that are not finite.
     """
-    folder = surviving(folder)
+    folder = find_whole(folder)
     config, store_hash, progress, made_with, hashes = _manifest(folder)
     return Checkpoint(
         config,
@@ -115,7 +117,7 @@ def load(folder: Path) -> Checkpoint:
 
 
 def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
-    # Bytes first: a full disk is then an OSError with its reason, which safetensors' and torch's own writers hide.
+    # Bytes first: writing them to a full disk raises an OSError with its reason, which the libraries' writers hide.
     contents = {WEIGHTS: safetensors.torch.save(_plain(checkpoint.weights))}
     if checkpoint.average is not None:
         contents[AVERAGE] = safetensors.torch.save(_plain(checkpoint.average))
@@ -153,7 +155,7 @@ def _read(file: Path, hashes: dict[str, str], parse: Callable[[bytes], Content])
         if hashlib.sha256(content).hexdigest() != hashes.get(file.name):
             raise ValueError("other bytes than were saved")
         return parse(content)
-    # safetensors and torch raise nearly anything on what they did not write
+    # safetensors and torch raise nearly any exception on damaged files.
     except Exception as error:
         raise _broken(file, error) from error
 
@@ -167,7 +169,7 @@ def _weights(content: bytes) -> Weights:
 
 
 def _state(content: bytes) -> dict[str, Any]:
-    # torch stores tensors as they are; a stranger's archive may unpack to more than the memory
+    # torch stores tensors uncompressed; a stranger's archive may unpack to more than the memory.
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > len(content):
             raise ValueError("a state that is larger than its file")

@@ -1,5 +1,4 @@
-"""The folder of a run: what it was asked, where its galaxies came from, which it held out, what it ran on, and a row of
-figures an epoch."""
+"""The folder of a run: configuration, split, source of the galaxies, starts, and a row of metrics for each epoch."""
 
 import csv
 import io
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import Backend
+from galaxy_triton.model.device import Choice
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.untrusted_files import read_file, read_json
@@ -29,24 +30,25 @@ from galaxy_triton.system.whole_files import (
     PARTIAL,
     REPLACED,
     append,
+    find_whole,
     partial,
     restore,
-    surviving,
     whole_file,
     whole_folder,
     write_text,
 )
 
-CONFIG, LOG, SPLIT, METRICS, LAST, BEST = "config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"
-LOCK = "lock"  # held by the process that trains
+CONFIG, SPLIT, METRICS, LAST, BEST = "config.toml", "split.csv", "metrics.csv", "last", "best"
+LOG, STARTED = "log.txt", "started.json"  # the starts of the run, for people and for programs
+LOCK = "lock"  # of the process that trains
 SOURCE = "source.json"
-SEEN = "seen.csv"  # of a run that was fine-tuned: what its first weights had been trained on
-SOURCE_VERSION = 1
+SEEN = "seen.csv"  # of a fine-tuned run: ids on which its initial weights were trained
+SOURCE_VERSION = STARTED_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a run's galaxies came from. Paths are absolute.
+    """The source of a run's galaxies, with absolute paths.
 
     truth: the table of true probabilities of a simulated sky, whose RMSE no network can beat; None for real galaxies.
     """
@@ -57,11 +59,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class SplitIds:
+    """The ids of a run's galaxies, int64 [n] each: those trained on, and those held out for validation."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class EpochRow:
-    """A row of metrics.csv. Losses are mean squared errors; the RMSE is nan when nothing is held out."""
+    """A row of metrics.csv. Losses are mean squared errors; the RMSE is nan without validation."""
 
     epoch: int
-    train_loss: float  # over augmented views, dropout on, against the labels as they are learned (stretched or not)
+    train_loss: float  # over augmented views with dropout, against the labels as they are learned (stretched or not)
     validation_loss: float
     validation_rmse: float
     learning_rate: float  # after the epoch's last step
@@ -72,34 +82,70 @@ class EpochRow:
 
 
 def new_folder(recipe: str) -> Path:
-    """A folder for a run that was given none: runs/RECIPE-TIME, with a number where that is taken."""
+    """An unused folder for a run without --run: runs/RECIPE-TIME, with a number if that exists."""
     name = f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     return next(folder for folder in names if not folder.exists() and not partial(folder).exists())
 
 
 @contextmanager
-def laid_out(folder: Path, config: Config, backend: Backend, store: Store, truth: Path | None) -> Iterator[Path]:
-    """Yield a new folder that says what is trained, on which galaxies and on what machine; it is in its place, whole,
-    when the block succeeds. `require_new_folder` has passed that place.
+def create_run(folder: Path, config: Config, backend: Backend, store: Store, truth: Path | None) -> Iterator[Path]:
+    """Yield a new run folder with configuration, source and first start; it appears whole when the block succeeds.
+
+    `folder` is absent or empty (see `require_new_folder`).
 
     Raises:
-        DataFault: it cannot be written, or another run has begun there since.
+        DataFault: the folder cannot be written, or another run has begun there since.
     """
     with suppress(OSError):
-        folder.rmdir()  # only an empty one goes
+        folder.rmdir()  # removes an empty folder only
     with whole_folder(folder) as new:
         write_text(new / CONFIG, to_toml(config, backend.chosen()))
-        _write_source(new / SOURCE, Source(store.path.resolve(), store.hash, truth and truth.resolve()))
-        log(new, backend, store)
+        source = Source(store.path.resolve(), store.hash, truth and truth.resolve())
+        write_text(new / SOURCE, _json({"version": SOURCE_VERSION, **asdict(source)}))
+        record_start(new, backend, store)
         yield new
 
 
-def read_config(folder: Path) -> Config:
-    """The configuration of an earlier run.
+def record_start(folder: Path, backend: Backend, store: Store) -> None:
+    """Add a start of the run to log.txt and started.json: versions, store and backend.
 
     Raises:
-        DataFault: the folder holds no run, or its config.toml is not as written.
+        DataFault: a file cannot be written, or started.json is damaged.
+    """
+    choices = {name: choice._asdict() for name, choice in backend.choices().items()}
+    start = {"made_with": provenance(), "store": str(store.path), "hash": store.hash, "backend": choices}
+    starts = [*_read_starts(folder), start]
+    append(folder / LOG, "".join(f"{name:<10} {text}\n" for name, text in _as_text(start).items()) + "\n")
+    write_text(folder / STARTED, _json({"version": STARTED_VERSION, "starts": starts}))
+
+
+def last_start(folder: Path) -> dict[str, str]:
+    """The last start of a run as text by name: release, python, torch, store, device, precision and other choices.
+
+    A run of release 0.1.0 has log.txt only, with names in ten columns.
+
+    Raises:
+        DataFault: the file is missing or damaged.
+    """
+    file = folder / (STARTED if (folder / STARTED).exists() else LOG)
+    with _explain_damage(file):
+        if file.name == STARTED:
+            start = _as_text(_read_starts(folder)[-1])
+        else:
+            lines = read_file(file).decode(errors="replace").splitlines()
+            start = {line[:10].strip(): line[11:].strip() for line in lines}
+        start = {name: text for name, text in start.items() if text.strip()}
+        if missing := {"release", "torch", "device", "precision"} - set(start):
+            raise ValueError(f"one without {', '.join(sorted(missing))}")
+    return start
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration of a run.
+
+    Raises:
+        DataFault: the folder holds no run, or its config.toml is damaged.
     """
     file = folder / CONFIG
     if not file.is_file():
@@ -111,7 +157,7 @@ def read_config(folder: Path) -> Config:
 
 
 def write_split(folder: Path, store: Store, split: Split) -> None:
-    """The table of which galaxies a run trains on and holds out, by id.
+    """Write split.csv: which galaxies, by id, a run trains on and holds out.
 
     Raises:
         DataFault: it cannot be written.
@@ -121,26 +167,23 @@ def write_split(folder: Path, store: Store, split: Split) -> None:
     write_text(folder / SPLIT, f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows))
 
 
-def read_split(folder: Path) -> dict[str, NDArray[np.int64]]:
-    """The ids of each part of an earlier run: "train" and "validation".
+def read_split(folder: Path) -> SplitIds:
+    """The split of a run.
 
     Raises:
-        DataFault: split.csv is missing or not as written.
+        DataFault: split.csv is missing or damaged.
     """
     file = folder / SPLIT
     parts: dict[str, list[int]] = {"train": [], "validation": []}
-    try:
+    with _explain_damage(file):
         for row in csv.DictReader(io.StringIO(read_file(file).decode(), newline="")):
-            # release 0.1.0 could repeat some of the galaxies trained on
+            # Release 0.1.0 could train on some galaxies several times an epoch.
             parts["train" if row["part"] == "repeated" else row["part"]].append(int(row[ID_COLUMN]))
-        return {part: np.array(ids, np.int64) for part, ids in parts.items()}
-    # OverflowError: an id beyond 64 bits; TypeError: a row too short
-    except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
-        raise DataFault(expected("the run's split.csv", reason(error), file, "use a whole run")) from error
+        return SplitIds(np.array(parts["train"], np.int64), np.array(parts["validation"], np.int64))
 
 
 def write_seen(folder: Path, ids: NDArray[np.int64]) -> None:
-    """The table of the ids, int64 [n], that the weights which a run begins with were trained on.
+    """Write seen.csv: the ids, int64 [n], on which the initial weights of a run were trained.
 
     Raises:
         DataFault: it cannot be written.
@@ -148,59 +191,55 @@ def write_seen(folder: Path, ids: NDArray[np.int64]) -> None:
     write_text(folder / SEEN, f"{ID_COLUMN}\n" + "".join(f"{number}\n" for number in ids.tolist()))
 
 
-def seen_before(folder: Path) -> NDArray[np.int64]:
-    """What `write_seen` wrote; no ids where nothing was.
+def read_seen(folder: Path) -> NDArray[np.int64]:
+    """The ids on which the initial weights of a run were trained, int64 [n]; none for random weights.
 
     Raises:
-        DataFault: it is not as written.
+        DataFault: seen.csv is damaged.
     """
     return read_ids(folder / SEEN) if (folder / SEEN).exists() else np.empty(0, np.int64)
 
 
-def trained_on(folder: Path) -> NDArray[np.int64]:
-    """The ids that a run's weights were trained on, in it and in the runs that it goes on from: int64, ascending.
+def training_ids(folder: Path) -> NDArray[np.int64]:
+    """The ids on which a run's weights were trained, in it and before it: int64 [n], ascending.
 
     Raises:
-        DataFault: a table of them is missing or not as written.
+        DataFault: split.csv or seen.csv is missing or damaged.
     """
-    return np.union1d(read_split(folder)["train"], seen_before(folder))
+    return np.union1d(read_split(folder).train, read_seen(folder))
 
 
 def read_source(folder: Path) -> Source:
-    """Where an earlier run's galaxies came from.
+    """The source of a run's galaxies.
 
     Raises:
-        DataFault: source.json is missing or not as written.
+        DataFault: source.json is missing or damaged.
     """
-    file = folder / SOURCE
-    try:
-        values = read_json(file)
-        if values["version"] != SOURCE_VERSION:
-            raise ValueError(f"format version {values['version']}")
+    with _explain_damage(folder / SOURCE):
+        values = read_json(folder / SOURCE)
+        _check_version(values, SOURCE_VERSION)
         truth = values["truth"]
         return Source(Path(values["store"]), str(values["hash"]), None if truth is None else Path(truth))
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DataFault(expected("the run's source.json", reason(error), file, "use a whole run")) from error
 
 
 def open_source(folder: Path) -> Store:
-    """The store that an earlier run was trained on, where it lay then.
+    """The store on which a run was trained, at its path of that time.
 
     Raises:
-        DataFault: it is gone, or not what `open_store` expects.
+        DataFault: it is not there, or not what `open_store` expects.
     """
     store = read_source(folder).store
     if not store.exists():
-        again = f"if it was a simulated sky, `galaxy-triton train --run {folder} --resume` draws it again"
-        raise DataFault(expected("the store of the run", "none there", store, f"say where it is now; {again}"))
+        again = f"for a simulated sky, `galaxy-triton train --run {folder} --resume` draws it again"
+        raise DataFault(expected("the store of the run", "none there", store, f"name the store as it is now; {again}"))
     return open_store(store)
 
 
 def check_source(folder: Path, store: Store) -> None:
-    """Raise unless this is the store that an earlier run was trained on.
+    """Raise unless the store is that on which a run was trained.
 
     Raises:
-        DataFault: it is another; both are named.
+        DataFault: it is another store.
     """
     known = read_source(folder).hash
     if store.hash != known:
@@ -209,57 +248,78 @@ def check_source(folder: Path, store: Store) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has come to its first checkpoint."""
-    return surviving(folder / LAST).exists()
+    """Whether a run has saved a checkpoint."""
+    return find_whole(folder / LAST).exists()
 
 
-def tidy(folder: Path) -> None:
-    """Put right and remove what a killed process left in a run's folder."""
+def repair(folder: Path) -> None:
+    """Finish or remove the partial files of a killed process in a run's folder."""
     for file in folder.glob(f"*{REPLACED}"):
         restore(file.with_name(file.name.removesuffix(REPLACED)))
     for file in folder.glob(f"*{PARTIAL}"):
         shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
 
-def log(folder: Path, backend: Backend, store: Store) -> None:
-    """Append what this start of the run ran on."""
-    lines = [f"{name:<10} {value}" for name, value in provenance().items()]
-    lines += [f"{'store':<10} {store.path} {store.hash}", *backend.lines(), ""]
-    append(folder / LOG, "\n".join(lines) + "\n")
-
-
 def cut_metrics(folder: Path, epochs: int) -> None:
-    """Drop the rows of epochs that the checkpoint does not have.
+    """Cut metrics.csv to the epochs of the checkpoint.
 
     Raises:
-        DataFault: there are fewer rows than epochs, or it cannot be read or written.
+        DataFault: it has fewer rows than epochs, or cannot be read or written.
     """
     file = folder / METRICS
     if epochs == 0:
         file.unlink(missing_ok=True)
         return
-    try:
+    with _explain_damage(file):
         lines = read_file(file).splitlines(keepends=True)
-    except OSError as error:
-        raise DataFault(expected("the run's metrics.csv", reason(error), file, "use a whole run")) from error
-    # the next row would be written to the end of half a one
+    # Without a cut line, which the next row would continue.
     whole = [line for line in lines if line.endswith(b"\n")][: epochs + 1]
     if len(whole) != epochs + 1:
-        want = f"a header and {epochs} rows, an epoch each"
+        want = f"a header and {epochs} rows, one for each epoch"
         raise DataFault(expected(want, f"{len(whole)} whole lines", file, "use a whole run"))
     with whole_file(file) as temporary:
         temporary.write_bytes(b"".join(whole))
 
 
 def add_metrics(folder: Path, row: EpochRow) -> None:
-    """Append a row, the header first."""
+    """Append a row to metrics.csv, which begins with a header."""
     file = folder / METRICS
     header = "" if file.is_file() else ",".join(field.name for field in fields(EpochRow)) + "\n"
     values = (f"{value:.7g}" if isinstance(value, float) else str(value) for value in asdict(row).values())
     append(file, header + ",".join(values) + "\n")
 
 
-def _write_source(file: Path, source: Source) -> None:
-    truth = None if source.truth is None else str(source.truth)
-    values = {"version": SOURCE_VERSION, "store": str(source.store), "hash": source.hash, "truth": truth}
-    write_text(file, json.dumps(values, indent=1) + "\n")
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, default=str) + "\n"
+
+
+def _read_starts(folder: Path) -> list[dict[str, Any]]:
+    """The starts in started.json, oldest first; none without that file."""
+    file = folder / STARTED
+    if not file.exists():
+        return []
+    with _explain_damage(file, "remove it: the run can do without"):
+        values = read_json(file)
+        _check_version(values, STARTED_VERSION)
+        return [dict(start) for start in values["starts"]]
+
+
+def _as_text(start: dict[str, Any]) -> dict[str, str]:
+    """A start of started.json as text by name."""
+    choices = {name: str(Choice(**choice)) for name, choice in start["backend"].items()}
+    return {**start["made_with"], "store": f"{start['store']} {start['hash']}", **choices}
+
+
+def _check_version(values: dict[str, Any], version: int) -> None:
+    if values["version"] != version:
+        raise ValueError(f"format version {values['version']}")
+
+
+@contextmanager
+def _explain_damage(file: Path, do: str = "use a whole run") -> Iterator[None]:
+    """Turn the errors of reading a missing or damaged file of a run into a DataFault."""
+    try:
+        yield
+    # OverflowError: an id beyond 64 bits; TypeError and AttributeError: a value of another type
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, csv.Error) as error:
+        raise DataFault(expected(f"the run's {file.name}", reason(error), file, do)) from error

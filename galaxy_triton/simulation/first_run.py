@@ -15,7 +15,7 @@ from galaxy_triton.data.store import VERSION as STORE_VERSION
 from galaxy_triton.simulation.sky import IMAGES, TRUTH, VERSION, VOTES, simulate
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected, reason
-from galaxy_triton.system.lock import locked
+from galaxy_triton.system.lock import hold_lock
 
 COUNT, SEED, VOLUNTEERS = 3000, 1, 40
 LOCK = "lock"
@@ -135,7 +135,7 @@ def _locked_cache() -> Iterator[Path]:
     Raises:
         DataFault: the folder cannot be written, or another process does not let go of it.
     """
-    with locked(cache_root() / LOCK, WAIT, "cache", "mend it, or give `train` a STORE, which needs no cache"):
+    with hold_lock(cache_root() / LOCK, WAIT, "cache", "mend it, or give `train` a STORE, which needs no cache"):
         yield cache_root()
 
 

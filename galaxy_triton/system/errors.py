@@ -1,20 +1,20 @@
-"""How a command can end other than well; the command line gives each its exit code."""
+"""The exceptions that end a command, each with its exit code in the command line, and the form of messages."""
 
 
 class UsageFault(Exception):
-    """Wrong use: an option that cannot be, or a choice this machine cannot run. Exit code 2."""
+    """Wrong use: an invalid option, or a choice that this machine cannot run. Exit code 2."""
 
 
 class DataFault(Exception):
-    """Wrong data: a file or folder that does not hold what it should. Exit code 1."""
+    """Wrong data: a file or folder with invalid contents. Exit code 1."""
 
 
 class Diverged(DataFault):
-    """A loss that is not finite: it may be the data's fault, or the configuration's."""
+    """A loss that is not finite, because of the data or of the configuration."""
 
 
 class Stopped(Exception):
-    """Someone asked to stop, and what was done is saved. code: the exit code that tells who."""
+    """The user or the system asked to stop, and progress is saved. code: the exit code, which tells them apart."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"stopped with exit code {code}")
@@ -22,18 +22,18 @@ class Stopped(Exception):
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether this is how Python, torch or one of its libraries says that memory has run out."""
-    # torch's class by its name, the others by their words: torch is not imported here.
+    """Whether this error of Python, torch or one of its libraries means that memory has run out."""
+    # By names and words, since torch is not imported here.
     words = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED")
     by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return by_name or any(word in str(error) for word in words)
 
 
 def expected(what: str, got: object, where: object, do: str) -> str:
-    """The one form of every message: expected what, got what, where, what to do."""
+    """The form of every error message: the expected thing, the thing found, its place, and what to do."""
     return f"Expected {what}, got {got} ({where}): {do}"
 
 
 def reason(error: Exception) -> str:
-    """An exception in a few words, for a message of ours."""
+    """An exception in a few words, to be part of a message."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

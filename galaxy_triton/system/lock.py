@@ -1,4 +1,4 @@
-"""A file that one process at a time holds."""
+"""A lock file that one process at a time holds."""
 
 import errno
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from galaxy_triton.system.errors import DataFault, expected, reason
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # how file systems say that they have no locks
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # errors of file systems without locks
 
 
 class NoLocks(DataFault):
@@ -17,17 +17,17 @@ class NoLocks(DataFault):
 
 
 @contextmanager
-def locked(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
-    """While the block runs, no other process is in such a block of the same file, whose folder is made.
+def hold_lock(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
+    """Hold the lock of `file` while the block runs; the file's folder is created if missing.
 
     Args:
-        wait: Seconds, for another process to let go.
-        what: The file is locked for, in messages.
-        do: What to do where the file cannot be written.
+        wait: seconds to wait for another process that holds the lock.
+        what: name of the locked thing, for messages.
+        do: what to do if the file cannot be written, for messages.
 
     Raises:
-        NoLocks: the file system has none.
-        DataFault: it cannot be written, or another process does not let go.
+        NoLocks: the file system has no locks.
+        DataFault: the file cannot be written, or another process holds the lock for longer than `wait`.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

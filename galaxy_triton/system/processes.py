@@ -1,4 +1,4 @@
-"""The processes that work together, as torchrun or srun start them: which one this is, and what they agree on."""
+"""The processes of a distributed run, as torchrun or srun start them: this process's rank, and what they exchange."""
 
 import gc
 import importlib
@@ -20,31 +20,34 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Processes:
-    """One process of `count`. local: its place among the `beside` of its machine, which is its GPU."""
+    """This process among all of a run.
+
+    rank: from 0 to count - 1. local: rank among the `local_count` processes of this machine, and number of its GPU.
+    """
 
     rank: int = 0
     count: int = 1
     local: int = 0
-    beside: int = 1
-    joined: bool = True  # False in a dry run, in which the other processes need not be there
+    local_count: int = 1
+    joined: bool = True  # False in a dry run, which does not wait for the other processes
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def part(self, rows: Tensor) -> Tensor:
-        """This process's part of a batch's rows; sizes differ by one at most."""
+        """This process's part of a batch's rows; the parts' sizes differ by at most one."""
         return torch.tensor_split(rows, self.count)[self.rank]
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over the processes of `values`, which is overwritten."""
+        """Overwrite `values` by their sum over the processes, and return them."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
 
     def agree(self, value: Value) -> Value:
-        """The first process's value, in all of them."""
+        """The first process's value, on every process."""
         return self.gather(value)[0]
 
     def gather(self, value: Value) -> list[Value]:
@@ -55,34 +58,34 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
-    def differing(self, value: object) -> str | None:
-        """The processes' values as text where they are not all equal; None where they are."""
+    def describe_difference(self, value: object) -> str | None:
+        """The processes' values as text if they differ; None if all are equal."""
         values = self.gather(value)
         if all(other == values[0] for other in values):
             return None
         return ", ".join(f"{each} in process {rank}" for rank, each in enumerate(values))
 
     def by_first(self, act: Callable[[], Value]) -> Value:
-        """Do what only the first process does; all wait for it and have its value, and a fault of it ends all."""
-        done: Value | Exception | None = None
+        """Call `act` on the first process; all wait for it and return its value, or raise its fault."""
+        outcome: Value | Exception | None = None
         if self.first:
             try:
-                done = act()
+                outcome = act()
             except (DataFault, UsageFault, OSError) as error:
-                done = error
-        done = self.agree(done)
-        if isinstance(done, Exception):
-            raise done
-        return cast(Value, done)
+                outcome = error
+        outcome = self.agree(outcome)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return cast(Value, outcome)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite these tensors by those of the first process."""
+        """Overwrite tensors by the first process's."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def together(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network whose gradients are averaged over the processes as they are computed."""
+    def average_gradients(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """Wrap the network so that its backward pass averages gradients over the processes."""
         if self.count == 1:
             return network
         ids = [device] if device.type == "cuda" else None
@@ -93,29 +96,28 @@ ALONE = Processes()
 
 
 def from_environment(environment: Mapping[str, str]) -> Processes:
-    """Who this process is by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, which torchrun sets.
+    """This process by RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, which torchrun sets.
 
     Raises:
-        UsageFault: they are no such numbers.
+        UsageFault: a variable is no number, or is out of range.
     """
     try:
         rank, count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-        # Without a word of it, all are taken to share one machine and its memory.
-        beside = int(environment.get("LOCAL_WORLD_SIZE", count))
-        processes = Processes(rank, count, int(environment.get("LOCAL_RANK", rank)), beside)
-        if not 0 <= processes.rank < processes.count or processes.local < 0 or processes.beside < 1:
-            raise ValueError(f"rank {processes.rank} of {processes.count}")
+        # If LOCAL_WORLD_SIZE is unset, assume all processes share this machine.
+        local, local_count = int(environment.get("LOCAL_RANK", rank)), int(environment.get("LOCAL_WORLD_SIZE", count))
+        if not 0 <= rank < count or local < 0 or local_count < 1:
+            raise ValueError(f"rank {rank} of {count}")
     except ValueError as error:
         do = "start it with torchrun, or unset RANK and WORLD_SIZE"
         raise UsageFault(expected("a rank below WORLD_SIZE", error, "RANK, WORLD_SIZE, LOCAL_RANK", do)) from error
-    return processes
+    return Processes(rank, count, local, local_count)
 
 
 def require_alone(command: str) -> None:
-    """Raise where several processes were started together, for what only one can do.
+    """Raise if several processes were started together for a command that only one can do.
 
     Raises:
-        UsageFault: there are several.
+        UsageFault: there are several processes.
     """
     here = from_environment(os.environ)
     if here.count > 1:
@@ -124,7 +126,7 @@ def require_alone(command: str) -> None:
 
 
 def speaks() -> bool:
-    """Whether this is the only process, or the first of those that were started together."""
+    """Whether this process prints: the only one, or the first of those started together."""
     return from_environment(os.environ).first
 
 
@@ -132,30 +134,30 @@ def speaks() -> bool:
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that were started with this one, and leave them at the end of the block.
 
-    A process that ends before it should ends the others: at once where they talk through gloo or torchrun started
-    them, else when NCCL's time is up, after ten minutes.
+    If a process ends early, the others end too: at once with gloo or under torchrun, else at NCCL's timeout of ten
+    minutes.
 
     Args:
-        device: as a run is asked for it ("auto", "cuda", "mps" or "cpu"); on CUDA each process takes a GPU of its own.
+        device: "auto", "cuda", "mps" or "cpu"; on CUDA each process takes its own GPU.
 
     Raises:
         UsageFault: fewer GPUs than processes on this machine, an Apple GPU, or processes that cannot find each other.
-        DataFault: another process ended before it should.
+        DataFault: another process ended early.
     """
     here = from_environment(os.environ)
     if here.count == 1:
         yield here
         return
-    with _others_watched(here):
-        backend = _backend(device, here)
-        _meet(backend)
-        with _left_at_the_end(waits=backend != "gloo"):
+    with _report_lost_process(here):
+        backend = _choose_backend(device, here)
+        _init_group(backend)
+        with _leave_at_end(backend):
             yield here
 
 
-def _meet(backend: str) -> None:
-    # DDP imports it later, and its functions keep the group of that moment as a default: held so, gloo's threads
-    # outlive the group, and one that still has a tensor when Python ends aborts the process.
+def _init_group(backend: str) -> None:
+    # DDP imports this module later, and its functions would keep the group as a default argument: gloo's threads would
+    # outlive the group, and a thread that still has a tensor when Python ends aborts the process.
     importlib.import_module("torch.distributed.nn")
     try:
         dist.init_process_group(backend, init_method="env://")
@@ -166,39 +168,42 @@ def _meet(backend: str) -> None:
 
 
 @contextmanager
-def _left_at_the_end(waits: bool) -> Iterator[None]:
-    """Leave the others at the end of the block. waits: NCCL would, after a fault, for processes that wait for this."""
+def _leave_at_end(backend: str) -> Iterator[None]:
+    """Destroy the group at the end of the block.
+
+    After a fault NCCL would wait for processes that wait for this one, so the group is then left to the process's end.
+    """
     try:
         yield
     except BaseException as error:
-        # all stop after the same step
-        if not waits or isinstance(error, Stopped):
-            _forget(error)
-            _leave()
+        # Stopped comes on all processes after the same step.
+        if backend == "gloo" or isinstance(error, Stopped):
+            _clear_frames(error)
+            _destroy_group()
         raise
-    _leave()
+    _destroy_group()
 
 
-def _forget(error: BaseException | None) -> None:
-    """Let go of what the functions held that an error ended, and those that it came from."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Free the local variables of the functions in an error's traceback, and in those of its causes."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 
-def _leave() -> None:
-    gc.collect()  # what trained holds itself in circles, and DDP's reducer the group
-    # Destroyed last: torch 2.6 would else wait for gloo's threads with Python's lock, which they may want.
+def _destroy_group() -> None:
+    gc.collect()  # a trainer is in reference cycles, and holds DDP's reducer, which holds the group
+    # Deleted last: torch 2.6 would otherwise wait for gloo's threads while it holds Python's lock, which they may need.
     gloo = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
     del gloo
 
 
-def _backend(device: str, here: Processes) -> str:
-    """Gloo moves what lies in host memory; on CUDA the GPUs talk through NCCL."""
+def _choose_backend(device: str, here: Processes) -> str:
+    """torch's backend: gloo for tensors in host memory, NCCL for those on CUDA GPUs."""
     if device == "mps":
         do = "start one process"
-        raise UsageFault(expected("one process on an Apple GPU", f"{here.count}", "--device mps", do))
+        raise UsageFault(expected("one process on an Apple GPU", here.count, "--device mps", do))
     if device == "cpu" or not torch.cuda.is_available():
         return "gloo"
     if here.local >= torch.cuda.device_count():
@@ -209,20 +214,20 @@ def _backend(device: str, here: Processes) -> str:
 
 
 @contextmanager
-def _others_watched(here: Processes) -> Iterator[None]:
-    """What torch says of a process that is gone becomes a fault that says where to look."""
+def _report_lost_process(here: Processes) -> Iterator[None]:
+    """Turn torch's errors about a process that is gone into a DataFault."""
     try:
         yield
     except RuntimeError as error:
-        if not _lost_another(error):
+        if not _means_lost_process(error):
             raise
         got = str(error).splitlines()[0].strip()
-        do = "look at what the process that ended first has said; what was saved is whole"
+        do = "look at the output of the process that ended first; the last checkpoint is whole"
         want = f"all {here.count} processes to go on"
         raise DataFault(expected(want, got, f"rank {here.rank}", do)) from error
 
 
-def _lost_another(error: RuntimeError) -> bool:
-    # Gloo raises bare RuntimeErrors, DDP and NCCL some of torch's own.
+def _means_lost_process(error: RuntimeError) -> bool:
+    # Gloo raises bare RuntimeErrors, DDP and NCCL torch's own classes.
     words = ("gloo", "connection closed", "connection reset", "socket", "broken pipe", "nccl", "timed out")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, commit, threads."""
+"""The provenance of a result: versions, commit, threads."""
 
 import platform
 import subprocess
@@ -8,12 +8,12 @@ import torch
 
 from galaxy_triton import __version__
 
-# What the bits of a run on a CPU depend on.
+# The bits of a run on a CPU depend on these.
 BITS_DEPEND_ON = ("python", "torch")
 
 
 def provenance() -> dict[str, str]:
-    """Names and values, as text."""
+    """Release, Python and torch of this process, as text by name."""
     return {
         "release": f"galaxy-triton {__version__}, commit {_commit()}",
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -27,7 +27,7 @@ def _commit() -> str:
         return "unknown (not run from a clone)"
     command = ["git", "-C", str(here), "rev-parse", "HEAD"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "unknown (there is no git)"
-    return asked.stdout.strip() or "unknown"
+    return found.stdout.strip() or "unknown"

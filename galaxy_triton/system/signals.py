@@ -1,4 +1,4 @@
-"""A polite stop: a signal is remembered until the step is done, and the exit code says whether to start again."""
+"""A stop between steps: a signal is remembered until the step is done; the exit code tells whether to start again."""
 
 import signal
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from types import FrameType
 INTERRUPTED = 130  # as shells report Ctrl-C
 REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, try again later
 
-# What asks to stop -> the exit code. USR1 is what a SLURM job may be sent before its time is up, and not on Windows.
+# Signal -> exit code. SLURM can send USR1 before a job's time is up; Windows has no USR1.
 CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: REQUEUE}
 if hasattr(signal, "SIGUSR1"):
     CODES[signal.SIGUSR1] = REQUEUE
 
 
 class Stop:
-    """Whether someone asked to stop. code: the exit code that asks for; 0 if nobody did."""
+    """A request to stop. code: the exit code that it asks for; 0 without a request."""
 
     code = 0
 
@@ -32,7 +32,7 @@ class Stop:
 
 @contextmanager
 def stop_between_steps() -> Iterator[Stop]:
-    """Catch what asks to stop in the block, and put the handlers of before back after it."""
+    """Record the signals of CODES while the block runs, instead of ending the process; then restore the handlers."""
     stop = Stop()
     before = {number: signal.signal(number, stop.handle) for number in CODES}
     try:

@@ -1,4 +1,4 @@
-"""Files and zips read without trust in what they say of themselves."""
+"""Reading files and zips without trusting their contents or their stated sizes."""
 
 import errno
 import json
@@ -13,8 +13,6 @@ from typing import Any
 from galaxy_triton.system.errors import DataFault, expected, reason
 
 MAX_BYTES = 2**30  # read at once: four images of 64 million pixels as plain RGBA, or a table of two million galaxies
-
-
 MAX_JSON = 2**24  # store.json of a store of 10 TB; a parsed value takes some thirty times its text
 
 
@@ -47,10 +45,10 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def require_regular(file: Path) -> None:
-    """Raise unless there is a file: to open a pipe blocks, and a device may never end.
+    """Raise unless `file` is a regular file: opening a pipe blocks, and a device may never end.
 
     Raises:
-        OSError: nothing is there, or a folder, a pipe or a device.
+        OSError: the path does not exist, or is a folder, a pipe or a device.
     """
     try:
         mode = file.stat().st_mode
@@ -72,7 +70,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         require_regular(path)
         archive = zipfile.ZipFile(path)
-    # zipfile raises nearly anything on a broken directory
+    # zipfile raises nearly any exception on a broken directory.
     except Exception as error:
         raise DataFault(expected("a whole zip file", reason(error), path, "download or copy it again")) from error
     with archive:
@@ -80,10 +78,10 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def visible_names(archive: zipfile.ZipFile) -> list[str]:
-    """The names of the files in a zip, without folders, dotfiles and what macOS adds.
+    """The names of the files in a zip, without folders, dotfiles and macOS's additions.
 
     Raises:
-        DataFault: a name leads out of the folder that the zip would be unpacked to, or is written with backslashes.
+        DataFault: a name leads out of the zip's own folder, or contains backslashes.
     """
     names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     for name in names:
@@ -94,7 +92,7 @@ def visible_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is a dotfile or macOS's."""
+    """Whether this is the name of a dotfile or of a folder that macOS adds."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -102,15 +100,15 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """The bytes of one file of a zip, checked against its CRC-32.
 
     Raises:
-        DataFault: damaged, encrypted, packed by a method Python does not know, or above 1 GiB when unpacked.
+        DataFault: damaged, encrypted, compressed by a method unknown to Python, or above 1 GiB when unpacked.
     """
     where = f"{archive.filename}, {name}"
-    # zipfile gives no more bytes than the size it states
+    # zipfile returns at most as many bytes as the entry states.
     size = archive.getinfo(name).file_size
     if size > MAX_BYTES:
         raise DataFault(expected(f"at most {MAX_BYTES} bytes", size, where, "leave it out of the zip"))
     try:
         return archive.read(name)
-    # and each method of packing has its own errors
+    # Each compression method has its own errors.
     except Exception as error:
         raise DataFault(expected("a readable file", reason(error), where, "copy or make the zip again")) from error

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed into it."""
+"""Files and folders written whole or not at all: beside their place first, then renamed into it."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ REPLACED = ".replaced"
 
 
 def partial(target: Path) -> Path:
-    """The sibling in which `target` is written until it is whole."""
+    """The temporary sibling in which `target` is written."""
     return target.with_name(target.name + PARTIAL)
 
 
@@ -28,11 +28,11 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     temporary = partial(target)
     try:
-        # before the work, not after it; and a rename would put a file in the place of /dev/null
+        # Checked before the work; a rename would also replace a device such as /dev/null.
         if target.exists():
             require_regular(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # a leftover may be a link to somewhere else, which writing would follow
+        # Writing would follow a leftover link to somewhere else.
         temporary.unlink(missing_ok=True)
         yield temporary
         _sync(temporary)
@@ -40,7 +40,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
-        # a parent that is a file raises here what was already reported above
+        # A parent that is a file raises here again.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
@@ -49,35 +49,36 @@ def whole_file(target: Path) -> Iterator[Path]:
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty temporary sibling of `target` to fill; rename it into place when the block succeeds.
 
-    A leftover of an earlier run that was killed is removed first. `target` itself must not exist.
+    The leftover of a killed process is removed first. `target` itself must not exist.
 
     Raises:
         DataFault: `target` exists, the disk is full, or the folder cannot be written.
     """
     if target.exists():
         raise DataFault(expected("a new folder", "one that exists", target, "choose another name or remove it"))
-    with _filled_beside(target, make_way=lambda target: None) as temporary:
+    with _fill_beside(target, make_way=lambda target: None) as temporary:
         yield temporary
 
 
 @contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
-    """As `whole_folder`, but `target` may exist and is replaced: at every moment `target` or its old self is whole.
+def replace_folder(target: Path) -> Iterator[Path]:
+    """As `whole_folder`, but replaces `target` if it exists; at every moment the old or the new folder is whole.
 
-    A run that is killed between the two renames leaves the old folder under another name: `surviving` finds it.
+    A process that is killed between the two renames leaves the old folder under another name, where `find_whole` finds
+    it.
 
     Raises:
         DataFault: the disk is full, or the folder cannot be written.
     """
     restore(target)
-    with _filled_beside(target, make_way=_move_aside) as temporary:
+    with _fill_beside(target, make_way=_move_aside) as temporary:
         yield temporary
     shutil.rmtree(_old(target), ignore_errors=True)
 
 
 @contextmanager
-def _filled_beside(target: Path, make_way: Callable[[Path], None]) -> Iterator[Path]:
-    """Yield an empty sibling to fill; then make way at `target` and put the sibling there."""
+def _fill_beside(target: Path, make_way: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield an empty sibling to fill; then call `make_way` on `target` and rename the sibling to it."""
     temporary = partial(target)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -99,7 +100,7 @@ def _move_aside(target: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a file of text in UTF-8, whole or not at all.
+    """Write a UTF-8 text file, whole or not at all.
 
     Raises:
         DataFault: as `whole_file`.
@@ -109,7 +110,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def append(file: Path, text: str) -> None:
-    """Add text to the end of a file, which need not exist; it is on the disk before what is written after it.
+    """Append text to a file, which is created if missing; on return the text is on the disk.
 
     Raises:
         DataFault: the disk is full, or the file cannot be written.
@@ -124,32 +125,32 @@ def append(file: Path, text: str) -> None:
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
-        do = "free some space or choose another place; what was saved before is whole"
+        do = "free some space or choose another place; earlier files are whole"
         raise DataFault(expected("to write to it", reason(error), file, do)) from error
 
 
-def surviving(target: Path) -> Path:
-    """Where `target` is whole: at its place, or, if its replacement was cut short, under the name of its old self."""
+def find_whole(target: Path) -> Path:
+    """The path of the whole folder: `target`, or after a replacement that was cut short the name of the old folder."""
     old = _old(target)
     return old if old.exists() and not target.exists() else target
 
 
 def restore(target: Path) -> None:
-    """Put right what a killed `replaced_folder` left."""
+    """Undo or finish a `replace_folder` that was killed."""
     old = _old(target)
-    if surviving(target) == old:
+    if find_whole(target) == old:
         os.replace(old, target)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def check_place(file: Path, option: str) -> None:
-    """Raise unless a file may stand here, before the work that fills it.
+    """Raise unless `file` can be written, as a check before long work.
 
     Args:
-        option: of the command line, that named it.
+        option: the command-line option that names the file.
 
     Raises:
-        UsageFault: a folder or a device is there, or a file where its folder should be.
+        UsageFault: the path is a folder or a device, or a parent of it is a file.
     """
     do = f"choose another {option}"
     if file.exists() and not file.is_file():
@@ -184,17 +185,11 @@ def _old(target: Path) -> Path:
 
 
 def _sync(file: Path) -> None:
-    # for writing: Windows syncs no other
+    # Open for writing: Windows syncs no other file.
     with file.open("r+b") as handle:
         os.fsync(handle.fileno())
 
 
 def _unwritable(target: Path, error: OSError) -> DataFault:
-    return DataFault(
-        expected(
-            "to write it whole",
-            reason(error),
-            target,
-            "free some space or choose another place; nothing was left there",
-        )
-    )
+    do = "free some space or choose another place; nothing was left there"
+    return DataFault(expected("to write it whole", reason(error), target, do))

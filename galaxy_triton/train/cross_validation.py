@@ -42,7 +42,7 @@ def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = F
         folder, processes = session.folder, session.processes
         with lock_folder(session, folder, None if options.resume else lambda: _create_folder(session, folds)):
             if options.resume:
-                processes.by_first(lambda: run_folder.tidy(folder))
+                processes.by_first(lambda: run_folder.repair(folder))
             results = _train_folds(session, folds)
             if processes.first:
                 _summarise(session, results)
@@ -115,7 +115,7 @@ def _say_what_would_happen(session: Session, folds: Folds) -> None:
 
 
 def _create_folder(session: Session, folds: Folds) -> None:
-    with run_folder.laid_out(
+    with run_folder.create_run(
         session.folder, session.config, session.backend, session.store, session.truth_table
     ) as new:
         write_folds(new / FOLDS, folds)

@@ -62,7 +62,7 @@ def start_from(run: Path) -> Start:
     """
     checkpoint = checkpoint_of(run, run_folder.LAST)
     check_weights(checkpoint)
-    return Start(replace(checkpoint, state={}), run_folder.trained_on(run))
+    return Start(replace(checkpoint, state={}), run_folder.training_ids(run))
 
 
 def save_start(folder: Path, start: Start | None) -> None:
@@ -86,7 +86,7 @@ def read_start(folder: Path) -> Start | None:
         return None
     checkpoint = checkpoints.load(folder / START)
     check_weights(checkpoint)
-    return Start(checkpoint, run_folder.seen_before(folder))
+    return Start(checkpoint, run_folder.read_seen(folder))
 
 
 def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], display: Display) -> None:
@@ -98,7 +98,7 @@ def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], di
     """
     if start is not None:
         display.field("weights", f"of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
-    before = run_folder.seen_before(folder) if start is None else start.seen
+    before = run_folder.read_seen(folder) if start is None else start.seen
     seen = int(np.isin(held_out, before).sum())
     if seen:
         display.warn(f"these weights were trained on {seen} of the galaxies held out, which will score too well")

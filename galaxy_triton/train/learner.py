@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.feed import Batch
 from galaxy_triton.model import head as heads
-from galaxy_triton.model.backend import Backend, compiled
+from galaxy_triton.model.backend import Backend, compile_body
 from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.predict.predictor import Predictor
 from galaxy_triton.runs.checkpoint import Checkpoint
@@ -55,7 +55,7 @@ class Learner:
         torch.manual_seed(config.run.seed)
         self.head = heads.HEADS[config.network.head]
         self.network = self._network(mean)
-        self.body = compiled(backend.body.name, processes.together(self.network, backend.device))
+        self.body = compile_body(backend.body.name, processes.average_gradients(self.network, backend.device))
         self.optimiser = make_optimiser(self.network, config.optimiser, backend.device)
         self.scaler = torch.amp.GradScaler(backend.device.type, enabled=backend.precision.name == "fp16")
         self.average = Average(self.network, config.optimiser.average) if config.optimiser.average else None

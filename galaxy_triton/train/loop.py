@@ -202,7 +202,7 @@ class Trainer:
         steps = len(self.sizes) * self.run.epochs
         learner = Learner(config, self.session.backend, mean, largest, steps, self.processes)
         if start is not None:
-            learner.network.load_state_dict(start.checkpoint.best_weights)
+            learner.network.load_state_dict(start.checkpoint.prediction_weights)
             # every process begins with the weights that the first one has read
             self.processes.copy_first(learner.network.state_dict().values())
         return learner

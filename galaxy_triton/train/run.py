@@ -17,7 +17,7 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import Checkpoint, Progress
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, expected
-from galaxy_triton.system.lock import NoLocks, locked
+from galaxy_triton.system.lock import NoLocks, hold_lock
 from galaxy_triton.system.processes import Processes
 from galaxy_triton.system.provenance import BITS_DEPEND_ON, provenance
 from galaxy_triton.system.signals import Stop, stop_between_steps
@@ -130,7 +130,7 @@ def _split(session: Session) -> Split:
     """
     options, config, store = session.options, session.config, session.store
     if options.resume:
-        validation = run_folder.read_split(session.folder)["validation"]
+        validation = run_folder.read_split(session.folder).validation
         return split_by_ids(store, validation) if len(validation) else split_by_fraction(store, 0, 0)
     if options.validation_ids is not None:
         return split_by_ids(store, read_ids(options.validation_ids))
@@ -162,7 +162,7 @@ def _say_what_would_happen(session: Session, split: Split) -> None:
 def _lock(folder: Path, display: Display) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder / run_folder.LOCK, WAIT, "run", "give a --run that can be written"))
+            stack.enter_context(hold_lock(folder / run_folder.LOCK, WAIT, "run", "give a --run that can be written"))
         except NoLocks:
             display.warn(f"{folder} is on a file system without locks: nothing keeps a second job out of it")
         yield
@@ -170,7 +170,7 @@ def _lock(folder: Path, display: Display) -> Iterator[None]:
 
 def _create_folder(trainer: Trainer) -> None:
     session = trainer.session
-    with run_folder.laid_out(
+    with run_folder.create_run(
         trainer.folder, session.config, session.backend, session.store, session.truth_table
     ) as new:
         run_folder.write_split(new, session.store, trainer.split)
@@ -180,7 +180,7 @@ def _create_folder(trainer: Trainer) -> None:
 def _restore(trainer: Trainer) -> None:
     """Restore a run's last checkpoint, or begin again where it was killed before the first one."""
     session, folder, processes = trainer.session, trainer.folder, trainer.processes
-    processes.by_first(lambda: run_folder.tidy(folder))
+    processes.by_first(lambda: run_folder.repair(folder))
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
@@ -190,11 +190,11 @@ def _restore(trainer: Trainer) -> None:
         session.display.warn("the run has no checkpoint yet: it begins again")
     _require_same_progress(trainer.progress, processes, folder)
     processes.by_first(lambda: run_folder.cut_metrics(folder, trainer.progress.epoch))
-    processes.by_first(lambda: run_folder.log(folder, session.backend, session.store))
+    processes.by_first(lambda: run_folder.record_start(folder, session.backend, session.store))
 
 
 def _require_same_progress(progress: Progress, processes: Processes, folder: Path) -> None:
-    if (differing := processes.differing(progress)) is not None:
+    if (differing := processes.describe_difference(progress)) is not None:
         do = "give a --run that all machines share"
         raise DataFault(expected("the same checkpoint in all processes", differing, folder, do))
 

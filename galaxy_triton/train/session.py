@@ -128,7 +128,7 @@ def _folder(options: TrainOptions, config: Config, backend: Backend, processes: 
     folder = options.run or run_folder.new_folder(run_name(options, config))
     if not options.resume:
         require_new_folder(folder, "--run", "add --resume to continue that run, or choose another --run")
-    if (differing := processes.differing(backend.chosen())) is not None:
+    if (differing := processes.describe_difference(backend.chosen())) is not None:
         do = "name --precision, --augment, --loss, --body and --norm, or use machines of one kind"
         raise UsageFault(expected("the same choices in all processes", differing, "the machines", do))
     return folder
@@ -206,7 +206,7 @@ def _place_pixels(config: Config, backend: Backend, store: Store, processes: Pro
     # Where they do not fit for one process, the batches of all come from the host.
     choices: list[Choice] = processes.gather(own)
     choice = next((each for each in choices if each.name == "host"), choices[0])
-    display.field("resident", f"{choice.name:<8} {choice.why}")
+    display.field("resident", choice)
     on_device = pixels if choice.name == "gpu" or backend.device.type == "cpu" else 0
     if free is not None and on_device + step > free:
         display.warn("this may not fit; lower --batch-size or --width, or raise --accumulate, if it does not")

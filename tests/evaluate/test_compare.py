@@ -59,17 +59,17 @@ def test_a_run_is_asked_on_the_store_it_was_trained_on(cropped: Path, sky: Any, 
     found = ask(cropped, sky.ids[places])
     want = predicted(cropped, cropped.parent / "store")[places]
     np.testing.assert_allclose(found.answers, want, rtol=0, atol=1e-6)
-    assert found.trained_on == np.isin(sky.ids[places], read_split(cropped)["train"]).sum()
+    assert found.trained_on == np.isin(sky.ids[places], read_split(cropped).train).sum()
 
 
 def test_runs_on_two_stores_are_compared(run: Path, cropped: Path, sky: Any, display: Display, predicted: Any) -> None:
-    held_out = np.isin(sky.ids, read_split(run)["validation"])
+    held_out = np.isin(sky.ids, read_split(run).validation)
     asked = Asked(views=2, device="cpu", consistency=0, against=cropped)
     found = evaluate(run, None, asked, display).findings
     theirs, labels = predicted(cropped, cropped.parent / "store")[held_out], sky.answers[held_out[:44]]
     want = np.sqrt(np.square(theirs - labels).mean()) - found.score.rmse
     assert found.comparison.lower.overall[0] == pytest.approx(want, abs=1e-6)
-    assert found.comparison.trained_on == np.isin(sky.ids[held_out], read_split(cropped)["train"]).sum() > 0
+    assert found.comparison.trained_on == np.isin(sky.ids[held_out], read_split(cropped).train).sum() > 0
 
 
 def test_a_run_on_a_store_of_its_kind_is_asked_on_the_store_scored(
@@ -108,7 +108,7 @@ def test_what_is_missing_is_named(run: Path, cropped: Path, sky: Any, tmp_path: 
     [("best", "validation", True), ("best", "train", False), ("last", "validation", False)],
 )
 def test_another_run_may_have_been_chosen_on_these(run: Path, which: str, part: str, chosen_on: bool) -> None:
-    assert ask(run, read_split(run)[part][:3], which).chosen_on == chosen_on
+    assert ask(run, getattr(read_split(run), part)[:3], which).chosen_on == chosen_on
 
 
 def test_answers_of_another_run_that_are_no_numbers(run: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:

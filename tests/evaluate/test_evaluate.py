@@ -35,7 +35,7 @@ def write_ids(path: Path, ids: Any) -> Path:
 def test_evaluate(run: Path, sky: Any, display: Display) -> None:
     """By default on what the run held out, and so without a warning."""
     found = evaluate(run, sky.store, ASKED, display)
-    held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
+    held_out = np.isin(sky.ids[:44], read_split(run).validation)
     assert (found.findings.score.galaxies, held_out.sum()) == (11, 11)
     assert (found.trained_on, found.chosen_on, found.findings.comparison) == (0, False, None)
     last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
@@ -44,7 +44,7 @@ def test_evaluate(run: Path, sky: Any, display: Display) -> None:
 
 def test_evaluate_scores_constants(run: Path, sky: Any, display: Display) -> None:
     found = evaluate(run, sky.store, ASKED, display).findings.constants
-    held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
+    held_out = np.isin(sky.ids[:44], read_split(run).validation)
     labels, mean = sky.answers[held_out], sky.answers[~held_out].mean(axis=0)
     for value, answer in ((found.zeros, 0), (found.ones, 1), (found.mean.rmse, mean)):
         assert value == pytest.approx(np.sqrt(np.square(answer - labels).mean()), rel=1e-6)
@@ -55,7 +55,7 @@ def test_evaluate_on_a_store_without_the_galaxies_trained_on(
     run: Path, sky: Any, display: Display, tmp_path: Path
 ) -> None:
     """The mean of the galaxies trained on is unknown there: the galaxies scored give theirs, and it is said."""
-    held_out = np.isin(sky.ids[:44], read_split(run)["validation"])
+    held_out = np.isin(sky.ids[:44], read_split(run).validation)
     write_answers(tmp_path / "labels.csv", [(sky.ids[:44][held_out], sky.answers[held_out])])
     pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
     found = evaluate(run, tmp_path / "store", ASKED, display).findings
@@ -66,8 +66,8 @@ def test_evaluate_on_a_store_without_the_galaxies_trained_on(
 
 
 def test_evaluate_warns_of_galaxies_trained_on(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
-    parts = read_split(run)
-    ids = write_ids(tmp_path / "ids.csv", [*parts["train"][:5], *parts["validation"][:3]])
+    split = read_split(run)
+    ids = write_ids(tmp_path / "ids.csv", [*split.train[:5], *split.validation[:3]])
     found = evaluate(run, sky.store, replace(ASKED, ids=ids), display)
     assert (found.findings.score.galaxies, found.trained_on) == (8, 5)
 
@@ -76,7 +76,7 @@ def test_evaluate_warns_of_galaxies_trained_on(run: Path, sky: Any, display: Dis
 def test_evaluate_warns_of_galaxies_that_chose(
     which: str, part: str, chosen_on: bool, run: Path, sky: Any, display: Display, tmp_path: Path
 ) -> None:
-    ids = write_ids(tmp_path / "ids.csv", read_split(run)[part])
+    ids = write_ids(tmp_path / "ids.csv", getattr(read_split(run), part))
     assert evaluate(run, sky.store, replace(ASKED, which=which, ids=ids), display).chosen_on == chosen_on
 
 
@@ -96,8 +96,8 @@ def test_evaluate_is_the_same_in_any_batch(run: Path, sky: Any, display: Display
 
 def test_evaluate_names_the_galaxies(run: Path, sky: Any, display: Display) -> None:
     found = evaluate(run, sky.store, ASKED, display).findings
-    assert list(found.names) == [str(number) for number in read_split(run)["validation"]]
-    assert found.people == pytest.approx(sky.answers[np.isin(sky.ids[:44], read_split(run)["validation"])], abs=1e-6)
+    assert list(found.names) == [str(number) for number in read_split(run).validation]
+    assert found.people == pytest.approx(sky.answers[np.isin(sky.ids[:44], read_split(run).validation)], abs=1e-6)
 
 
 def test_evaluate_against(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_evaluate_a_table_on_some_galaxies_beside_a_run(
     predictions: Path, run: Path, sky: Any, display: Display, tmp_path: Path
 ) -> None:
     """The run beside the table is the table beside the run."""
-    ids = write_ids(tmp_path / "ids.csv", read_split(run)["validation"][::2])
+    ids = write_ids(tmp_path / "ids.csv", read_split(run).validation[::2])
     of_table = evaluate(predictions, None, replace(ASKED, ids=ids, labels=sky.labels, against=run), display)
     of_run = evaluate(run, None, replace(ASKED, ids=ids, against=predictions), display)
     assert (of_table.findings.score.galaxies, of_table.unlabelled) == (6, 0)
@@ -229,7 +229,7 @@ def test_evaluate_needs_a_store_with_labels(run: Path, sky: Any, display: Displa
     pack(sky.images, None, tmp_path / "bare", size=24, workers=1)
     with pytest.raises(DataFault, match=r"store with labels, got one without \(.*bare\): pack it again with --labels"):
         evaluate(run, tmp_path / "bare", ASKED, display)
-    trained_on = np.isin(sky.ids[:44], read_split(run)["train"])
+    trained_on = np.isin(sky.ids[:44], read_split(run).train)
     write_answers(tmp_path / "labels.csv", [(sky.ids[:44][trained_on], sky.answers[trained_on])])
     pack(sky.images, tmp_path / "labels.csv", tmp_path / "other", size=24, workers=1)
     with pytest.raises(DataFault, match=r"got 11 others, \d+ the first \(.*split.csv\): give --ids CSV"):

@@ -90,7 +90,7 @@ def test_augmentation_shows_the_views_of_the_run(
     (views,) = seen
     store, config = open_store(sky.store), run_folder.read_config(folder)
     galaxies = load(store, torch.device("cpu"), lambda done: None)
-    train = run_folder.read_split(folder)["train"]
+    train = run_folder.read_split(folder).train
     rows = torch.from_numpy(np.searchsorted(store.ids, train[[0, 6, 13, 19, 26, 32]]))
     maker, side = ViewMaker(config.augmentation), tiny["augmentation.size"]
     edge = (store.preprocess.size - side) // 2

@@ -79,7 +79,7 @@ def test_what_cannot_run_is_absent_with_its_reason(asked: Asked, display: Displa
     said = " ".join(display.console.file.getvalue().split())
     for reason in (
         "absent: it reads image files: name them with --images",
-        "absent: the run's precision here is fp32: the precision for cpu",
+        "absent: the run's precision here is fp32: default on CPU",
         "absent: its kernel needs a CUDA GPU, and the device is cpu",
         "absent: CUDA graphs need a CUDA GPU, and the device is cpu",
     ):

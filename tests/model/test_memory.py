@@ -5,7 +5,6 @@ import torch
 
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.toml import override
-from galaxy_triton.model import memory as memory
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.memory import residence, step_bytes
 from galaxy_triton.system.errors import DataFault, UsageFault
@@ -26,23 +25,23 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
     ],
 )
 def test_residence(asked: str, device: torch.device, free: int | None, name: str) -> None:
-    """100 bytes of pixels beside a step of 50."""
+    """With 100 bytes of pixels and a step of 50 bytes."""
     assert residence(asked, device, 100, 50, free).name == name
 
 
 @pytest.mark.parametrize(("asked", "device"), [("gpu", GPU), ("auto", CPU), ("host", CPU)])
 def test_residence_without_room(asked: str, device: torch.device) -> None:
-    with pytest.raises(DataFault, match=f"Expected free memory on {device.type} for the pixels"):
+    with pytest.raises(DataFault, match=f"free memory on {device.type}"):
         residence(asked, device, 100, 50, 99)
 
 
 def test_residence_without_a_gpu() -> None:
-    with pytest.raises(UsageFault, match="Expected a GPU for the pixels, got the CPU"):
+    with pytest.raises(UsageFault, match="--resident"):
         residence("gpu", CPU, 100, 50, None)
 
 
 def test_step_bytes_falls_with_parts_and_processes() -> None:
-    """What the activations take is of a part; weights and moments are of all."""
+    """Activations are those of a part; weights and moments do not depend on it."""
     backend = choose(override(SEED, {"run.device": "cpu"}))
     whole, half, quarter, shared = (
         step_bytes(override(SEED, {"run.accumulate": parts}), backend, processes)

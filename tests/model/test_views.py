@@ -13,7 +13,7 @@ from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.evaluate.rotation import POSES
 from galaxy_triton.kernels import view_affine
-from galaxy_triton.model.views import AS_STORED, Pose, ViewMaker, fixed_affines, training_ranges, unavailable
+from galaxy_triton.model.views import AS_STORED, Pose, ViewMaker, fixed_affines, training_ranges
 
 CPU = torch.device("cpu")
 STILL = Augmentation(size=16)
@@ -149,18 +149,17 @@ def test_random_views_are_a_function_of_seed_epoch_and_id() -> None:
     assert len(torch.unique(views.flatten(1), dim=0)) == 8
 
 
-@pytest.mark.parametrize(("layout", "dtype"), [(3, torch.float32), (4, torch.bfloat16)])
-def test_buffers(layout: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_buffers(dtype: torch.dtype) -> None:
     """A batch smaller than the buffer fills its first places and leaves the rest."""
-    maker, sky = ViewMaker(STILL, dtype, layout), galaxies()
+    maker, sky = ViewMaker(STILL, dtype), galaxies()
     buffer = maker.empty(5, CPU).fill_(7)
-    assert (buffer.shape, buffer.dtype) == ((5, layout, 16, 16), dtype)
+    assert (buffer.shape, buffer.dtype) == ((5, 3, 16, 16), dtype)
     assert buffer.is_contiguous(memory_format=torch.channels_last)
     views = maker.random(batch_of(sky, torch.tensor([2, 0])), torch.tensor(1), torch.tensor(0), buffer)
     assert views.data_ptr() == buffer.data_ptr()
-    assert views.shape == (2, layout, 16, 16)
-    assert (views[:, :3] <= 1).all()
-    assert (views[:, 3:] == 0).all()
+    assert views.shape == (2, 3, 16, 16)
+    assert (views <= 1).all()
     assert (buffer[2:] == 7).all()
 
 
@@ -184,7 +183,3 @@ def test_border_reaches_the_kernel() -> None:
         view = maker.fixed(batch_of(white, torch.tensor([0])), affine, maker.empty(1, CPU))
         corner.append(view[0, 0, 0, 0].item())
     assert corner == [0, 1]
-
-
-def test_unavailable() -> None:
-    assert unavailable("torch", CPU) is None

@@ -13,7 +13,7 @@ from galaxy_triton.evaluate.report import PAGE, PLOTS, read_metrics
 from galaxy_triton.runs import checkpoint
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import IMAGES, VOTES
-from galaxy_triton.system.whole_files import PARTIAL, surviving
+from galaxy_triton.system.whole_files import PARTIAL, find_whole
 from tests.support import processes
 
 GALAXIES, COPIES = 60, 20  # of the simulated sky; of each of them among the images that are packed and predicted
@@ -178,7 +178,7 @@ def _check_progress(run: Path) -> None:
     metrics, saved = run / run_folder.METRICS, {}
     rows = metrics.read_text().count("\n") - 1 if metrics.exists() else 0
     for name in (run_folder.LAST, run_folder.BEST):
-        if surviving(run / name).exists():
+        if find_whole(run / name).exists():
             saved[name] = checkpoint.load(run / name).progress
     last = saved.get(run_folder.LAST, checkpoint.Progress())
     best = saved.get(run_folder.BEST, checkpoint.Progress())

@@ -24,7 +24,7 @@ def threads() -> int:
 
 
 def train(processes: Processes, how: str) -> None:
-    network = processes.together(nn.Linear(8, 8), torch.device("cpu"))
+    network = processes.average_gradients(nn.Linear(8, 8), torch.device("cpu"))
     circle: dict[str, Any] = {"network": network}
     circle["itself"] = circle
     network(torch.ones(2, 8)).sum().backward()

@@ -64,8 +64,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_load(folder: Path) -> None:
     check_same(load(folder), sample())
-    assert load(folder).best_weights.keys() == tensors(2).keys()
-    assert torch.equal(load(folder).best_weights["kernel"], tensors(2)["kernel"])
+    assert load(folder).prediction_weights.keys() == tensors(2).keys()
+    assert torch.equal(load(folder).prediction_weights["kernel"], tensors(2)["kernel"])
 
 
 def test_load_without_averages_or_a_best_score(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_load_without_averages_or_a_best_score(tmp_path: Path) -> None:
     save(tmp_path / "last", want)
     assert not (tmp_path / "last" / AVERAGE).exists()
     check_same(load(tmp_path / "last"), want)
-    assert torch.equal(load(tmp_path / "last").best_weights["kernel"], tensors(1)["kernel"])
+    assert torch.equal(load(tmp_path / "last").prediction_weights["kernel"], tensors(1)["kernel"])
 
 
 def test_save_replaces(folder: Path) -> None:

@@ -51,7 +51,7 @@ def noise_floor_of(kept: Path, run: Path) -> float:
     """From the tables and the split, as a reader would."""
     (sky,) = kept.glob("sky-*/training_solutions_rev1.csv")
     tables = [dict(zip(*read_answers(sky.with_name(n)), strict=True)) for n in (sky.name, "true_probabilities.csv")]
-    votes, truth = ([table[number] for number in read_split(run)["validation"]] for table in tables)
+    votes, truth = ([table[number] for number in read_split(run).validation] for table in tables)
     return rmse(np.array(truth), np.array(votes))
 
 

@@ -10,11 +10,11 @@ import pytest
 from filelock import FileLock, Timeout
 
 from galaxy_triton.system.errors import DataFault
-from galaxy_triton.system.lock import NoLocks, locked
+from galaxy_triton.system.lock import NoLocks, hold_lock
 
 
 def taken(file: Path) -> None:
-    with locked(file, 0, "sky", "name another folder"):
+    with hold_lock(file, 0, "sky", "name another folder"):
         pass
 
 
@@ -23,7 +23,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     file = tmp_path / "new" / "lock"
 
     def fail() -> None:
-        with locked(file, 0, "sky", "name another folder"):
+        with hold_lock(file, 0, "sky", "name another folder"):
             with pytest.raises(Timeout):
                 FileLock(file).acquire(timeout=0)
             raise DataFault("in the middle")

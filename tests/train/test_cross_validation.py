@@ -66,12 +66,13 @@ def said(display: Display) -> str:
 
 
 def test_every_fold_is_a_run(done: Path, sky: Any) -> None:
-    names = {"config.toml", "source.json", "log.txt", "folds.csv", "lock", *OUTPUTS, "fold-1", "fold-2", "fold-3"}
+    names = {"config.toml", "source.json", "log.txt", "started.json", "folds.csv", "lock", *OUTPUTS}
+    names |= {f"fold-{number}" for number in (1, 2, 3)}
     assert {file.name for file in done.iterdir()} == names
     for number in (1, 2, 3):
-        parts = read_split(done / f"fold-{number}")
-        assert parts["validation"].tolist() == held_out(done, number).tolist()
-        assert sorted(parts["train"]) == sorted(set(sky.ids[:44]) - set(parts["validation"]))
+        split = read_split(done / f"fold-{number}")
+        assert split.validation.tolist() == held_out(done, number).tolist()
+        assert sorted(split.train) == sorted(set(sky.ids[:44]) - set(split.validation))
         assert (done / f"fold-{number}" / "report.html").is_file()
 
 

@@ -44,7 +44,7 @@ def said(display: Display) -> str:
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
     """The learned ones of a run's checkpoint: no running statistics."""
-    found = checkpoints.load(folder / name).best_weights
+    found = checkpoints.load(folder / name).prediction_weights
     return {name: tensor for name, tensor in found.items() if name.endswith((".weight", ".bias"))}
 
 
@@ -199,7 +199,7 @@ def test_warns_of_galaxies_that_the_run_has_seen(
     """None as it is: the same seed and fraction hold out the same."""
     train(options, display, dry_run=True)
     assert "will score too well" not in said(display)
-    seen = write_ids(tmp_path / "ids.csv", np.sort(read_split(run)["train"])[:3])
+    seen = write_ids(tmp_path / "ids.csv", np.sort(read_split(run).train)[:3])
     train(replace(options, validation_ids=seen), display, dry_run=True)
     assert "trained on 3 of the galaxies held out, which will score too well" in said(display)
 
@@ -208,10 +208,10 @@ def test_knows_what_the_run_before_the_run_has_seen(
     options: TrainOptions, run: Path, sky: Any, tmp_path: Path, display: Display
 ) -> None:
     """A run that was fine-tuned is so again, on galaxies that only the very first was trained on."""
-    ids = np.sort(read_split(run)["train"])
+    ids = np.sort(read_split(run).train)
     train(replace(options, validation_ids=write_ids(tmp_path / "ids.csv", ids[:5])), display)
     assert options.run is not None
-    assert not np.isin(ids[:5], read_split(options.run)["train"]).any()
+    assert not np.isin(ids[:5], read_split(options.run).train).any()
     second = replace(options, finetune=options.run, run=tmp_path / "second")
     again = Display(Console(file=io.StringIO(), width=200))
     train(replace(second, validation_ids=write_ids(tmp_path / "more.csv", ids[:4])), again, dry_run=True)
@@ -255,7 +255,7 @@ def test_each_fold_begins_there(
     assert options.run is not None
     for fold in ("fold-1", "fold-2"):
         assert same(weights(options.run / fold), weights(run))
-    seen = len(read_split(run)["train"])
+    seen = len(read_split(run).train)
     assert f"trained on {seen} of the galaxies held out, which will score too well" in said(display)
     evaluation = evaluate(options.run, None, Asked(against=options.run), Display(quiet=True))
     assert evaluation.trained_on == seen
@@ -280,7 +280,7 @@ def test_start_is_read_as_it_was_saved(run: Path, tmp_path: Path) -> None:
     assert found is not None
     assert found.checkpoint.config == read_config(run)
     assert found.checkpoint.state == {}
-    assert found.seen.tolist() == sorted(read_split(run)["train"])
+    assert found.seen.tolist() == sorted(read_split(run).train)
 
 
 def _killed(trainer: Trainer, *rest: object) -> None:
