@@ -117,7 +117,7 @@ def _parse(key: str, value: Any) -> Any:
 def _suggestion(key: str) -> str:
     """Advice for an unknown field: the fields of that name in other sections, else those spelled most like it."""
     last = key.rpartition(".")[2]
-    close = [name for name in TYPES if name.endswith(f".{last}")] or difflib.get_close_matches(key, TYPES)
+    close = [name for name in TYPES if name.endswith(f".{last}")] or difflib.get_close_matches(key, TYPES, cutoff=0.7)
     return f"did you mean {' or '.join(close)}?" if close else "use a field of the config.toml of a run"
 
 
