@@ -1,7 +1,7 @@
 """What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
 difference from the start with its interval, paired by galaxy and seed -> one JSON, and a page beside it.
 
-    python bench/axes.py DATA --work FOLDER --out bench/results/axes-cpu.json [--table networks] [--rows NAME ...]
+    python -m bench.accuracy.axes DATA --work FOLDER --out bench/results/axes-cpu.json [--table networks] [--rows NAME ...]
 
 DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
 from before is not trained again, so the table grows over many calls; each training has one thread.
@@ -86,7 +86,7 @@ def _write(options: argparse.Namespace, rows: dict[str, dict[str, object]]) -> N
 def command(name: str) -> str:
     """What measures a table, all of its rows."""
     words = "" if name == "choices" else f" --table {name}"
-    return f"python bench/axes.py DATA --work FOLDER --out FILE{words}"
+    return f"python -m bench.accuracy.axes DATA --work FOLDER --out FILE{words}"
 
 
 def table(files: dict[str, list[Path]], rows: dict[str, Row]) -> dict[str, dict[str, object]]:

@@ -1,6 +1,6 @@
 """README's first command on a fresh clone with nothing kept from before, each of its parts timed -> one JSON.
 
-python bench/first_run.py --out bench/results/first-run-cpu.json
+python -m bench.accuracy.first_run --out bench/results/first-run-cpu.json
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Why a network like the write-up's might score 0.186 where the mean answer scores 0.164: each candidate cause put in
 alone, and some together, in a small form of the recipe `seed` on real files -> one JSON, and a page beside it.
 
-    python bench/seed_score.py DATA --work FOLDER --out bench/results/seed-score-cpu.json [--seeds 1 2]
+    python -m bench.accuracy.seed_score DATA --work FOLDER --out bench/results/seed-score-cpu.json [--seeds 1 2]
 
 DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
 from before is not trained again; each training has one thread.
@@ -124,7 +124,7 @@ def main() -> None:
             done.result()
     rows = [row for name in TRAININGS for row in _rows(name, [files[name, seed] for seed in options.seeds])]
     result = {
-        "command": "python bench/seed_score.py DATA --work FOLDER --out FILE",
+        "command": "python -m bench.accuracy.seed_score DATA --work FOLDER --out FILE",
         "made_with": made_with(torch.device("cpu")),
         "small": SMALL,
         "to_reproduce": WORSE,

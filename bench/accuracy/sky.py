@@ -1,6 +1,6 @@
 """How near `best` comes to the volunteers' noise on a simulated sky, which no network can be below -> one JSON.
 
-    python bench/sky.py --work FOLDER --out bench/results/sky-cpu.json [--count 60000] [--epochs 75] [--more 12]
+    python -m bench.accuracy.sky --work FOLDER --out bench/results/sky-cpu.json [--count 60000] [--epochs 75] [--more 12]
 
 A training of so many epochs, then fine-tuning on the same galaxies for so many more, at a low rate. What FOLDER holds
 of the same numbers is not made again, and a training that was stopped there goes on.
@@ -62,7 +62,7 @@ def main() -> None:
 def _settings(options: argparse.Namespace) -> dict[str, object]:
     given = {"count": options.count, "epochs": options.epochs, "more": options.more}
     words = " ".join(f"--{name} {value}" for name, value in given.items())
-    return {"command": f"python bench/sky.py --work FOLDER --out FILE {words}", **given, "settings": SETTINGS}
+    return {"command": f"python -m bench.accuracy.sky --work FOLDER --out FILE {words}", **given, "settings": SETTINGS}
 
 
 def places(options: argparse.Namespace) -> tuple[Path, Path, Path, Path]:

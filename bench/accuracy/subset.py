@@ -1,7 +1,7 @@
 """The whole path on a folder of Galaxy Zoo files, timed: pack, train, evaluate, predict; then the network fine-tuned on
 the galaxies held out, in folds -> one JSON.
 
-    python bench/subset.py DATA --out bench/results/subset-cpu.json [--seed N]
+    python -m bench.accuracy.subset DATA --out bench/results/subset-cpu.json [--seed N]
 
 DATA holds images_training_rev1.zip, training_solutions_rev1.csv, images_test_rev1.zip, a table of the galaxies to hold
 out with their own answers, and another program's answers for these.
@@ -34,7 +34,7 @@ def main() -> None:
         trained = _trained(options, scratch)
         tuned = _fine_tuned(options, scratch)
     result = {
-        "command": f"python bench/subset.py DATA --out FILE{options.seed and f' --seed {options.seed}'}",
+        "command": f"python -m bench.accuracy.subset DATA --out FILE{options.seed and f' --seed {options.seed}'}",
         "made_with": before,
         **trained,
         "fine_tuned": tuned,

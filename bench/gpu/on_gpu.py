@@ -1,12 +1,12 @@
-"""Check and time this tree on the GPU of a bare machine, in one command and one file of results.
+"""Check and time this tree on the GPU of a bare machine, from the repository's root, in one command.
 
-    python bench/on_gpu.py [--out FOLDER] [--stages environment,parity,...]
+    python -m bench.gpu.on_gpu [--out FOLDER] [--stages environment,parity,...]
 
-Each stage runs in a process of its own under a time limit, so that a crash or a hang costs that stage alone. The file
-FOLDER/<gpu-name>.json is written again after every stage; a stage that failed is in it with the end of its output, and
-at its end stands what was left out and why. Needs torch and Triton; `benchmarks` and `kernel_tests` also need pytest
-(and pytest-benchmark, and the peers that are to be compared), `training` what the package depends on. Nothing is
-installed. Afterwards `python bench/publish.py --tables` writes the README's tables.
+Each stage runs in its own process under a time limit, so that a crash or a hang costs only that stage. The results
+file, FOLDER/<gpu-name>.json, is written again after every stage. A failed stage is listed with the end of its output;
+`left_out` lists everything that was not done, with the reason. Nothing is installed: torch and Triton must be there,
+for `benchmarks` and `kernel_tests` also pytest (with pytest-benchmark and the peers to compare with), for `steps` and
+`training` the package's dependencies. Afterwards `python -m bench.publish --tables` writes the tables of the pages.
 """
 
 import argparse
@@ -24,20 +24,19 @@ from pathlib import Path
 from bench.publish.suites import CPU, file_name
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = Path(__file__).with_name("stages")
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = ROOT / "bench" / "results"
 TAIL = 6000  # characters kept of a stage's output
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A script of stages/, how long it may take (seconds) and what it proves."""
+    """A module of stages/: its time limit in seconds, and what it proves."""
 
     limit: int
     what: str
 
 
-# In the order of their worth: the time that is left goes to the next.
+# The most valuable first: time that a stage leaves goes to the next.
 PLAN = {
     "environment": Stage(60, "GPU, driver, versions, commit"),
     "parity": Stage(
@@ -73,7 +72,7 @@ def main() -> int:
 
 
 def left_out(stages: dict[str, dict]) -> list[str]:
-    """What was not done and why: stages not asked for, stages that failed, and what the others say of themselves."""
+    """Everything not done, with its reason: stages not requested, failed stages, and parts that a stage left out."""
     not_asked = [f"{name}: not asked for" for name in PLAN if name not in stages]
     failed = [f"{name}: {stage['ended']}" for name, stage in stages.items() if not stage["ok"]]
     within = [
@@ -85,7 +84,7 @@ def left_out(stages: dict[str, dict]) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the file")
     parser.add_argument("--stages", type=_stages, default=list(PLAN), help=f"of {','.join(PLAN)}")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a dry run, interpreted")
@@ -107,16 +106,16 @@ def _stages(text: str) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Where the package of this tree is imported from, whatever is or is not installed.
+    """Environment variables by which stages import this tree's package, whatever is installed.
 
-    The link galaxy_triton/kernels may not have survived the way to this machine: so a copy is laid out as installed,
-    and the root kept off the path (PYTHONSAFEPATH).
+    The link galaxy_triton/kernels may be lost when the tree is copied to a machine. So the package is copied into the
+    layout in which it is installed, and that copy comes before the root on the path.
     """
     site = folder / "site"
     ignore = shutil.ignore_patterns("__pycache__", "kernels")
     shutil.copytree(ROOT / "galaxy_triton", site / "galaxy_triton", ignore=ignore)
     shutil.copytree(ROOT / "kernels", site / "galaxy_triton" / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    paths = [str(site), str(STAGES), str(STAGES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(site), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -132,18 +131,18 @@ def _target(arguments: argparse.Namespace, environment: dict[str, str]) -> Path:
 
 
 def _limit(name: str, later: list[str], left: float) -> float:
-    """Seconds for a stage: its own limit, more where the stages after it leave some, and no more than are left."""
+    """A stage's seconds: its own limit, plus what later stages do not need, at most the time left."""
     spare = left - sum(PLAN[other].limit for other in later)
     return min(left, max(PLAN[name].limit, spare))
 
 
 def _run(name: str, limit: float, arguments: argparse.Namespace, folder: Path, environment: dict[str, str]) -> dict:
-    """What a stage found, and how it ended."""
+    """Run a stage; returns its findings, seconds and how it ended."""
     if limit < 5:
         return {"ok": False, "seconds": 0.0, "ended": "not started: the time was used up"}
     found, log, work = folder / f"{name}.json", folder / f"{name}.log", folder / name
     work.mkdir()
-    command = [sys.executable, str(STAGES / f"{name}.py"), "--device", arguments.device, "--found", str(found)]
+    command = [sys.executable, "-m", f"bench.gpu.stages.{name}", "--device", arguments.device, "--found", str(found)]
     command += ["--root", str(ROOT), "--limit", str(limit)] + ["--small"] * arguments.small
     command += ["--commit", arguments.commit] if arguments.commit else []
     started = time.monotonic()
@@ -164,7 +163,7 @@ def _interpreted(device: str) -> dict[str, str]:
 
 
 def _finish(command: list[str], limit: float, log: Path, environment: dict[str, str], work: Path) -> str:
-    """Run to the end or the limit; a stage that hangs is killed with what it started."""
+    """Run a command; at the limit kill it and the processes it started. Returns how it ended."""
     with log.open("w") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=work, start_new_session=True

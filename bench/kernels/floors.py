@@ -1,6 +1,6 @@
 """The least time that the fused augmentation can take on a GPU, and what is predicted from it before it has run on one.
 
-    python bench/floors.py --out bench/results/predicted.json
+    python -m bench.kernels.floors --out bench/results/predicted.json
 
 Four floors, each the time of one part of the GPU if nothing else held it up:
 

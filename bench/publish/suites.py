@@ -1,4 +1,4 @@
-"""Run the suites of this folder and gather what they found; needs neither torch nor a GPU by itself."""
+"""Run the benchmark suites in processes of their own and gather their rows. Imports neither torch nor a kernel."""
 
 import json
 import re
@@ -9,8 +9,9 @@ from typing import Any
 
 from bench.kernels.floors import SIDE, SIZE, Rates, share
 
-BENCH = Path(__file__).resolve().parent
-SUITES = ("test_augment_speed.py", "test_loss_speed.py", "test_step_speed.py")
+BENCH = Path(__file__).resolve().parents[1]
+ROOT = BENCH.parent
+SUITES = ("kernels/test_augment_speed.py", "kernels/test_loss_speed.py", "steps/test_step_speed.py")
 CPU = "cpu"
 OURS = ("Triton, drawing its own", "Triton, parameters given")  # whose floors are known
 
@@ -31,12 +32,13 @@ def run(suite: str, rows: Path, limit: float | None = None, small: bool = False)
     Returns:
         How it ended.
     """
-    root = BENCH.parent
+    # Without pyproject's `pythonpath`: on a bare machine the package lies elsewhere (see bench.gpu.on_gpu).
     command = [sys.executable, "-m", "pytest", str(BENCH / suite), "--benchmark-only", "-q", "-p", "no:cacheprovider"]
-    command += ["-c", str(root / "pyproject.toml"), f"--rootdir={root}", "--rows", str(rows)] + ["--small"] * small
+    command += ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", "-o", "pythonpath="]
+    command += ["--rows", str(rows)] + ["--small"] * small
     command += [] if limit is None else ["--budget", str(0.9 * limit)]
     try:
-        return f"exit {subprocess.run(command, cwd=root, timeout=limit, check=False).returncode}"
+        return f"exit {subprocess.run(command, cwd=ROOT, timeout=limit, check=False).returncode}"
     except subprocess.TimeoutExpired:
         return f"stopped after {limit:.0f} s"
 

@@ -1,6 +1,6 @@
 """What a galaxy costs in an epoch of 10,000, of 100,000 and of a million: it should be the same.
 
-    python bench/flat.py [--small]
+    python -m bench.steps.flat [--small]
 
 The pixels of a few thousand galaxies are used again and again under other ids: no machine need hold a million. Steps
 are of the seed recipe, on a GPU by what `auto` chooses there; an epoch's order is drawn whole, its steps are sampled.

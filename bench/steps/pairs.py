@@ -1,7 +1,7 @@
 """Our training step against plain loops and the seed's pipeline on real images, in short bursts that take turns, so
 that what else the machine does falls on all alike -> one JSON.
 
-    python bench/step_pairs.py DATA --out bench/results/step-cpu.json
+    python -m bench.steps.pairs DATA --out bench/results/step-cpu.json
 
 DATA holds images_training_rev1.zip, or a folder of that name as `galaxy-triton simulate` makes it, and
 training_solutions_rev1.csv. A ratio is another row's time for a burst over ours
@@ -71,7 +71,7 @@ def main() -> None:
         bursts, left_out = prepared(scene, options.steps)
         times = taken(bursts, options.rounds, device)
     result = {
-        "command": "python bench/step_pairs.py DATA --out FILE",
+        "command": "python -m bench.steps.pairs DATA --out FILE",
         "made_with": before,
         "recipe": options.recipe,
         "batch": options.batch_size,

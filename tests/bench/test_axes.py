@@ -63,7 +63,7 @@ def test_page_has_each_row_and_marks_what_is_no_chance() -> None:
         },
     }
     made = {"cpu": "this one", "packages": {"torch": "2.15.0"}, "commit": "abc"}
-    told = page({"command": "python bench/axes.py", "start": START, "rows": rows, "made_with": made})
+    told = page({"command": "python -m bench.accuracy.axes", "start": START, "rows": rows, "made_with": made})
     assert "| start |  | 0.1100 |  | 2 | 240 |" in told
     assert "| 1 view | views | 0.1200 | **-0.0100 [-0.0200, -0.0050]** | 2 | 240 |" in told
     assert "`best` at 24 epochs" in told

@@ -1,6 +1,8 @@
-"""bench/on_gpu.py from end to end without a GPU: what a lent machine will be asked to run is known to run."""
+"""bench.gpu.on_gpu from end to end without a GPU, so that it is known to run before a GPU is at hand."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,19 +11,20 @@ import pytest
 
 from bench.gpu import on_gpu
 
-ON_GPU = Path(__file__).resolve().parents[2] / "bench" / "on_gpu.py"
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "bench.gpu.on_gpu", "--device", "cpu", "--small")
 
 
-def _run(out: Path, stages: str, *more: str, script: Path = ON_GPU) -> tuple[subprocess.CompletedProcess[str], dict]:
-    command = [sys.executable, str(script), "--out", str(out), "--device", "cpu", "--small", "--stages", stages, *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def _run(out: Path, stages: str, *more: str, root: Path = ROOT) -> tuple[subprocess.CompletedProcess[str], dict]:
+    command = [*COMMAND, "--out", str(out), "--stages", stages, *more]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # as on a bare machine
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
     content = json.loads((out / "cpu.json").read_text())
     assert [f"left out: {text}" in done.stdout for text in content["left_out"]].count(False) == 0
     return done, {**content["stages"], "left out": content["left_out"]}
 
 
 def test_on_gpu_dry_run(tmp_path: Path) -> None:
-    """Away from the root, as from anywhere: it makes the package importable by itself."""
     done, stages = _run(tmp_path, "environment,parity,sanitizer", "--commit", "a tree without git")
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(stages) == ["environment", "parity", "sanitizer", "left out"]
@@ -47,8 +50,8 @@ def test_on_gpu_benchmarks(tmp_path: Path) -> None:
 def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
     """In a copy whose parity stage crashes after one row: the row, the cause and the next stage are kept."""
     crash = "found.row(what='first', ok=True)\nraise RuntimeError('the planted crash')\n"
-    script = _with_parity(tmp_path / "clone", crash)
-    done, stages = _run(tmp_path / "out", "parity,environment", script=script)
+    root = _with_parity(tmp_path / "clone", crash)
+    done, stages = _run(tmp_path / "out", "parity,environment", root=root)
     assert done.returncode == 1
     assert not stages["parity"]["ok"]
     assert stages["parity"]["ended"] == "exit 1"
@@ -60,8 +63,8 @@ def test_on_gpu_goes_on_after_a_stage_that_fails(tmp_path: Path) -> None:
 
 def test_on_gpu_stops_a_stage_at_its_limit(tmp_path: Path) -> None:
     """In a copy whose parity stage outlasts the budget; what follows has no time left, and that is said."""
-    script = _with_parity(tmp_path / "clone", "import time\ntime.sleep(200)\n")
-    done, stages = _run(tmp_path / "out", "parity,environment", "--budget", "12", script=script)
+    root = _with_parity(tmp_path / "clone", "import time\ntime.sleep(200)\n")
+    done, stages = _run(tmp_path / "out", "parity,environment", "--budget", "12", root=root)
     assert done.returncode == 1
     assert stages["parity"]["ended"].startswith("stopped after")
     assert stages["environment"]["ended"] == "not started: the time was used up"
@@ -76,15 +79,11 @@ def test_a_stage_may_take_the_time_that_later_ones_leave() -> None:
 
 
 def _with_parity(root: Path, code: str) -> Path:
-    """on_gpu.py of a copy of the tree whose parity stage does this instead."""
+    """The root of a copy of the tree, without the link galaxy_triton/kernels, whose parity stage runs this code."""
     for folder in ("bench", "galaxy_triton", "kernels"):
-        _copy(ON_GPU.parents[1] / folder, root / folder)
-    (root / "bench/stages/parity.py").write_text(f"from stage import begin\n_, found = begin()\n{code}")
-    return root / "bench/on_gpu.py"
-
-
-def _copy(source: Path, target: Path) -> None:
-    for file in source.rglob("*.py"):
-        place = target / file.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(file.read_bytes())
+        ignore = shutil.ignore_patterns("__pycache__", "results", *["kernels"] * (folder == "galaxy_triton"))
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
+    (root / "bench/gpu/stages/parity.py").write_text(
+        f"from bench.gpu.stages.stage import begin\n_, found = begin()\n{code}"
+    )
+    return root

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.kernels import augment_rows, test_augment_speed
-from bench.publish import publish, tables
+from bench.publish import kernel_tables as tables
 from bench.publish.suites import BENCH, condense, file_name, run
 
 SUITE = """
@@ -94,7 +94,7 @@ def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"made_with": {}, "commit": ""}))
     assert (tmp_path / "nvidia-h200.json").is_file()
     assert publish.read(tmp_path) == [gpu, _result()]
-    own = {**gpu, "command": "python bench/publish.py"}  # has all rows; on_gpu.py's may have lacked time
+    own = {**gpu, "command": "python -m bench.publish"}  # has all rows; on_gpu.py's may have lacked time
     publish.keep(own, tmp_path)
     assert publish.read(tmp_path) == [own, _result()]
 

@@ -114,7 +114,7 @@ def test_counts_of_the_tables() -> None:
 
 
 def test_benchmarks_are_those_of_the_results() -> None:
-    """Neither edited by hand nor older than the results: else `python bench/publish.py --tables`."""
+    """Neither edited by hand nor older than the results: else `python -m bench.publish --tables`."""
     assert publish.rewritten(README, publish.read(publish.RESULTS)) == README
 
 

@@ -78,7 +78,7 @@ def result(reproduces: bool) -> dict[str, Any]:
     rows[-1] |= {"in_mean_answers": [1.136, 1.05, 1.25], "reproduces": reproduces}
     made = {"cpu": "this one", "packages": {"torch": "2.15.0"}, "commit": "abc"}
     return {
-        "command": "python bench/seed_score.py DATA --work FOLDER --out FILE",
+        "command": "python -m bench.accuracy.seed_score DATA --work FOLDER --out FILE",
         "made_with": made,
         "small": SMALL,
         "to_reproduce": WORSE,

@@ -1,4 +1,4 @@
-"""The suites of bench/, each row that can run here, as bench/publish.py runs them too."""
+"""The benchmark suites: every row that can run here, as `python -m bench.publish` runs them too."""
 
 import sys
 import time
@@ -13,10 +13,10 @@ SHARES = (0.45, 0.4, 1.0)  # of the time that is left, for the suite whose turn 
 def main() -> None:
     arguments, found = begin()
     deadline = time.monotonic() + arguments.limit - 5
-    found.fact("command", "python bench/on_gpu.py")
+    found.fact("command", "python -m bench.gpu.on_gpu")
     ends = {}
     for suite, share in zip(SUITES, SHARES, strict=True):
-        file = Path(suite).with_suffix(".jsonl").resolve()
+        file = Path(f"{Path(suite).stem}.jsonl").resolve()
         ends[file] = run(suite, file, share * (deadline - time.monotonic()), arguments.small)
         result = condense(ends)
         result["made_with"]["commit"] = arguments.commit or result["made_with"]["commit"]
@@ -25,4 +25,5 @@ def main() -> None:
     sys.exit(1 if any(entry["failed"] for entry in result["left_out"]) else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

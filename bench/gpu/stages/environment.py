@@ -31,4 +31,5 @@ def main() -> None:
     found.fact("tools", {tool: Path(path).name if (path := shutil.which(tool)) else None for tool in tools})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -30,8 +30,8 @@ def main() -> None:
 
 def tested(file: Path, root: Path, deadline: float) -> dict[str, object]:
     """How the tests of a file ended."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={root}"]
-    command += ["-c", str(root / "pyproject.toml"), str(file)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=", str(file)]
+    command += ["-c", str(root / "pyproject.toml"), f"--rootdir={root}"]
     # The tests run in torch's deterministic mode, in which cuBLAS (torchvision's rotate) asks for this.
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     log = Path(f"{file.stem}.log")
@@ -50,4 +50,5 @@ def tested(file: Path, root: Path, deadline: float) -> dict[str, object]:
     return {"ok": ended, "summary": lines[-1] if lines else "", "failed": failed}
 
 
-main()
+if __name__ == "__main__":
+    main()

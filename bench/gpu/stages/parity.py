@@ -184,4 +184,5 @@ def main() -> None:
     sys.exit(1 if found.faults() else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -4,11 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from bench.gpu.stages.stage import begin
-
-LAUNCH = str(Path(__file__).with_name("small_launch.py"))
 
 
 def main() -> None:
@@ -22,7 +19,7 @@ def main() -> None:
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     for check in checks:
         before = [tool, "--tool", check, "--error-exitcode", "9"] if check else []
-        command = [*before, sys.executable, LAUNCH, arguments.device]
+        command = [*before, sys.executable, "-m", "bench.gpu.stages.small_launch", arguments.device]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         print(done.stdout, done.stderr)
         summary = [line for line in done.stdout.splitlines() if "SUMMARY" in line]
@@ -30,4 +27,5 @@ def main() -> None:
     sys.exit(1 if found.faults() else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -45,12 +45,12 @@ class Commands:
 
 def main() -> None:
     arguments, found = begin()
-    commands, bench, small = Commands(found, arguments.limit - 10), arguments.root / "bench", arguments.small
+    commands, small = Commands(found, arguments.limit - 10), arguments.small
     galaxies, workers = 48 if small else 2048, os.cpu_count() or 1
     commands.ours("simulate", "sky", "--count", galaxies, "--workers", workers)
     commands.ours("pack", IMAGES, "--labels", LABELS, "--out", "store", "--size", 24 if small else 160)
-    pairs(commands, bench, small)
-    flat = commands.run(bench / "flat.py", *["--small"] * small)
+    pairs(commands, small)
+    flat = commands.run("-m", "bench.steps.flat", *["--small"] * small)
     if flat is not None:
         found.fact("flat", json.loads(flat)["rows"])
     for number, rows in enumerate((("resident",),) if small else (FIRST, THEN)):
@@ -58,10 +58,11 @@ def main() -> None:
     sys.exit(1 if found.faults() else 0)
 
 
-def pairs(commands: Commands, bench: Path, small: bool) -> None:
+def pairs(commands: Commands, small: bool) -> None:
     work = ["--batch-size", 8, "--rounds", 3, "--steps", 1] if small else ["--batch-size", 256, "--rounds", 15]
     recipe = "demo" if small else "seed"
-    if commands.run(bench / "step_pairs.py", "sky", "--out", "pairs.json", "--recipe", recipe, *work) is not None:
+    words = ["-m", "bench.steps.pairs", "sky", "--out", "pairs.json", "--recipe", recipe, *work]
+    if commands.run(*words) is not None:
         commands.found.fact("pairs", json.loads(Path("pairs.json").read_text()))
 
 
@@ -78,4 +79,5 @@ def ablate(commands: Commands, out: Path, rows: tuple[str, ...], small: bool) ->
             commands.found.fact(out.name, list(csv.DictReader(handle)))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -100,4 +100,5 @@ def main() -> None:
         found.fact("settings", repr(dataclasses.replace(Settings(), **best)))
 
 
-main()
+if __name__ == "__main__":
+    main()

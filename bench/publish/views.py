@@ -1,6 +1,6 @@
 """Draw the README's picture: simulated galaxies, and the views that the seed recipe draws of them in three epochs.
 
-python bench/draw_views.py bench/results/views.jpg
+python -m bench.publish.views bench/results/views.jpg
 """
 
 import sys

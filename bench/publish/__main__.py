@@ -1,7 +1,7 @@
 """Measure every row that can run here, keep the figures, and write the README's tables from all that is kept.
 
-    python bench/publish.py             # bench/results/kernels-<gpu or cpu>.json; then the tables
-    python bench/publish.py --tables    # only the tables
+    python -m bench.publish             # bench/results/kernels-<gpu or cpu>.json; then the tables
+    python -m bench.publish --tables    # only the tables
 
 Needs `pip install '.[bench]'`, for DALI `'.[bench,dali]'`; a peer that is not installed is left out by name.
 """
