@@ -1,33 +1,32 @@
-"""The README's tables of benchmarks, in Markdown, from the results of the suites."""
+"""The tables of the benchmark suites, in Markdown: a section for each machine."""
 
-import textwrap
 from collections.abc import Callable, Iterable
 
-NOT_RUN = "The kernels have not run on a GPU yet: of their speed nothing is known."
+from bench.publish.markdown import fill, table
+
+NOT_RUN = "The kernels have not run on a GPU yet, so nothing is known of their speed."
 OURS, REFERENCE, OUR_STEP = "Triton, drawing its own", "torch reference", "galaxy-triton"
 AUGMENT, STEP = "augment", "step"
 
 Row = dict
-# Title -> what stands in a row's cell, given the row that all are compared with (None if it was not measured).
+# Title -> function from a row and the row to compare with (None if it was not measured) to the cell's text.
 Columns = dict[str, Callable[[Row, Row | None], str]]
 
 
 def tables(results: list[Row]) -> str:
-    """A section for each result, from a GPU or from the CPU, after what is not known."""
+    """A section for each result; first a warning if none is from a GPU."""
     opening = [] if any(result["made_with"]["gpu"] for result in results) else [NOT_RUN]
-    return (
-        "".join(f"\n{part}\n" for part in [*opening, *(part for result in results for part in section(result))]) + "\n"
-    )
+    return "\n\n".join([*opening, *(part for result in results for part in section(result))])
 
 
 def section(result: Row) -> list[str]:
-    """Of one result: what it was measured with, its tables, and what it leaves out and why."""
+    """The parts of one result: machine and versions, the tables, the rows left out with their reasons."""
     augment, steps = ([row for row in result["rows"] if row["what"] == what] for what in (AUGMENT, STEP))
     losses = [row for row in result["rows"] if row["what"] not in (AUGMENT, STEP)]
     gpu = result["made_with"]["gpu"]
-    tables = [_augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu), _steps_table(steps)]
-    parts = [_made_with(result), *tables]
-    return [part for part in [*parts, _left_out(result["left_out"], result["rows"])] if part]
+    measured = [_augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu), _steps_table(steps)]
+    parts = [_made_with(result), *measured, _left_out(result["left_out"], result["rows"])]
+    return [part for part in parts if part]
 
 
 def _made_with(result: Row) -> str:
@@ -35,11 +34,11 @@ def _made_with(result: Row) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     where = made["gpu"] or f"{made['cpu']}, {made['threads']} threads"
     tree = f"commit {(made['commit'] or 'unknown')[:12]}" + (" with changes" if made["changed"] else "")
-    return _filled(f"**{where}**: {versions}; {tree}; load {made.get('load', 0)} before; `{result['command']}`.")
+    return fill(f"**{where}**: {versions}; {tree}; load {made.get('load', 0)} before.")
 
 
 def _augment_table(rows: list[Row], gpu: str | None) -> str:
-    """Of the batch that most rows were measured with."""
+    """The rows of the most frequent batch size, the fastest first."""
     batches = [row["batch"] for row in rows]
     usual = [row for row in rows if row["batch"] == max(batches, key=batches.count)]
     columns, base_name = (ON_GPU, OURS) if gpu else (ON_CPU, REFERENCE)
@@ -47,11 +46,11 @@ def _augment_table(rows: list[Row], gpu: str | None) -> str:
     scenes = {f"{row['batch']} views {row['size']} px from {row['side']} px, {row['dtype']}" for row in usual}
     fastest_first = sorted(usual, key=lambda row: -row["images_per_s"])
     body = [[row["row"], *(cell(row, base) for cell in columns.values())] for row in fastest_first]
-    return _markdown([*scenes, *columns], body)
+    return table([*scenes, *columns], body)
 
 
 def _by_batch(rows: list[Row]) -> str:
-    """Images per second of what was measured with several batches."""
+    """Images per second of the rows that were measured with several batch sizes."""
     batches = sorted({row["batch"] for row in rows})
     named = {name: {row["batch"]: row for row in rows if row["row"] == name} for name in _unique(rows, "row")}
     body = [
@@ -59,7 +58,7 @@ def _by_batch(rows: list[Row]) -> str:
         for name, found in named.items()
         if len(found) > 1
     ]
-    return _markdown(["images/s at a batch of", *map(str, batches)], body)
+    return table(["images/s at a batch of", *map(str, batches)], body)
 
 
 def _losses_table(rows: list[Row], gpu: str | None) -> str:
@@ -68,29 +67,29 @@ def _losses_table(rows: list[Row], gpu: str | None) -> str:
     cells = {(row["what"], row["row"], row["batch"]): cell(row) for row in rows}
     named = dict.fromkeys((row["what"], row["row"]) for row in rows)
     body = [[f"{what}: {name}", *(cells.get((what, name, batch), "") for batch in batches)] for what, name in named]
-    return _markdown([f"value and gradient, {unit}", *(f"{batch} rows of 37" for batch in batches)], body)
+    return table([f"value and gradient, {unit}", *(f"{batch} rows of 37" for batch in batches)], body)
 
 
 def _steps_table(rows: list[Row]) -> str:
-    """Whole training steps, the fastest first."""
+    """Training steps, the fastest first."""
     base = next((row for row in rows if row["row"] == OUR_STEP), None)
     scenes = {
         f"training step, `{row['recipe']}`: {row['batch']} views {row['size']} px from {row['side']} px" for row in rows
     }
     fastest_first = sorted(rows, key=lambda row: -row["images_per_s"])
     body = [[row["row"], *(cell(row, base) for cell in STEPS.values())] for row in fastest_first]
-    return _markdown([*scenes, *STEPS], body)
+    return table([*scenes, *STEPS], body)
 
 
 def _left_out(entries: list[Row], rows: list[Row]) -> str:
-    """Each reason once, with what it kept from being measured."""
+    """One sentence: the rows not measured, grouped by reason."""
     measured = _unique(rows, "what")
     named: dict[str, list[str]] = {}
     for entry in entries:
         row = entry["row"] if entry["what"] == AUGMENT else f"{entry['what']}: {entry['row']}"
         named.setdefault(entry["reason"], []).append(row if entry["what"] in measured else entry["what"])
     parts = (f"{'; '.join(dict.fromkeys(names))} ({reason})" for reason, names in named.items())
-    return _filled("Not measured: " + "; ".join(parts) + ".") if named else ""
+    return fill("Not measured: " + "; ".join(parts) + ".") if named else ""
 
 
 def _speed_of(row: Row, base: Row | None) -> str:
@@ -155,13 +154,3 @@ def _number(value: float) -> str:
 
 def _unique(rows: Iterable[Row], name: str) -> list[str]:
     return list(dict.fromkeys(row[name] for row in rows))
-
-
-def _markdown(header: list[str], body: list[list[str]]) -> str:
-    """A table; nothing if it has no rows."""
-    lines = [header, ["---"] * len(header), *body] if body else []
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)

@@ -8,29 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from bench.kernels.floors import SIDE, SIZE, Rates, share
+from bench.scripts import write_result
 
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
 SUITES = ("kernels/test_augment_speed.py", "kernels/test_loss_speed.py", "steps/test_step_speed.py")
 CPU = "cpu"
-OURS = ("Triton, drawing its own", "Triton, parameters given")  # whose floors are known
+OWN = "kernels-"  # prefix of the results files of `python -m bench.publish`
+OURS = ("Triton, drawing its own", "Triton, parameters given")  # the rows with known floors
 
-# made_with: the machine, versions and commit. rows: one for each measurement. left_out: what, row, batch, reason and
-# whether it failed.
+# made_with: machine, versions, commit. rows: one for each measurement. left_out: what, row, batch, reason, failed.
 Result = dict[str, Any]
 
 
 def run(suite: str, rows: Path, limit: float | None = None, small: bool = False) -> str:
-    """Run a suite in a process of its own.
+    """Run a suite in a process of its own, and return how it ended.
 
     Args:
-        suite: of SUITES.
-        rows: the file that it writes a line to for each row.
-        limit: seconds after which it is stopped; after nine tenths of them no row is begun.
-        small: tiny sizes.
-
-    Returns:
-        How it ended.
+        suite: one of SUITES.
+        rows: JSON lines file to write, a line for each row.
+        limit: seconds after which the suite is killed; after 0.9 of them no further row starts.
+        small: use tiny sizes.
     """
     # Without pyproject's `pythonpath`: on a bare machine the package lies elsewhere (see bench.gpu.on_gpu).
     command = [sys.executable, "-m", "pytest", str(BENCH / suite), "--benchmark-only", "-q", "-p", "no:cacheprovider"]
@@ -44,10 +42,10 @@ def run(suite: str, rows: Path, limit: float | None = None, small: bool = False)
 
 
 def condense(ends: dict[Path, str]) -> Result:
-    """What the suites found, from the files of their rows and how each suite ended.
+    """Gather the rows of all suites. ends: rows file -> how its suite ended.
 
     Raises:
-        ValueError: a suite that ended before it said what it was going to measure.
+        ValueError: a suite ended before it listed its rows.
     """
     made_with: object = None
     rows, left_out = [], []
@@ -63,8 +61,24 @@ def condense(ends: dict[Path, str]) -> Result:
     return {"made_with": made_with, "rows": rows, "left_out": left_out}
 
 
+def keep(result: Result, folder: Path) -> list[dict]:
+    """Write a result to the folder's file for its machine; returns what the result leaves out."""
+    write_result(folder / (OWN + file_name(result["made_with"]["gpu"] or CPU)), result)
+    return result["left_out"]
+
+
+def read(folder: Path) -> list[Result]:
+    """The newest result of each machine, GPUs first: of `bench.publish`, or if there is none of `bench.gpu.on_gpu`."""
+    files = sorted(folder.glob("*.json"), key=lambda file: file.name.startswith(OWN))
+    contents = [json.loads(file.read_text()) for file in files]
+    found = [content.get("stages", {}).get("benchmarks", content) for content in contents]
+    results = [result for result in found if result.keys() >= {"made_with", "rows", "left_out"}]
+    by_machine = {result["made_with"]["gpu"] or CPU: result for result in results if isinstance(result["rows"], list)}
+    return sorted(by_machine.values(), key=lambda result: not result["made_with"]["gpu"])
+
+
 def file_name(device: str) -> str:
-    """Of a GPU's results: its name in small letters, joined by hyphens."""
+    """A device's name in lower case with hyphens, and .json: nvidia-h200.json."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", device).strip("-").lower() + ".json"
 
 
@@ -75,14 +89,14 @@ def _lines(file: Path, ended: str) -> list[dict]:
 
 
 def _row(line: dict) -> dict:
-    """With images_per_s: of calls that follow each other on a GPU, of single ones on the CPU."""
+    """Add images_per_s: from device time on a GPU (calls in a row), from wall time on a CPU (single calls)."""
     median_us = line.get("device_us", line["wall_us"])[1]
     figures = {name: value for name, value in line.items() if name not in ("outcome", "reason")}
     return {**figures, "images_per_s": line.get("images", line["batch"]) / median_us * 1e6}
 
 
 def _floor(row: dict, rates: dict | None) -> dict:
-    """What part of a row's device time its tightest floor explains; nothing for what no floor was counted of."""
+    """The share of a row's device time that its tightest floor explains; empty if no floor is known for the row."""
     counted = row["row"] in OURS and (row.get("side"), row.get("size"), row.get("dtype")) == (SIDE, SIZE, "bfloat16")
     if rates is None or not counted:
         return {}
