@@ -1,6 +1,6 @@
-"""The frame of every suite: one way to measure a row, and a file in which each row appears as it ends.
+"""The frame of every suite: one way to measure a row, and a file to which each row is written as it ends.
 
-A test is one row of a table and is parametrised by what it is: what, row, batch.
+A test is one row of a table; its parameters what, row and batch name it.
 """
 
 import functools
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.kernels.measure import Effort, beyond_wall, held, quartiles, rates, seconds, wait
+from bench.kernels.measure import Effort, beyond_wall, gpu_memory, quartiles, rates, seconds, wait
 from bench.publish.made_with import made_with
 
 NAMES = ("what", "row", "batch")
@@ -22,7 +22,7 @@ DEADLINE = pytest.StashKey[float]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rows", type=Path, help="write a line of JSON for each row to this file")
-    parser.addoption("--budget", type=float, default=float("inf"), help="seconds after which no row is begun")
+    parser.addoption("--budget", type=float, default=float("inf"), help="seconds after which no further row starts")
     parser.addoption("--small", action="store_true", help="tiny sizes, to try the suites themselves")
 
 
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:  # what a peer warns of is no fault of its row
+    for item in items:  # a library's warnings are no fault of its row
         item.add_marker(pytest.mark.filterwarnings("default"))
 
 
@@ -76,7 +76,7 @@ def started_in_time(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_start(started_in_time: None) -> None:
-    """Nothing compiled for another batch, which would be taken for one of many sizes; no memory of another row."""
+    """Forget functions compiled for another batch size, and free the memory of other rows."""
     torch.compiler.reset()
     gc.collect()
     torch.cuda.empty_cache()
@@ -84,11 +84,11 @@ def fresh_start(started_in_time: None) -> None:
 
 @pytest.fixture
 def timed(benchmark, device: torch.device, small: bool, record_property) -> Callable[..., None]:
-    """timed(make, differs=...): measures the call that `make()` gives; further words are kept with the figures."""
+    """timed(make, differs=...): measure the call that `make()` returns; keywords are stored with the figures."""
     effort = Effort(0.1, 2, 3) if small else Effort(0.5, 5, 40) if device.type == "cuda" else Effort(2.0, 5, 400)
 
     def run(make: Callable[[], Callable[[], object]], **kept: object) -> None:
-        before = held(device)
+        before = gpu_memory(device)
         call = make()
         kept["first_call_s"] = seconds(call, device)
         rounds = effort.rounds(min(seconds(call, device) for _ in range(2)))
@@ -112,6 +112,6 @@ def _named(item: pytest.Item) -> dict[str, object]:
 
 
 def _reason(call: pytest.CallInfo) -> str:
-    """Why a row was skipped or failed, in one line."""
+    """Why a row was skipped or failed, as one line."""
     said = call.excinfo.exconly().splitlines()[0] if call.excinfo else ""
     return said.removeprefix("Skipped: ")

@@ -1,19 +1,17 @@
-"""What each choice of a recipe is worth on real files: a training a row and seed, the galaxies held out asked, and the
-difference from the start with its interval, paired by galaxy and seed -> one JSON, and a page beside it.
+"""What each choice of a recipe is worth on real files: one training for each row and seed.
 
-    python -m bench.accuracy.axes DATA --work FOLDER --out bench/results/axes-cpu.json [--table networks] [--rows NAME ...]
+    python -m bench.accuracy.axes DATA --work FOLDER --out bench/results/axes-cpu.json
+        [--table networks] [--rows NAME ...]
 
-DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
-from before is not trained again, so the table grows over many calls; each training has one thread.
+Every row is compared with the first one on the validation galaxies, paired by galaxy and seed. The result is a JSON
+file, and a page (.md) beside it. DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of
+validation galaxies with their own labels. Trainings that FOLDER holds already are not repeated, so a table can grow
+over many calls. Each training has one thread.
 """
 
 import argparse
-import json
 import os
-import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,9 +21,10 @@ from numpy.typing import NDArray
 
 from bench.accuracy.axes_page import page
 from bench.accuracy.axes_rows import BASE, TABLES, Row
-from bench.accuracy.trainings import Squares, kept_as, packed, paired, parser
+from bench.accuracy.trainings import Squares, file_of, option_parser, packed, paired, run_all
 from bench.peers.winner_colour import tinted
 from bench.publish.made_with import made_with
+from bench.scripts import write_result
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override, to_dict
@@ -48,12 +47,12 @@ VIEWS = sorted({row.views for table in TABLES.values() for row in table.rows.val
 
 @dataclass(frozen=True)
 class Job:
-    """One training. store: packed as its row asks. file: what comes of it."""
+    """One training. store: packed as the row needs it. validation: CSV of ids. file: the result to write."""
 
     row: Row
     config: Config
     store: Path
-    held_out: Path
+    validation: Path
     file: Path
 
 
@@ -62,9 +61,8 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     chosen = {name: row for name, row in TABLES[options.table].rows.items() if name in [BASE, *options.rows]}
     jobs = {(name, seed): _job(options, row, seed) for seed in options.seeds for name, row in chosen.items()}
-    # rows that differ in the views at the end share a training
-    wanted = {job.file: job for job in jobs.values() if not job.file.exists()}
-    _train(list(wanted.values()), options.jobs)
+    # rows that differ only in the views of validation share a training
+    run_all(train, {job.file: job for job in jobs.values()}, options.jobs)
     files = {name: [jobs[name, seed].file for seed in options.seeds] for name in chosen}
     _write(options, table(files, chosen))
 
@@ -76,21 +74,20 @@ def _write(options: argparse.Namespace, rows: dict[str, dict[str, object]]) -> N
         "start": TABLES[options.table].start,
         "rows": rows,
     }
-    with whole_file(options.out) as file:
-        file.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(options.out, result)
     with whole_file(options.out.with_suffix(".md")) as file:
         file.write_text(page(result))
     print(page(result))
 
 
 def command(name: str) -> str:
-    """What measures a table, all of its rows."""
+    """The command that measures all rows of a table."""
     words = "" if name == "choices" else f" --table {name}"
     return f"python -m bench.accuracy.axes DATA --work FOLDER --out FILE{words}"
 
 
 def table(files: dict[str, list[Path]], rows: dict[str, Row]) -> dict[str, dict[str, object]]:
-    """Each row's RMSE, and by how much it is lower than the start's with the same seeds."""
+    """Each row's RMSE over its seeds, and by how much it is lower than the first row's with the same seeds."""
     kept = {name: [np.load(file) for file in found] for name, found in files.items()}
     squares = {name: np.stack([each[f"views_{rows[name].views}"] for each in found]) for name, found in kept.items()}
     return {
@@ -109,15 +106,15 @@ def table(files: dict[str, list[Path]], rows: dict[str, Row]) -> dict[str, dict[
 
 
 def lower_by(own: Squares, start: Squares) -> list[float]:
-    """By how much the RMSE is lower, with its interval."""
+    """By how much the RMSE of `own` is lower: [difference, low, high]."""
     return paired(lambda own, start: float(np.sqrt(start.mean()) - np.sqrt(own.mean())), own, start)
 
 
 def train(job: Job) -> None:
-    """Train, ask about the galaxies held out, and keep their squared errors by the number of views."""
+    """Train, predict the validation galaxies, and write their squared errors for each number of views."""
     torch.set_num_threads(1)
     store, display = open_store(job.store), Display(quiet=True)
-    backend, split = choose(job.config), split_by_ids(store, read_ids(job.held_out))
+    backend, split = choose(job.config), split_by_ids(store, read_ids(job.validation))
     galaxies = load(store, backend.device, lambda done: None)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -147,27 +144,21 @@ def _squares(answers: Answers, people: Answers) -> NDArray[np.float64]:
 def _job(options: argparse.Namespace, row: Row, seed: int) -> Job:
     start = TABLES[options.table].start
     config = override(RECIPES["best"], start | row.settings | {"run.seed": seed, "run.device": "cpu"})
-    store = packed(options.data, options.work, config.preprocess.size, config.preprocess.crop)
-    file = kept_as(options.work, [to_dict(config), row.tint])
-    return Job(row, config, store, options.data / options.held_out, file)
-
-
-def _train(jobs: list[Job], processes: int) -> None:
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for number, _ in enumerate(pool.map(train, jobs), 1):
-            print(f"{number} of {len(jobs)} trained", file=sys.stderr)
+    store = packed(options.data, options.work, config.preprocess)
+    file = file_of(options.work, [to_dict(config), row.tint])
+    return Job(row, config, store, options.data / options.validation, file)
 
 
 def _options() -> argparse.Namespace:
-    options = parser(__doc__)
-    options.add_argument("--table", default="choices", choices=list(TABLES))
-    options.add_argument("--rows", nargs="+", metavar="NAME")
-    asked = options.parse_args()
-    known = list(TABLES[asked.table].rows)
-    asked.rows = asked.rows or known
-    if unknown := set(asked.rows) - set(known):
-        options.error(f"Expected rows of {', '.join(known)}, got {', '.join(unknown)} (--rows): choose of these")
-    return asked
+    parser = option_parser(__doc__)
+    parser.add_argument("--table", default="choices", choices=list(TABLES))
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="default: all of the table")
+    options = parser.parse_args()
+    known = list(TABLES[options.table].rows)
+    options.rows = options.rows or known
+    if unknown := set(options.rows) - set(known):
+        parser.error(f"Expected rows of {', '.join(known)}, got {', '.join(unknown)} (--rows): choose of these")
+    return options
 
 
 if __name__ == "__main__":

@@ -1,39 +1,39 @@
-"""What `axes.py` found, as a page: a row for each choice, by what it changes."""
+"""The result of `bench.accuracy.axes` as a page, with a row for each choice."""
 
 from typing import Any
 
 from bench.publish.made_with import line_of
+from bench.publish.markdown import interval, table
 
 HEAD = """# What each choice of the recipe `best` is worth
 
-The first row is `best` at {epochs} epochs, every other one that with what its name says changed, trained on the
-subset's coarse rows and scored on the galaxies whose own answers are known; *lower by* is the paired difference from
-the first row, with the 95 % interval of a bootstrap over galaxies and seeds. **In bold** are intervals that leave 0
-out: of twenty rows about one does so by chance. CPU time is that of one thread, without the final scoring; rows that
-differ in the views alone share a training.
+The first row is `best` at {epochs} epochs; every other row changes what its name says. All were trained on the subset's
+coarse labels and scored on the galaxies that have their own. *Lower by* is the paired difference from the first row,
+with the 95 % interval of a bootstrap over galaxies and seeds. Intervals **in bold** leave 0 out: of twenty rows, about
+one does so by chance. CPU time is that of one thread, without the final scoring; rows that differ only in the views
+share a training.
 
-`{command}`
+[bench/README.md](../README.md) has the command.
 """
 
 
 def page(result: dict[str, Any]) -> str:
-    """The page of a result as `axes.py` writes it."""
-    lines = ["| choice | kind | RMSE | lower by | seeds | CPU time, s |", "|---|---|---|---|---|---|"]
-    lines += [_line(name, row) for name, row in result["rows"].items()]
-    head = HEAD.format(epochs=result["start"]["run.epochs"], command=result["command"])
+    """The page of a result."""
+    columns = ["choice", "kind", "RMSE", "lower by", "seeds", "CPU time, s"]
+    rows = table(columns, [_cells(name, row) for name, row in result["rows"].items()])
+    head = HEAD.format(epochs=result["start"]["run.epochs"])
     trained_by = sorted({release for row in result["rows"].values() for release in row["made_by"]})
-    return "\n".join([head, *lines, "", f"Trained by {'; '.join(trained_by)}.", "", line_of(result["made_with"])])
+    return "\n".join([head, rows, "", f"Trained by {'; '.join(trained_by)}.", "", line_of(result["made_with"])])
 
 
 def difference(row: dict[str, Any]) -> str:
-    """By how much a row's RMSE is lower than the first one's; in bold where 0 is outside of the interval."""
+    """By how much a row's RMSE is lower than the first row's; in bold if the interval leaves 0 out."""
     if row["lower_by"] is None:
         return ""
-    middle, low, high = row["lower_by"]
-    text = f"{middle:+.4f} [{low:+.4f}, {high:+.4f}]"
+    _, low, high = row["lower_by"]
+    text = interval(row["lower_by"], "+.4f")
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def _line(name: str, row: dict[str, Any]) -> str:
-    cells = (name, row["axis"], f"{row['rmse']:.4f}", difference(row), str(row["seeds"]), f"{row['cpu_seconds']:.0f}")
-    return f"| {' | '.join(cells)} |"
+def _cells(name: str, row: dict[str, Any]) -> list[str]:
+    return [name, row["axis"], f"{row['rmse']:.4f}", difference(row), str(row["seeds"]), f"{row['cpu_seconds']:.0f}"]

@@ -1,4 +1,4 @@
-"""README's first command on a fresh clone with nothing kept from before, each of its parts timed -> one JSON.
+"""The README's first command in a fresh clone with an empty cache; each of its parts is timed.
 
 python -m bench.accuracy.first_run --out bench/results/first-run-cpu.json
 """
@@ -14,25 +14,28 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.publish.made_with import output
+from bench.scripts import option_parser, write_result
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("environment", "install", "train")  # of the command, between its &&
 FIGURES = {"rmse": "RMSE", "mean_answer": "mean answer", "noise_floor": "noise floor"}
 
 
 def main() -> None:
-    out = _options().out.resolve()
+    options = _options()
     command = first_command((ROOT / "README.md").read_text())
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "galaxy-triton"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        provenance = os.environ | {"XDG_CACHE_HOME": str(Path(scratch) / "cache")}
+        environment = os.environ | {"XDG_CACHE_HOME": str(Path(scratch) / "cache")}
         seconds, said = {}, ""
         for part, text in zip(PARTS, command.split(" && "), strict=True):
-            seconds[part], said = _timed(text, clone, provenance)
+            seconds[part], said = _timed(text, clone, environment)
         (run,) = (clone / "runs").iterdir()
         result = {
             "command": command,
-            "commit": _commit(clone),
+            "commit": output("git", "-C", str(clone), "rev-parse", "HEAD"),
             "cores": os.cpu_count(),
             "made_with": json.loads((run / "last" / "checkpoint.json").read_text())["made_with"],
             "seconds": seconds,
@@ -40,10 +43,9 @@ def main() -> None:
             "report_bytes": (run / "report.html").stat().st_size,
             "said": said.replace(scratch, "~").splitlines(),
         }
-        if _options().keep:
-            shutil.copytree(run, _options().keep)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+        if options.keep:
+            shutil.copytree(run, options.keep)
+    write_result(options.out, result)
 
 
 def first_command(readme: str) -> str:
@@ -56,21 +58,16 @@ def figures(said: str) -> dict[str, float]:
     return {name: float(re.findall(rf"^{label} +([\d.]+)", said, re.MULTILINE)[0]) for name, label in FIGURES.items()}
 
 
-def _timed(command: str, where: Path, provenance: dict[str, str]) -> tuple[float, str]:
+def _timed(command: str, where: Path, environment: dict[str, str]) -> tuple[float, str]:
     # python3 is the interpreter that runs this file, so that the result names a version that was chosen
     command = re.sub(r"^python3 ", f"{sys.executable} ", command)
     started = time.perf_counter()
-    done = subprocess.run(command, shell=True, cwd=where, env=provenance, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, shell=True, cwd=where, env=environment, capture_output=True, text=True, check=True)
     return time.perf_counter() - started, done.stdout
 
 
-def _commit(clone: Path) -> str:
-    asked = ["git", "-C", str(clone), "rev-parse", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep", type=Path, help="copy the run here")
     return parser.parse_args()

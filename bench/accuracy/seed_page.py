@@ -1,9 +1,9 @@
-"""What `seed_score.py` found, as a page: each candidate cause alone, and the combinations that come to the write-up's
-score."""
+"""The result of `bench.accuracy.seed_score` as a page: each cause alone, and what reproduces the write-up's score."""
 
 from typing import Any
 
 from bench.publish.made_with import line_of
+from bench.publish.markdown import interval, table
 
 RECIPE, EVALUATION = "the recipe", "in evaluation"
 
@@ -16,12 +16,12 @@ answers are known, {seeds} seeds. Scores are in mean answers of the same galaxie
 over galaxies and seeds; above 1 is worse than answering the mean. The labels are not the challenge's: this shows what
 a cause can do, not what happened.
 
-`{command}`
+[bench/README.md](../README.md) has the command.
 """
 
 
 def page(result: dict[str, Any]) -> str:
-    """The page of a result as `seed_score.py` writes it."""
+    """The page of a result."""
     rows = result["rows"]
     asked = [row for row in rows if row["training"] == RECIPE]
     trained = [row for row in rows if row["asked"] == EVALUATION]
@@ -48,13 +48,12 @@ def _head(result: dict[str, Any]) -> str:
         epochs=small["run.epochs"],
         galaxies=result["galaxies"],
         seeds=result["seeds"],
-        command=result["command"],
     )
 
 
 def _table(key: str, rows: list[dict[str, Any]]) -> str:
-    lines = [f"| {key} | RMSE | in mean answers |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {row[key]} | {row['rmse']:.4f} | {_interval(row)} |" for row in rows]) + "\n"
+    cells = [[row[key], f"{row['rmse']:.4f}", _ratio(row)] for row in rows]
+    return table([key, "RMSE", "in mean answers"], cells) + "\n"
 
 
 def _verdict(rows: list[dict[str, Any]], worse: float) -> str:
@@ -65,12 +64,9 @@ def _verdict(rows: list[dict[str, Any]], worse: float) -> str:
     if not found:
         return f"Nothing that was tried: no interval holds {worse:.3f}.\n"
     text = f"Of {len(rows)} combinations the intervals of these hold {worse:.3f}:\n\n"
-    lines = ["| training | asked | in mean answers |", "|---|---|---|"]
-    return (
-        text + "\n".join(lines + [f"| {row['training']} | {row['asked']} | {_interval(row)} |" for row in found]) + "\n"
-    )
+    cells = [[row["training"], row["asked"], _ratio(row)] for row in found]
+    return text + table(["training", "asked", "in mean answers"], cells) + "\n"
 
 
-def _interval(row: dict[str, Any]) -> str:
-    middle, low, high = row["in_mean_answers"]
-    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+def _ratio(row: dict[str, Any]) -> str:
+    return interval(row["in_mean_answers"], ".3f")

@@ -1,17 +1,14 @@
-"""Why a network like the write-up's might score 0.186 where the mean answer scores 0.164: each candidate cause put in
-alone, and some together, in a small form of the recipe `seed` on real files -> one JSON, and a page beside it.
+"""Why a network like the write-up's might score 0.1861 where predicting the mean scores 0.164.
 
     python -m bench.accuracy.seed_score DATA --work FOLDER --out bench/results/seed-score-cpu.json [--seeds 1 2]
 
-DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of the ids to hold out. What FOLDER holds
-from before is not trained again; each training has one thread.
+Each candidate cause is put into a small form of the recipe `seed`, alone and some together. The result is a JSON file,
+and a page (.md) beside it. DATA holds images_training_rev1.zip, training_solutions_rev1.csv, and a CSV of validation
+galaxies with their own labels. Trainings that FOLDER holds already are not repeated. Each training has one thread.
 """
 
-import json
-from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.accuracy.seed_page import page
-from bench.accuracy.trainings import kept_as, packed, paired, parser
+from bench.accuracy.trainings import file_of, option_parser, packed, paired, run_all
 from bench.publish.made_with import made_with
+from bench.scripts import write_result
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override, to_dict
@@ -55,7 +53,7 @@ WORSE = 0.1861 / 0.1639  # the write-up's score in units of the mean answer's
 
 @dataclass(frozen=True)
 class Training:
-    """settings: over SMALL. bias_at_half: the untrained network answers 0.5, not the mean. norm: with batch norm."""
+    """settings: over SMALL. bias_at_half: the untrained network predicts 0.5, not the mean. norm: with batch norm."""
 
     settings: dict[str, object] = field(default_factory=dict)
     bias_at_half: bool = False
@@ -64,7 +62,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the galaxies held out are asked. training: which modules are left in training mode."""
+    """How the validation galaxies are predicted. training: modules left in training mode."""
 
     training: tuple[type[nn.Module], ...] = ()
     augmented: bool = False
@@ -96,8 +94,19 @@ READINGS: dict[str, Reading] = {
 }
 
 
+@dataclass(frozen=True)
+class Job:
+    """One training: its name in TRAININGS, the store, the CSV of validation ids, the file to write."""
+
+    name: str
+    seed: int
+    store: Path
+    validation: Path
+    file: Path
+
+
 class AlteredLearner(Learner):
-    """A learner whose network begins as a training says."""
+    """A learner whose network is altered before the first step, as a training wants it."""
 
     training: Training
 
@@ -111,17 +120,13 @@ class AlteredLearner(Learner):
 
 
 def main() -> None:
-    options = parser(__doc__).parse_args()
+    options = option_parser(__doc__).parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    prepared = _config(TRAININGS["the recipe"], 1).preprocess
-    store = packed(options.data, options.work, prepared.size, prepared.crop)
-    held_out = options.data / options.held_out
+    store = packed(options.data, options.work, _config(TRAININGS["the recipe"], 1).preprocess)
     keys = [(name, seed) for seed in options.seeds for name in TRAININGS]
-    files = {key: kept_as(options.work, _made_of(*key)) for key in keys}
-    jobs = [(*key, store, held_out, file) for key, file in files.items() if not file.exists()]
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(train, *job) for job in jobs]:
-            done.result()
+    files = {key: file_of(options.work, _settings(*key)) for key in keys}
+    validation = options.data / options.validation
+    run_all(train, {file: Job(*key, store, validation, file) for key, file in files.items()}, options.jobs)
     rows = [row for name in TRAININGS for row in _rows(name, [files[name, seed] for seed in options.seeds])]
     result = {
         "command": "python -m bench.accuracy.seed_score DATA --work FOLDER --out FILE",
@@ -132,22 +137,21 @@ def main() -> None:
         "galaxies": int(np.load(files[keys[0]])["mean_answer"].size),
         "rows": rows,
     }
-    with whole_file(options.out) as file:
-        file.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(options.out, result)
     with whole_file(options.out.with_suffix(".md")) as file:
         file.write_text(page(result))
     for row in rows:
         print(f"{row['training']:<40} {row['asked']:<28} {row['rmse']:.4f}  {row['in_mean_answers']}")
 
 
-def train(name: str, seed: int, store_path: Path, held_out: Path, file: Path) -> None:
-    """Train, and keep the squared errors of the galaxies held out by how they are asked, and of the mean answer."""
+def train(job: Job) -> None:
+    """Train, and write the squared errors of the validation galaxies for each reading and for the mean."""
     torch.set_num_threads(1)
-    training = TRAININGS[name]
-    config = _config(training, seed)
-    backend, store = choose(override(config, {"run.norm": "layers"})), open_store(store_path)
+    training = TRAININGS[job.name]
+    config = _config(training, job.seed)
+    backend, store = choose(override(config, {"run.norm": "layers"})), open_store(job.store)
     keep_freed_memory(backend.device)
-    split = split_by_ids(store, read_ids(held_out))
+    split = split_by_ids(store, read_ids(job.validation))
     galaxies = load(store, backend.device, lambda done: None)
     rows, asked = torch.from_numpy(split.train), torch.from_numpy(split.validation)
     mean = galaxies.answers[rows].mean(dim=0)
@@ -159,7 +163,7 @@ def train(name: str, seed: int, store_path: Path, held_out: Path, file: Path) ->
         step()
     people = galaxies.answers[asked]
     squares = {name: _squares(_answers(learner, galaxies, asked, how), people) for name, how in READINGS.items()}
-    with whole_file(file) as temporary, temporary.open("wb") as handle:
+    with whole_file(job.file) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **squares, mean_answer=_squares(mean.expand_as(people), people))
 
 
@@ -167,7 +171,7 @@ def _config(training: Training, seed: int) -> Config:
     return override(RECIPES["seed"], SMALL | training.settings | {"run.seed": seed})
 
 
-def _made_of(name: str, seed: int) -> list[object]:
+def _settings(name: str, seed: int) -> list[object]:
     training = TRAININGS[name]
     return [to_dict(_config(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
 

@@ -1,4 +1,4 @@
-"""Every way to make the views that is measured, in the order of the table."""
+"""Every measured way to make the views, in the order of the table."""
 
 import importlib.metadata
 
@@ -45,7 +45,7 @@ def reason_to_skip(row: Row, device: torch.device) -> str | None:
 
 
 def missing(row: Row) -> str | None:
-    """The first distribution that a row needs and is not there, in words."""
+    """The first missing distribution of a row, in words; None if all are installed."""
     absent = [name for name in row.needs if not _installed(name)]
     return f"{absent[0]} is not installed" if absent else None
 

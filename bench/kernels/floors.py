@@ -1,26 +1,26 @@
-"""The least time that the fused augmentation can take on a GPU, and what is predicted from it before it has run on one.
+"""The least time that the fused augmentation can take on a GPU, and a prediction from it.
 
     python -m bench.kernels.floors --out bench/results/predicted.json
 
-Four floors, each the time of one part of the GPU if nothing else held it up:
+Four floors, each the time that one part of the GPU needs by itself:
 
-    memory       32-byte sectors of the source that a view touches, read once, and the view, written: at the bandwidth
-                 of a large copy
-    gather       cache lines of 128 bytes that the loads of each warp touch: one a clock
-    instructions 128 threads' a clock
-    conversions  those among them for the unit of conversions and reciprocals: 16 threads' a clock
+    memory       read each touched 32-byte sector of the source once, write the view: at a large copy's bandwidth
+    gather       cache lines of 128 bytes that the loads of each warp touch: one per clock
+    instructions 128 threads per clock
+    conversions  the instructions of the unit for conversions and reciprocals: 16 threads per clock
 
-the last three on every multiprocessor. Traffic is counted on views that `sample` draws; instructions come from the
-machine code (results/instructions.csv, made by tests/kernels/instructions.py). The rates a clock are assumed, from
-descriptions of sm_90: where the hardware does better, that floor is none. A prediction takes 1.755 GHz, the share of a
-measured time the highest clock that the GPU may take.
+The last three are per multiprocessor. Traffic is counted on views that `sample` draws; instructions come from the
+machine code (results/instructions.csv, made by tests.kernels.instructions). The rates per clock are assumed, from
+descriptions of sm_90; if the hardware does better, that floor is wrong. A prediction takes a clock of 1.755 GHz, the
+share of a measured time takes the GPU's highest clock.
 """
 
-import argparse
 import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from bench.scripts import option_parser, write_result
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 COUNTED, PREDICTED = RESULTS / "instructions.csv", RESULTS / "predicted.json"
@@ -74,18 +74,11 @@ def share(device_us: float, views: int, rates: Rates) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
+    parser = option_parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
     work = counted()
-    text = json.dumps({"view": VIEW, "work": asdict(work), "gpus": _predictions(work)}, indent=1) + "\n"
-    if out is None:
-        print(text, end="")
-        return
-    from galaxy_triton.system.whole_files import whole_file
-
-    with whole_file(out) as file:
-        file.write_text(text)
+    write_result(out, {"view": VIEW, "work": asdict(work), "gpus": _predictions(work)})
 
 
 def counted() -> Work:

@@ -1,4 +1,4 @@
-"""The heads' losses as they are timed, value and gradient together, and what each is in float64."""
+"""The timed losses, value and gradient together, and their probabilities in float64 for comparison."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -28,12 +28,12 @@ LOSSES: dict[str, Loss] = {
     ),
 }
 
-# impl -> what a table calls it.
+# impl -> its name in a table
 ROWS = {"torch": "torch reference", "compile": "torch reference, compiled", "triton": "Triton"}
 
 
 def reason_to_skip(impl: str, device: torch.device) -> str | None:
-    """Why a row has no figure here; None if it has one."""
+    """Why a row cannot be measured here; None if it can."""
     if impl == "triton" and device.type == "cpu":
         return "needs a CUDA GPU: the time of Triton's interpreter means nothing"
     return unavailable(impl, device)
@@ -47,7 +47,7 @@ def inputs(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def loss_call(name: str, impl: str, logits: Tensor, targets: Tensor) -> Callable[[], tuple[Tensor, Tensor]]:
-    """Value and gradient of a batch that lies where the last layer has just put it: the same at each call."""
+    """A function that computes value and gradient of the same batch at each call."""
 
     def call() -> tuple[Tensor, Tensor]:
         value = LOSSES[name].loss(logits, targets, impl)
@@ -57,10 +57,10 @@ def loss_call(name: str, impl: str, logits: Tensor, targets: Tensor) -> Callable
 
 
 def captured(call: Callable[[], tuple[Tensor, ...]]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
-    """A call as a CUDA graph: what replays it, and the tensors that a replay fills."""
+    """Capture a call in a CUDA graph; returns the replay function and the tensors that a replay fills."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # compiles, and lets autograd and the allocator settle
+    with torch.cuda.stream(side):  # compile, and warm up autograd and the allocator
         for _ in range(3):
             call()
     torch.cuda.current_stream().wait_stream(side)

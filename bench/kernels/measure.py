@@ -1,4 +1,4 @@
-"""How one call is measured, beyond its wall time: on the device, in launches and in memory.
+"""Measure one call beyond its wall time: time on the device, launches, memory.
 
 Wall time is one call by the host's clock, from an idle device to the device's end; pytest-benchmark takes it. Device
 time is that of a call among many: two events on the device with calls between them, queued before the first event is
@@ -39,15 +39,15 @@ class Effort:
         return max(self.least, min(self.most, int(self.seconds / call_s)))
 
 
-class Held(NamedTuple):
-    """Bytes on the GPU: given out by torch's allocator; in the pools of captured graphs. 0 without one."""
+class GpuMemory(NamedTuple):
+    """Bytes on the GPU: allocated by torch, and in the pools of captured graphs. 0 without a GPU."""
 
-    given: int = 0
+    allocated: int = 0
     pools: int = 0
 
 
 def wait(device: torch.device) -> None:
-    """Until the device is idle."""
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -61,20 +61,20 @@ def seconds(call: Call, device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def beyond_wall(call: Call, device: torch.device, rounds: int, before: Held) -> Figures:
-    """What the host's clock does not show.
+def beyond_wall(call: Call, device: torch.device, rounds: int, before: GpuMemory) -> Figures:
+    """Figures that the host's clock does not show.
 
     Args:
-        call: has been called before, so that nothing is left to compile.
-        rounds: of device time.
-        before: `held` when nothing was made for the call yet but its inputs.
+        call: compiled already, by an earlier call.
+        rounds: number of device times to take.
+        before: `gpu_memory` before anything but the inputs was made.
 
     Returns:
-        memory_mib: the most that torch's allocator held during a call. On CUDA above `before`, so with what was made
-            before the clock, and no less than the pools of captured graphs, in which nothing is allocated any more
-            when they run; on the CPU above the start of the call.
-        kernels: what the device was given to do by a call: kernels, copies, fills. kernel_us: how long they ran. None
-            where the profiler sees none.
+        memory_mib: peak of torch's allocator during a call. On CUDA above `before`, so with everything built
+            for the call, and at least the pools of captured graphs, which allocate nothing when they run;
+            on the CPU above the start of the call.
+        kernels: number of kernels, copies and fills of a call. kernel_us: their total time. None if the profiler
+            sees none.
         device_us: quartiles of device time. host_ahead: whether it is free of the host's work.
         Without a GPU only the first.
     """
@@ -102,7 +102,7 @@ def device_times(call: Call, device: torch.device, rounds: int) -> list[float]:
 
 
 def rates(device: torch.device) -> Figures | None:
-    """What floors.Rates holds, of the GPU at hand; None without one, and where nothing tells its clock."""
+    """The fields of floors.Rates for this GPU; None without a GPU or without nvidia-smi."""
     if device.type == "cpu":
         return None
     clock_mhz = output(
@@ -121,19 +121,19 @@ def quartiles(values: tuple[float, ...] | list[float]) -> list[float]:
     return statistics.quantiles(values, n=4, method="inclusive")
 
 
-def held(device: torch.device) -> Held:
-    """What is held now."""
+def gpu_memory(device: torch.device) -> GpuMemory:
+    """GPU memory in use now."""
     if device.type == "cpu":
-        return Held()
+        return GpuMemory()
     segments = torch.cuda.memory_snapshot()
     pools = sum(part["total_size"] for part in segments if tuple(part["segment_pool_id"]) != (0, 0))
-    return Held(torch.cuda.memory_allocated(device), pools)
+    return GpuMemory(torch.cuda.memory_allocated(device), pools)
 
 
 def cpu_peak(call: Call) -> int:
-    """Bytes: the most that torch's CPU allocator held during a call above its start, by torch's profiler.
+    """Bytes: peak of torch's CPU allocator during a call above its start, by torch's profiler.
 
-    What a library takes from elsewhere (oneDNN's scratch, NumPy's arrays) is not seen.
+    Memory from elsewhere (oneDNN's scratch, NumPy's arrays) is not counted.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         call()
@@ -143,17 +143,17 @@ def cpu_peak(call: Call) -> int:
     return max([0, *itertools.accumulate(sizes)])
 
 
-def _cuda_peak(call: Call, before: Held) -> int:
+def _cuda_peak(call: Call, before: GpuMemory) -> int:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     call()
     torch.cuda.synchronize()
-    pools = held(torch.device("cuda")).pools - before.pools
-    return max(torch.cuda.max_memory_allocated() - before.given, pools)
+    pools = gpu_memory(torch.device("cuda")).pools - before.pools
+    return max(torch.cuda.max_memory_allocated() - before.allocated, pools)
 
 
 def _launched(call: Call) -> tuple[int, float]:
-    """What the device is given to do by one call, and the microseconds that it takes."""
+    """Number of kernels, copies and fills of one call, and their microseconds."""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         call()
         torch.cuda.synchronize()

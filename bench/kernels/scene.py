@@ -1,4 +1,4 @@
-"""What every row of the augmentation benchmark starts from and must end with."""
+"""Inputs and outputs that all rows of the augmentation benchmark share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ USUAL = Ranges(180, 0.5, 0.5, random_crop=True, brightness=0.1, contrast=0.1, sa
 
 @dataclass(frozen=True)
 class Scene:
-    """A store in device memory, and the views asked of it.
+    """A store in device memory, and the views to make from it.
 
     pixels: uint8 [N, S, S, 4], on the device; the fourth byte is ignored.
     size: side of a view, pixels.
     batch: images of one call.
     dtype: of the views, [batch, 3, size, size] in [0, 1], channels_last.
-    ranges: what the views are drawn from; no zoom and no shift, which not every peer has.
+    ranges: ranges of the random parameters; no zoom and no shift, which not every peer has.
     """
 
     pixels: Tensor
@@ -34,7 +34,7 @@ class Scene:
 
     @property
     def side(self) -> int:
-        """Of a stored image, pixels."""
+        """Side of a stored image, pixels."""
         return self.pixels.shape[1]
 
     @property
@@ -43,8 +43,8 @@ class Scene:
         return self.pixels[..., :3]
 
 
-# index int64 [B], on the device -> the views; it draws its own parameters inside the call. What it returned before may
-# be overwritten.
+# index int64 [B], on the device -> the views, with parameters drawn inside the call. A call may overwrite the views of
+# the call before.
 Fill = Callable[[Tensor], Tensor]
 
 
@@ -52,11 +52,11 @@ Fill = Callable[[Tensor], Tensor]
 class Row:
     """One way to make the views.
 
-    build: everything that is done once, before the clock.
+    build: does everything that is done once, before timing.
     needs: distributions that must be installed.
-    devices: types of device that it runs on.
-    impl: what it needs of the device: "torch", "compile" or "triton".
-    differs: what differs in meaning from ours, in a few words; "" if nothing does.
+    devices: device types it runs on.
+    impl: "torch", "compile" or "triton"; see `unavailable`.
+    differs: how its meaning differs from ours, in a few words; "" if it does not.
     """
 
     build: Callable[[Scene], Fill]

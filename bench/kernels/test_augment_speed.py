@@ -1,4 +1,4 @@
-"""Views of a batch by each row of augment_rows.py, drawing included: pixels in memory -> views in memory."""
+"""Views of a batch by each row of augment_rows, with the drawing of parameters: pixels in memory -> views in memory."""
 
 import itertools
 
@@ -24,7 +24,7 @@ RIVALS = (
 
 
 def planned(device: str) -> list[tuple[str, str, int]]:
-    """(what, row, batch), the most wanted first: time may run out."""
+    """(what, row, batch), the most valuable first, as time may run out."""
     usual = [("augment", name, USUAL[device]) for name in reversed(ROWS)]
     return usual + [("augment", name, batch) for batch, name in itertools.product(OTHERS[device], RIVALS)]
 

@@ -1,4 +1,4 @@
-"""Value and gradient of the heads' losses, as a step of training asks for them: by itself and in a CUDA graph."""
+"""Value and gradient of the losses, as in a training step: alone and in a CUDA graph."""
 
 import itertools
 
@@ -13,7 +13,7 @@ IN_A_GRAPH = ", in a CUDA graph"
 
 
 def planned(device: str) -> list[tuple[str, str, int]]:
-    """(what, row, batch), the most wanted first: time may run out."""
+    """(what, row, batch), the most valuable first, as time may run out."""
     ways = [f"{name} loss{way}" for name, way in itertools.product(LOSSES, ("", IN_A_GRAPH))]
     return [(what, row, batch) for batch, what, row in itertools.product(BATCHES[device], ways, IMPLEMENTATIONS)]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from bench.publish.markdown import fill, table
 
 NOT_RUN = "The kernels have not run on a GPU yet, so nothing is known of their speed."
-OURS, REFERENCE, OUR_STEP = "Triton, drawing its own", "torch reference", "galaxy-triton"
-AUGMENT, STEP = "augment", "step"
+OURS, REFERENCE = "Triton, drawing its own", "torch reference"
+AUGMENT = "augment"
 
 Row = dict
 # Title -> function from a row and the row to compare with (None if it was not measured) to the cell's text.
@@ -21,10 +21,10 @@ def tables(results: list[Row]) -> str:
 
 def section(result: Row) -> list[str]:
     """The parts of one result: machine and versions, the tables, the rows left out with their reasons."""
-    augment, steps = ([row for row in result["rows"] if row["what"] == what] for what in (AUGMENT, STEP))
-    losses = [row for row in result["rows"] if row["what"] not in (AUGMENT, STEP)]
+    augment = [row for row in result["rows"] if row["what"] == AUGMENT]
+    losses = [row for row in result["rows"] if row["what"] != AUGMENT]
     gpu = result["made_with"]["gpu"]
-    measured = [_augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu), _steps_table(steps)]
+    measured = [_augment_table(augment, gpu), _by_batch(augment), _losses_table(losses, gpu)]
     parts = [_made_with(result), *measured, _left_out(result["left_out"], result["rows"])]
     return [part for part in parts if part]
 
@@ -70,17 +70,6 @@ def _losses_table(rows: list[Row], gpu: str | None) -> str:
     return table([f"value and gradient, {unit}", *(f"{batch} rows of 37" for batch in batches)], body)
 
 
-def _steps_table(rows: list[Row]) -> str:
-    """Training steps, the fastest first."""
-    base = next((row for row in rows if row["row"] == OUR_STEP), None)
-    scenes = {
-        f"training step, `{row['recipe']}`: {row['batch']} views {row['size']} px from {row['side']} px" for row in rows
-    }
-    fastest_first = sorted(rows, key=lambda row: -row["images_per_s"])
-    body = [[row["row"], *(cell(row, base) for cell in STEPS.values())] for row in fastest_first]
-    return table([*scenes, *STEPS], body)
-
-
 def _left_out(entries: list[Row], rows: list[Row]) -> str:
     """One sentence: the rows not measured, grouped by reason."""
     measured = _unique(rows, "what")
@@ -114,13 +103,6 @@ ON_GPU: Columns = {
     "ours is faster by": _lead_over,
     "of the tightest floor": lambda row, _: _of_floor(row),
     "launches": lambda row, _: str(row["kernels"] or ""),
-    "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
-    "differs from ours in": lambda row, _: row["differs"],
-}
-STEPS: Columns = {
-    "images/s": lambda row, _: _number(row["images_per_s"]),
-    "ms a step [quartiles]": lambda row, _: _times(row.get("device_us", row["wall_us"]), 1e3),
-    f"speed, {OUR_STEP} = 1": _speed_of,
     "peak MiB by torch": lambda row, _: _number(row["memory_mib"]),
     "differs from ours in": lambda row, _: row["differs"],
 }

@@ -1,4 +1,4 @@
-"""What a result was measured with: the machine, the versions, the commit."""
+"""The machine, versions and commit with which a result was measured."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "triton", "torchvision", "numpy", "kornia", "triton-augment
 
 
 def made_with(device: torch.device) -> dict[str, object]:
-    """What to know of a machine: on a GPU its name too; load: tasks that ran here in the minute before."""
+    """The machine and its software. load: average number of running tasks in the minute before."""
     return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cpu": cpu_model(),
@@ -30,12 +30,12 @@ def made_with(device: torch.device) -> dict[str, object]:
 
 
 def line_of(values: dict[str, Any]) -> str:
-    """What a result of trainings on a CPU was made with, as a line of a page."""
+    """A line of a page about the machine of trainings on a CPU."""
     return f"*{values['cpu']}, a thread a training, torch {values['packages']['torch']}; commit {values['commit']}.*\n"
 
 
 def commit() -> dict[str, object]:
-    """commit: that the tree is of. changed: the files that differ from it. None where this is no clone."""
+    """commit: HEAD of the tree. changed: files that differ from it. None if this is not a clone."""
     if not (ROOT / ".git").exists():
         return {"commit": None, "changed": None}
     changed = output("git", "-C", str(ROOT), "status", "--short")
@@ -43,7 +43,7 @@ def commit() -> dict[str, object]:
 
 
 def cpu_model() -> str:
-    """The processor's own name for itself, where Linux tells it."""
+    """The processor's name, from /proc/cpuinfo if there is one."""
     told = Path("/proc/cpuinfo")
     lines = told.read_text().splitlines() if told.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -51,7 +51,7 @@ def cpu_model() -> str:
 
 
 def version(package: str) -> str | None:
-    """Of a distribution; None if it is not installed."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -59,7 +59,7 @@ def version(package: str) -> str | None:
 
 
 def output(*command: str) -> str | None:
-    """What a command prints; None where it does not exist or fails."""
+    """The output of a command; None if it does not exist or fails."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

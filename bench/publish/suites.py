@@ -12,7 +12,7 @@ from bench.scripts import write_result
 
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
-SUITES = ("kernels/test_augment_speed.py", "kernels/test_loss_speed.py", "steps/test_step_speed.py")
+SUITES = ("kernels/test_augment_speed.py", "kernels/test_loss_speed.py")
 CPU = "cpu"
 OWN = "kernels-"  # prefix of the results files of `python -m bench.publish`
 OURS = ("Triton, drawing its own", "Triton, parameters given")  # the rows with known floors

@@ -1,9 +1,8 @@
-"""Draw the README's picture: simulated galaxies, and the views that the seed recipe draws of them in three epochs.
+"""Draw the picture of views: simulated galaxies, and the views of the recipe `seed` in three epochs.
 
 python -m bench.publish.views bench/results/views.jpg
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.scripts import option_parser
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies, load
@@ -19,20 +19,14 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.simulation.sky import simulate
 
-SHOWN = (
-    34,
-    57,
-    25,
-    26,
-    9,
-    2,
-    21,
-    14,
-)  # spirals, a bar, edge-on, ring, merger, smooth, cigar
+SHOWN = (34, 57, 25, 26, 9, 2, 21, 14)  # spirals, a bar, edge-on, ring, merger, smooth, cigar
 COUNT, EPOCHS = 60, 3
 
 
 def main() -> None:
+    parser = option_parser(__doc__)
+    parser.add_argument("out", type=Path)
+    out = parser.parse_args().out
     galaxies = simulated(COUNT)
     rows = torch.tensor(SHOWN)
     maker = ViewMaker(RECIPES["seed"].augmentation)
@@ -44,7 +38,7 @@ def main() -> None:
         buffer = maker.empty(len(rows), rows.device)
         views = maker.random(batch_of(galaxies, rows), torch.tensor(1), torch.tensor(epoch), buffer)
         sheet.append(np.concatenate((views.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8), axis=1))
-    Image.fromarray(np.concatenate(sheet)).save(sys.argv[1], quality=90)
+    Image.fromarray(np.concatenate(sheet)).save(out, quality=90)
 
 
 def simulated(count: int) -> Galaxies:

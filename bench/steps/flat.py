@@ -1,20 +1,20 @@
-"""What a galaxy costs in an epoch of 10,000, of 100,000 and of a million: it should be the same.
+"""The time of a galaxy in epochs of 10,000, 100,000 and a million: it should be the same.
 
     python -m bench.steps.flat [--small]
 
-The pixels of a few thousand galaxies are used again and again under other ids: no machine need hold a million. Steps
-are of the seed recipe, on a GPU by what `auto` chooses there; an epoch's order is drawn whole, its steps are sampled.
+The pixels of a few thousand galaxies are used again under other ids, so that no machine has to hold a million. Steps
+are those of the recipe `seed` with the implementations of `auto`. An epoch's order is drawn whole; its steps are
+sampled.
 """
 
-import argparse
 import json
-import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from bench.kernels.measure import quartiles, seconds
 from bench.publish.made_with import made_with
+from bench.scripts import option_parser
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
@@ -29,7 +29,7 @@ TINY = {"preprocess.size": 24, "augmentation.size": 16, "network.widths": "4,8",
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("--small", action="store_true", help="a tiny network, to try it")
     small = parser.parse_args().small
     config = override(SEED, TINY if small else {"run.batch_size": 256})
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def cost(config: Config, count: int, steps: int) -> dict[str, float]:
-    """Microseconds a galaxy of an epoch of `count`: of drawing its order, of its steps, and of both."""
+    """Microseconds per galaxy in an epoch of `count`: for its order, its steps, and both."""
     backend = choose(config)
     device, side = backend.device, config.preprocess.size
     pixels = torch.randint(0, 256, (STORED, side, side, 4), dtype=torch.uint8, device=device)
@@ -56,28 +56,11 @@ def cost(config: Config, count: int, steps: int) -> dict[str, float]:
 
     batches = order(0)
     burst(batches[:WARM], 0)
-    ordered = _seconds(lambda: order(1), device)
-    stepped = _seconds(lambda: burst(batches, WARM), device)
+    ordered = quartiles([seconds(lambda: order(1), device) for _ in range(ROUNDS)])[1]
+    stepped = quartiles([seconds(lambda: burst(batches, WARM), device) for _ in range(ROUNDS)])[1]
     galaxies = sum(map(len, batches[:steps]))
     each = {"order_us": ordered / count * 1e6, "step_us": stepped / galaxies * 1e6}
     return {"galaxies": count, **each, "us": sum(each.values())}
-
-
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """The median of several calls, each from an idle device to its end."""
-    times = []
-    for _ in range(ROUNDS):
-        _wait(device)
-        started = time.perf_counter()
-        call()
-        _wait(device)
-        times.append(time.perf_counter() - started)
-    return sorted(times)[len(times) // 2]
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""Our training step against plain loops and the seed's pipeline on real images, in short bursts that take turns, so
-that what else the machine does falls on all alike -> one JSON.
+"""Our training step beside plain loops and the write-up's pipeline on real images, in short bursts that take turns.
 
     python -m bench.steps.pairs DATA --out bench/results/step-cpu.json
 
-DATA holds images_training_rev1.zip, or a folder of that name as `galaxy-triton simulate` makes it, and
-training_solutions_rev1.csv. A ratio is another row's time for a burst over ours
-in the same round; its interval is a bootstrap over rounds. The seed's workers decode ahead: its burst is timed in the
-middle of an epoch of its own, when they keep up as they can, and they rest while the others have their turn.
+Taking turns spreads whatever else the machine does over all rows alike. A ratio is another row's time for a burst over
+ours in the same round; its interval is a bootstrap over rounds. The workers of the write-up's pipeline decode ahead, so
+its burst is timed in the middle of an epoch, and the workers rest during the bursts of others. DATA holds
+images_training_rev1.zip, or a folder as `galaxy-triton simulate` makes it, and training_solutions_rev1.csv.
 """
 
 import argparse
-import json
 import random
 import tempfile
 import time
@@ -24,13 +22,12 @@ from numpy.typing import NDArray
 
 from bench.kernels.measure import quartiles, wait
 from bench.publish.made_with import made_with
+from bench.scripts import IMAGES, LABELS, option_parser, pack_images, write_result
 from bench.steps.rows import OURS, ROWS, StepScene, build, differs, reason_to_skip, scene_of
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
 from galaxy_triton.data.galaxies import Galaxies
-from galaxy_triton.data.pack import pack
-from galaxy_triton.system.whole_files import whole_file
 
 SEED = "seed's pipeline"
 WARM = 3  # steps of each row before the first round
@@ -40,14 +37,14 @@ RESAMPLES, LEVEL = 10_000, 0.95
 
 @dataclass(frozen=True)
 class Burst:
-    """Steps that are timed together, after some and before others that are not."""
+    """Timed steps, with `around` untimed steps before and after them."""
 
     step: Callable[[], object]
     steps: int
     around: int = 0
 
     def seconds(self, device: torch.device) -> float:
-        """Of its timed steps, from an idle device to its end."""
+        """Seconds of the timed steps, from an idle device to its end."""
         self._make(self.around, device)
         started = time.perf_counter()
         self._make(self.steps, device)
@@ -69,7 +66,7 @@ def main() -> None:
         scene = packed(options.data, Path(scratch) / "store", config, device)
         before = made_with(device)
         bursts, left_out = prepared(scene, options.steps)
-        times = taken(bursts, options.rounds, device)
+        times = timed(bursts, options.rounds, device)
     result = {
         "command": "python -m bench.steps.pairs DATA --out FILE",
         "made_with": before,
@@ -80,23 +77,22 @@ def main() -> None:
         "rows": {name: row_of(name, times, scene, options.steps) for name in times},
         "left_out": left_out,
     }
-    with whole_file(options.out) as file:
-        file.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(options.out, result)
     for name, row in result["rows"].items():
         middle, low, high = row["time_of_ours"]
         print(f"{name:<28} {row['images_per_s']:8.1f} images/s  {middle:.3f} [{low:.3f}, {high:.3f}] x our time")
 
 
 def packed(data: Path, store: Path, config: Config, device: torch.device) -> StepScene:
-    """The folder's images, as the recipe has them."""
-    archive, labels = data / "images_training_rev1.zip", data / "training_solutions_rev1.csv"
+    """Pack the folder's images as the recipe wants them."""
+    archive = data / IMAGES
     images = archive if archive.exists() else archive.with_suffix("")
-    pack(images, labels, store, size=config.preprocess.size, crop=config.preprocess.crop, workers=2)
+    pack_images(images, data / LABELS, store, config.preprocess)
     return scene_of(store, images, config, device)
 
 
 def prepared(scene: StepScene, steps: int) -> tuple[dict[str, Burst], dict[str, str]]:
-    """Every row that can run here, warm; and why the others are left out."""
+    """The bursts of every row that can run here, warmed up; and the reasons of the rows left out."""
     reasons = {name: reason_to_skip(row, scene) for name, row in ROWS.items()}
     bursts = {}
     for name in [name for name, reason in reasons.items() if reason is None]:
@@ -108,8 +104,8 @@ def prepared(scene: StepScene, steps: int) -> tuple[dict[str, Burst], dict[str, 
     return bursts, {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def taken(bursts: dict[str, Burst], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of each row's bursts, a round being one of each in an order drawn for it."""
+def timed(bursts: dict[str, Burst], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each row's bursts. A round is one burst of each row, in random order."""
     times: dict[str, list[float]] = {name: [] for name in bursts}
     draw = random.Random(1)
     for _ in range(rounds):
@@ -119,7 +115,7 @@ def taken(bursts: dict[str, Burst], rounds: int, device: torch.device) -> dict[s
 
 
 def row_of(name: str, times: dict[str, list[float]], scene: StepScene, steps: int) -> dict[str, object]:
-    """What is kept of a row."""
+    """The figures of a row."""
     own, ours = np.array(times[name]), np.array(times[OURS])
     return {
         "ms_a_step": [1e3 * second / steps for second in quartiles(times[name])],
@@ -130,20 +126,20 @@ def row_of(name: str, times: dict[str, list[float]], scene: StepScene, steps: in
 
 
 def median_with_interval(ratios: NDArray[np.float64]) -> list[float]:
-    """The median, and the percentile bootstrap's interval of it."""
+    """[median, low, high], by the percentile bootstrap."""
     drawn = np.random.default_rng(1).choice(ratios, (RESAMPLES, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return [float(np.median(ratios)), float(low), float(high)]
 
 
 def _first(scene: StepScene, count: int) -> StepScene:
-    """So few galaxies that the seed's epoch is one burst; their files are read over and over, from the page cache."""
+    """The first galaxies, so that an epoch is one burst; their files come from the page cache."""
     pixels, ids, answers = scene.galaxies
     return replace(scene, galaxies=Galaxies(pixels[:count], ids[:count], answers[:count]))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = option_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(

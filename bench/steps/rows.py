@@ -1,4 +1,4 @@
-"""Every way to make a training step that is measured, in the order of the table."""
+"""Every measured way to make a training step, in the order of the table."""
 
 import os
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from galaxy_triton.model.backend import choose
 from galaxy_triton.system.errors import UsageFault
 
 OURS = "galaxy-triton"
-TOTAL_STEPS = 100_000  # of the learning rate's cycle: more than are made
+TOTAL_STEPS = 100_000  # of the learning rate schedule: more than are made
 
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class StepScene:
-    """What every row trains: the network, views and batches of `config` on these galaxies, which lie on a device.
+    """What all rows train: the network, views and batches of `config`, on galaxies in device memory.
 
-    images: the folder or zip that they were packed from. workers: of the DataLoader.
+    images: the folder or zip from which the galaxies were packed. workers: of the DataLoader.
     """
 
     config: Config
@@ -45,7 +45,7 @@ class StepScene:
 class StepRow:
     """One way to make a step.
 
-    build: everything before the clock; what it gives makes the next step at each call.
+    build: does everything before timing, and returns a function that makes the next step.
     run: fields of `config.run` that it sets.
     devices, needs, differs: as those of scene.Row.
     """
@@ -58,14 +58,14 @@ class StepRow:
 
 
 def scene_of(store: Path, images: Path, config: Config, device: torch.device) -> StepScene:
-    """The labelled galaxies of a store that was packed from `images`."""
+    """A scene of the labelled galaxies of a store that was packed from `images`."""
     opened = open_store(store)
     galaxies, rows = load(opened, device, lambda done: None), torch.from_numpy(labelled_rows(opened)).to(device)
     return StepScene(config, Galaxies(*(part[rows] for part in galaxies)), images)
 
 
 def build(row: StepRow, scene: StepScene) -> Step:
-    """A step of this row, not called yet."""
+    """The function that makes a step of this row."""
     return row.build(scene, configured(row, scene))
 
 
@@ -85,13 +85,13 @@ def reason_to_skip(row: StepRow, scene: StepScene) -> str | None:
 
 
 def beyond_plain(config: Config) -> str | None:
-    """What of a recipe the plain loop does not have; None if it has all."""
+    """Why the plain loop cannot train a recipe; None if it can."""
     a, network = config.augmentation, config.network
     jitter = max(a.brightness, a.contrast, a.saturation, a.hue) > 0
     lacks = {"colour jitter": jitter, "a random crop": a.crop == "random", "a hidden layer": network.hidden > 0}
     lacks |= {"dropout": network.dropout > 0, "the tree head": network.head == "tree"}
-    has_not = [name for name, asked in lacks.items() if asked]
-    return f"the plain loop lacks {', '.join(has_not)}" if has_not else None
+    missing_parts = [name for name, used in lacks.items() if used]
+    return f"the plain loop lacks {', '.join(missing_parts)}" if missing_parts else None
 
 
 def _ours(scene: StepScene, config: Config) -> Steps:
@@ -139,6 +139,6 @@ ROWS: dict[str, StepRow] = {
 
 
 def differs(row: StepRow, config: Config) -> str:
-    """What a row does otherwise than ours with this configuration."""
+    """How a row differs from ours with this configuration."""
     more = differences(config.augmentation) if row.build is _seed else ()
     return "; ".join([part for part in (row.differs, *more) if part])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.kernels.measure import Effort, Held, beyond_wall, cpu_peak, quartiles, seconds
+from bench.kernels.measure import Effort, GpuMemory, beyond_wall, cpu_peak, quartiles, seconds
 
 CPU = torch.device("cpu")
 
@@ -51,4 +51,4 @@ def test_peak_of_memory_is_of_what_lives_together() -> None:
         return second + 1
 
     assert cpu_peak(call) == pytest.approx(2 * 2**20, rel=0.01)
-    assert beyond_wall(call, CPU, 1, Held()) == {"memory_mib": pytest.approx(2, rel=0.01)}
+    assert beyond_wall(call, CPU, 1, GpuMemory()) == {"memory_mib": pytest.approx(2, rel=0.01)}

@@ -1,4 +1,4 @@
-"""bench/publish.py and what it is made of: the frame of a suite, what is kept of it, and the README's tables."""
+"""bench.publish: the frame of a suite, the results that are kept, and their tables."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 
 from bench.kernels import augment_rows, test_augment_speed
 from bench.publish import kernel_tables as tables
-from bench.publish.suites import BENCH, condense, file_name, run
+from bench.publish.suites import BENCH, ROOT, condense, file_name, keep, read, run
 
 SUITE = """
 import time
@@ -28,7 +28,6 @@ def test_naps(what, row, batch, store, timed, small):
         pytest.skip("needs a peer that is not here")
     timed(lambda: {"good": lambda: time.sleep(0.01)}[row], differs="all", small=small)
 """
-STEPS = {"plain loop": [19e3, 20e3, 21e3], "galaxy-triton": [9e3, 10e3, 11e3]}  # quartiles, µs
 MADE_WITH = {"gpu": None, "cpu": "a CPU", "threads": 2, "packages": {"torch": "9"}, "commit": "a" * 40, "changed": []}
 
 
@@ -78,42 +77,33 @@ def test_a_row_that_is_not_reached_is_named(suite: Path) -> None:
 
 
 def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    publish.keep(_result(), tmp_path)
+    keep(_result(), tmp_path)
     before = (tmp_path / "kernels-cpu.json").read_bytes()
     with pytest.raises(TypeError):
-        publish.keep(_result() | {"command": object()}, tmp_path)
+        keep(_result() | {"command": object()}, tmp_path)
     assert (tmp_path / "kernels-cpu.json").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["kernels-cpu.json"]
 
 
 def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
-    """publish.py's own and on_gpu.py's, but no other file of the folder."""
-    publish.keep(_result(), tmp_path)
+    """Those of bench.publish and of bench.gpu.on_gpu, but no other file of the folder."""
+    keep(_result(), tmp_path)
     gpu = _result(gpu="NVIDIA H200")
     (tmp_path / file_name("NVIDIA H200")).write_text(json.dumps({"stages": {"benchmarks": gpu}, "left_out": []}))
     (tmp_path / "other.json").write_text(json.dumps({"made_with": {}, "commit": ""}))
     assert (tmp_path / "nvidia-h200.json").is_file()
-    assert publish.read(tmp_path) == [gpu, _result()]
-    own = {**gpu, "command": "python -m bench.publish"}  # has all rows; on_gpu.py's may have lacked time
-    publish.keep(own, tmp_path)
-    assert publish.read(tmp_path) == [own, _result()]
+    assert read(tmp_path) == [gpu, _result()]
+    own = {**gpu, "command": "python -m bench.publish"}  # has all rows; on_gpu's may have lacked time
+    keep(own, tmp_path)
+    assert read(tmp_path) == [own, _result()]
 
 
-@pytest.mark.parametrize("command", ["publish.py --small", "on_gpu.py --device cpu --small"])
+@pytest.mark.parametrize("command", ["bench.publish --small", "bench.gpu.on_gpu --device cpu --small"])
 def test_figures_of_toys_do_not_replace_results(command: str) -> None:
-    script, *options = command.split()
-    done = subprocess.run([sys.executable, str(BENCH / script), *options], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", *command.split()]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "elsewhere" in done.stderr
-
-
-def test_tables_are_written_between_the_marks_alone() -> None:
-    readme = f"before\n{publish.BEGIN}stale\n{publish.END}after\n"
-    once = publish.rewritten(readme, [_result()])
-    assert once.startswith(f"before\n{publish.BEGIN}")
-    assert once.endswith(f"{publish.END}after\n")
-    assert "stale" not in once
-    assert publish.rewritten(once, [_result()]) == once
 
 
 def test_cpu_table_compares_with_the_reference() -> None:
@@ -149,15 +139,6 @@ def test_batches_and_losses_have_tables_of_their_own() -> None:
     assert "| tree loss, in a CUDA graph: Triton | 4 / 4 |" in text
     assert "Not measured: tree loss: torch; new (time)." in text
     assert text.count("| z |") == 1, "of one batch: in the first table alone"
-
-
-def test_steps_have_a_table_of_their_own() -> None:
-    rows = [_figures(name, times, None, what="step") | {"recipe": "best"} for name, times in STEPS.items()]
-    text = tables.tables([_result() | {"rows": rows, "left_out": []}])
-    assert "| training step, `best`: 8 views 128 px from 160 px | images/s |" in text
-    cells = _cells(text)
-    assert list(cells)[2:] == ["galaxy-triton", "plain loop"]
-    assert cells["plain loop"][:3] == ["400", "20 [19, 21]", "0.5"]
 
 
 def test_names_are_those_of_the_rows() -> None:

@@ -1,4 +1,4 @@
-"""The README's file for a SLURM cluster, with stand-ins for SLURM; and what torchrun makes of a stop."""
+"""The SLURM script of galaxy_triton/README.md, with stand-ins for SLURM; and what torchrun makes of a stop."""
 
 import os
 import re
@@ -14,10 +14,10 @@ import pytest
 
 from galaxy_triton.runs import checkpoint
 from galaxy_triton.runs import folder as run_folder
-from tests.bench.test_readme import README
 from tests.support import processes
 
-SCRIPT = next(block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "#SBATCH" in block)
+PAGE = Path(__file__).resolve().parents[2] / "galaxy_triton" / "README.md"
+SCRIPT = next(block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "#SBATCH" in block)
 TASKS, EPOCHS = 2, 8
 MANY = 400  # epochs of a run that is stopped and never goes on
 
