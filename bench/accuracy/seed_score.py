@@ -122,12 +122,12 @@ class AlteredLearner(Learner):
 def main() -> None:
     options = option_parser(__doc__).parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    store = packed(options.data, options.work, _config(TRAININGS["the recipe"], 1).preprocess)
+    store = packed(options.data, options.work, config_of(TRAININGS["the recipe"], 1).preprocess)
     keys = [(name, seed) for seed in options.seeds for name in TRAININGS]
     files = {key: file_of(options.work, _settings(*key)) for key in keys}
     validation = options.data / options.validation
     run_all(train, {file: Job(*key, store, validation, file) for key, file in files.items()}, options.jobs)
-    rows = [row for name in TRAININGS for row in _rows(name, [files[name, seed] for seed in options.seeds])]
+    rows = [row for name in TRAININGS for row in rows_of(name, [files[name, seed] for seed in options.seeds])]
     result = {
         "command": "python -m bench.accuracy.seed_score DATA --work FOLDER --out FILE",
         "made_with": made_with(torch.device("cpu")),
@@ -148,7 +148,7 @@ def train(job: Job) -> None:
     """Train, and write the squared errors of the validation galaxies for each reading and for the mean."""
     torch.set_num_threads(1)
     training = TRAININGS[job.name]
-    config = _config(training, job.seed)
+    config = config_of(training, job.seed)
     backend, store = choose(override(config, {"run.norm": "layers"})), open_store(job.store)
     keep_freed_memory(backend.device)
     split = split_by_ids(store, read_ids(job.validation))
@@ -162,21 +162,21 @@ def train(job: Job) -> None:
     for _ in range(steps):
         step()
     people = galaxies.answers[asked]
-    squares = {name: _squares(_answers(learner, galaxies, asked, how), people) for name, how in READINGS.items()}
+    squares = {name: _squares(predictions(learner, galaxies, asked, how), people) for name, how in READINGS.items()}
     with whole_file(job.file) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **squares, mean_answer=_squares(mean.expand_as(people), people))
 
 
-def _config(training: Training, seed: int) -> Config:
+def config_of(training: Training, seed: int) -> Config:
     return override(RECIPES["seed"], SMALL | training.settings | {"run.seed": seed})
 
 
 def _settings(name: str, seed: int) -> list[object]:
     training = TRAININGS[name]
-    return [to_dict(_config(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
+    return [to_dict(config_of(training, seed)), training.bias_at_half, training.norm, list(READINGS)]
 
 
-def _answers(learner: Learner, galaxies: Galaxies, rows: Tensor, how: Reading) -> Tensor:
+def predictions(learner: Learner, galaxies: Galaxies, rows: Tensor, how: Reading) -> Tensor:
     """One view of each galaxy, in batches of 64; fp32 [n, 37]. The network stays as it was."""
     network = learner.network.eval()
     before = deepcopy(network.state_dict())
@@ -203,7 +203,7 @@ def _of_batch(learner: Learner, batch: Batch, how: Reading) -> Tensor:
     return learner.head.probabilities(learner.network(views))
 
 
-def _rows(name: str, files: list[Path]) -> list[dict[str, object]]:
+def rows_of(name: str, files: list[Path]) -> list[dict[str, object]]:
     kept = [np.load(file) for file in files]
     mean_answer = np.stack([each["mean_answer"] for each in kept])
     return [_row(name, asked, np.stack([each[asked] for each in kept]), mean_answer) for asked in READINGS]

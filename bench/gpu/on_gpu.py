@@ -60,7 +60,7 @@ def main() -> int:
         target = _target(arguments, environment)
         results = {"command": sys.argv[1:], "stages": {}}
         for place, name in enumerate(arguments.stages):
-            limit = _limit(name, arguments.stages[place + 1 :], deadline - time.monotonic())
+            limit = limit_of(name, arguments.stages[place + 1 :], deadline - time.monotonic())
             results["stages"][name] = _run(name, limit, arguments, Path(folder), environment)
             _write(target, results)
             print(_line(name, results["stages"][name]), flush=True)
@@ -130,7 +130,7 @@ def _target(arguments: argparse.Namespace, environment: dict[str, str]) -> Path:
     return arguments.out.resolve() / file_name(name)
 
 
-def _limit(name: str, later: list[str], left: float) -> float:
+def limit_of(name: str, later: list[str], left: float) -> float:
     """A stage's seconds: its own limit, plus what later stages do not need, at most the time left."""
     spare = left - sum(PLAN[other].limit for other in later)
     return min(left, max(PLAN[name].limit, spare))

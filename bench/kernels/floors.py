@@ -113,19 +113,19 @@ def traffic() -> tuple[float, float]:
     ix, iy = (affine @ torch.stack((x, y, torch.ones_like(x))).float()).floor().long().unbind(1)  # [VIEWS, pixels]
     sectors, lines = [], 0
     for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        places = _addresses(ix + right, iy + below)
+        places = addresses(ix + right, iy + below)
         sectors.append(places // SECTOR)
-        lines += _distinct((places // LINE).view(VIEWS, -1, WARP)).sum().item()
-    return _distinct(torch.cat(sectors, dim=1)).float().mean().item(), lines / VIEWS
+        lines += distinct((places // LINE).view(VIEWS, -1, WARP)).sum().item()
+    return distinct(torch.cat(sectors, dim=1)).float().mean().item(), lines / VIEWS
 
 
-def _addresses(x, y):
+def addresses(x, y):
     """Bytes from the source's first, negative for what is not loaded."""
     outside = (x < 0) | (x >= SIDE) | (y < 0) | (y >= SIDE)
     return ((y * SIDE + x) * 4).masked_fill(outside, -LINE)
 
 
-def _distinct(values):
+def distinct(values):
     """How many different numbers that are not negative the last dimension holds."""
     ordered = values.sort(dim=-1).values
     steps = (ordered[..., 1:] != ordered[..., :-1]) & (ordered[..., 1:] >= 0)

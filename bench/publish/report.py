@@ -1,6 +1,6 @@
 """Draw the picture of the README: the head of a run's report, by headless Chromium.
 
-    python -m bench.publish.report RUN bench/results/report.png
+python -m bench.publish.report RUN bench/results/report.png
 """
 
 import subprocess

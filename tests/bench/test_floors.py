@@ -12,7 +12,7 @@ from bench.kernels.floors import Rates, Work
 def test_distinct_counts_as_a_set_does() -> None:
     values = torch.randint(-3, 6, (50, 9), generator=torch.Generator().manual_seed(0))
     want = [len({value for value in row if value >= 0}) for row in values.tolist()]
-    assert floors._distinct(values).tolist() == want
+    assert floors.distinct(values).tolist() == want
 
 
 def test_floors_by_hand() -> None:
@@ -27,7 +27,7 @@ def test_addresses_are_those_of_words_inside_the_source() -> None:
     x, y = torch.tensor([0, 3, side - 1, side, -1, 5]), torch.tensor([0, 2, side - 1, 0, 0, -1])
     outside = -floors.LINE
     want = [0, (2 * side + 3) * 4, (side * side - 1) * 4, outside, outside, outside]
-    assert floors._addresses(x, y).tolist() == want
+    assert floors.addresses(x, y).tolist() == want
 
 
 def test_the_prediction_is_of_what_was_counted() -> None:

@@ -73,9 +73,9 @@ def test_on_gpu_stops_a_stage_at_its_limit(tmp_path: Path) -> None:
 
 def test_a_stage_may_take_the_time_that_later_ones_leave() -> None:
     own, later = on_gpu.PLAN["parity"].limit, on_gpu.PLAN["sanitizer"].limit
-    assert on_gpu._limit("parity", ["sanitizer"], own + later + 60) == own + 60
-    assert on_gpu._limit("parity", ["sanitizer"], own) == own
-    assert on_gpu._limit("parity", [], 7.0) == 7
+    assert on_gpu.limit_of("parity", ["sanitizer"], own + later + 60) == own + 60
+    assert on_gpu.limit_of("parity", ["sanitizer"], own) == own
+    assert on_gpu.limit_of("parity", [], 7.0) == 7
 
 
 def _with_parity(root: Path, code: str) -> Path:

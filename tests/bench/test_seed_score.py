@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.accuracy.seed_page import page
-from bench.accuracy.seed_score import READINGS, SMALL, TRAININGS, WORSE, AlteredLearner, _answers, _config, _rows
+from bench.accuracy.seed_score import READINGS, SMALL, TRAININGS, WORSE, AlteredLearner, config_of, predictions, rows_of
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.toml import override
 from galaxy_triton.data.galaxies import load
@@ -37,7 +37,7 @@ def test_the_network_begins_as_its_row_says(name: str, tiny: dict[str, Any]) -> 
 
 
 def test_each_training_is_another() -> None:
-    made = [(str(_config(each, 1)), each.bias_at_half, each.norm) for each in TRAININGS.values()]
+    made = [(str(config_of(each, 1)), each.bias_at_half, each.norm) for each in TRAININGS.values()]
     assert len(set(made)) == len(TRAININGS)
 
 
@@ -48,9 +48,9 @@ def test_each_reading_asks_otherwise(tiny: dict[str, Any], sky: Any) -> None:
     rows, asked = torch.arange(44), {}
     for name, how in READINGS.items():
         torch.manual_seed(5)
-        asked[name] = _answers(learner, galaxies, rows, how)
+        asked[name] = predictions(learner, galaxies, rows, how)
     torch.manual_seed(5)
-    again = _answers(learner, galaxies, rows, READINGS["in evaluation"])
+    again = predictions(learner, galaxies, rows, READINGS["in evaluation"])
     assert torch.equal(again, asked["in evaluation"])
     names = list(asked)
     same = [(a, b) for a in names for b in names if a < b and torch.equal(asked[a], asked[b])]
@@ -63,7 +63,7 @@ def test_rows_are_in_units_of_the_mean_answer(tmp_path: Path) -> None:
     mean = rng.uniform(0.01, 0.1, 50)
     squares = dict.fromkeys(READINGS, 4 * mean) | {"dropout on": WORSE**2 * mean * rng.uniform(0.7, 1.3, 50)}
     np.savez(tmp_path / "a.npz", **squares, mean_answer=mean)
-    rows = {row["asked"]: row for row in _rows("the recipe", [tmp_path / "a.npz", tmp_path / "a.npz"])}
+    rows = {row["asked"]: row for row in rows_of("the recipe", [tmp_path / "a.npz", tmp_path / "a.npz"])}
     assert rows["in evaluation"]["in_mean_answers"] == pytest.approx([2, 2, 2])
     assert rows["in evaluation"]["rmse"] == pytest.approx(2 * np.sqrt(mean.mean()))
     assert [name for name, row in rows.items() if row["reproduces"]] == ["dropout on"]
