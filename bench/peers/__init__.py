@@ -1,4 +1,4 @@
-"""One file for each library that makes such views, written as its users would who want its best speed.
+"""One file for each other library or program, written as a user would write it for the best speed.
 
-Imported without them: a library is loaded when its row is built.
+A library is imported only when its row is built.
 """

@@ -1,6 +1,6 @@
 """NVIDIA DALI, called from Python op by op (its dynamic mode): one warp and one linear map of the colours.
 
-Run by us on a CPU with DALI 2.4; not run on a GPU. What arguments it takes for each image lie in host memory.
+Run by us on a CPU with DALI 2.4; not run on a GPU. Its arguments for each image lie in host memory.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Parameters of a batch from torch's generator, for peers that bring no drawing of their own."""
+"""Random parameters of a batch from torch's generator, for libraries that draw none for each image."""
 
 import math
 from typing import NamedTuple
@@ -13,7 +13,7 @@ Line = tuple[Tensor, Tensor, Tensor]
 
 
 class Drawn(NamedTuple):
-    """Each a tensor of its own, fp32 [B]: to a compiler a stack of them would be one more thing to write and to read.
+    """Random parameters, each a tensor of its own, fp32 [B]: a stack of them would cost a compiler another pass.
 
     degrees: of rotation. flips: bool, horizontal and vertical. corner: x and y of the crop. jitter: factors of
     brightness, contrast and saturation, and hue in turns.

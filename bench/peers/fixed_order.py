@@ -1,4 +1,4 @@
-"""The fastest torch that we could write: all of it one compiled function, the colours in one order for all images.
+"""The fastest torch that we could write: one compiled function, with one order of the colours for all images.
 
 Inductor's Triton code for it (read, torch 2.15) is three launches: the seed, the random numbers, and one kernel in
 which a program samples an image, keeps it in fp32 while it sums its grey, and goes over it again with the colours.

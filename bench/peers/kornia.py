@@ -1,4 +1,4 @@
-"""kornia's augmentation modules, each image its own parameters but for the order of the colours.
+"""kornia's augmentation modules: parameters for each image, but one order of the colours for all.
 
 Its rotation, crop and ColorJitter mean what torchvision's do; ColorJiggle, which it recommends, adds where torchvision
 multiplies.
@@ -22,7 +22,7 @@ def eager(scene: Scene) -> Fill:
 
 
 def compiled(scene: Scene) -> Fill:
-    """torch.compile as far as it pays: on a CPU, where Inductor's warps are slower than torch's own, the colours."""
+    """Compiled as far as it pays: on a CPU only the colours, as Inductor's warps are slower there than torch's."""
     modules = _pipeline(scene, FIXED_ORDER).to(scene.device)
     if scene.device.type == "cpu":
         modules[-1].compile()

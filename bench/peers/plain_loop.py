@@ -1,5 +1,5 @@
-"""A training step in plain PyTorch, as one writes it by hand today: bytes in memory, affine_grid and grid_sample, an
-nn.Sequential, AdamW, OneCycleLR. The network and the views are those of a recipe without colour jitter and dropout."""
+"""A training step in plain PyTorch, as one writes it by hand: bytes in memory, affine_grid and grid_sample, an
+nn.Sequential, AdamW, OneCycleLR. Network and views are those of a recipe without colour jitter and dropout."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ ANSWERS = 37
 
 
 class PlainLoop:
-    """Calling it makes the next step and gives its loss, a float.
+    """A call makes the next step and returns its loss, a float.
 
     pixels: uint8 [N, 3, S, S], answers: fp32 [N, 37], on one device. memory_format: of images and network.
     total_steps: of the learning rate's one cycle.

@@ -1,4 +1,4 @@
-"""torchvision's transforms.v2 on floats: the meaning that all rows are held to."""
+"""torchvision's transforms.v2 on floats, which define the meaning of all rows."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from bench.kernels.scene import Fill, Scene
 
 
 def per_image(scene: Scene) -> Fill:
-    """torchvision draws once for what it is given, so images go through one by one."""
+    """Images go through one by one, as torchvision draws once for each call."""
     view = _pipeline(scene)
 
     def fill(index: Tensor) -> Tensor:

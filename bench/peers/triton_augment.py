@@ -1,7 +1,7 @@
 """triton-augment: geometry and colours in one launch of its own, from floats in planes to floats in planes.
 
-Not run on a GPU by us. It has no hue and no vertical flip, but a vertical flip is a horizontal one and half a turn.
-Each call asks the GPU six times whether a parameter does nothing, and waits for the answer.
+We have not run it on a GPU. It has no hue and no vertical flip, but a vertical flip is a horizontal one and half a
+turn. Each call checks six times on the GPU whether a parameter does nothing, and waits for the result.
 """
 
 import torch
@@ -41,7 +41,7 @@ def build(scene: Scene) -> Fill:
 
 
 def _tune() -> None:
-    """Let its kernel choose among all its launch settings: what its own switch is for, which 0.3.0 reads too early."""
+    """Let its kernel choose among all its launch settings; its own switch for this is read too early in 0.3.0."""
     from triton_augment.kernels import fused_kernel
 
     fused_kernel.fused_augment_kernel.configs = fused_kernel.AUTOTUNE_CONFIGS

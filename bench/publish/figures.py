@@ -33,16 +33,14 @@ def scores(results: Path) -> str:
     found, tuned = result["evaluation"], result["fine_tuned"]["evaluation"]
     folds = len(result["fine_tuned"]["folds"]["folds"])
     plain_loop = found["rmse"][0] + found["comparison"]["lower"][0]
+    fine_tuned = f"**the same, fine-tuned** on {folds - 1} of {folds} folds of these, scored on the other"
     rows = [
         ["all ones", f"{found['all_ones']:.4f}"],
         ["all zeros", f"{found['all_zeros']:.4f}"],
         ["mean of the training labels", _score(found["mean_answer"])],
         ["a plain PyTorch loop, same blocks, 24 epochs", f"{plain_loop:.4f}"],
         [f"**`train --recipe best`**, {found['views']} views", f"**{_score(found['rmse'])}**"],
-        [
-            f"**the same, fine-tuned** on {folds - 1} of {folds} folds of these, scored on the other",
-            f"**{_score(tuned['rmse'])}**",
-        ],
+        [fine_tuned, f"**{_score(tuned['rmse'])}**"],
     ]
     return table([f"on the same {found['galaxies']} galaxies", "RMSE [95 % interval]"], rows)
 

@@ -1,4 +1,4 @@
-"""What the results were measured on."""
+"""The machine and software of the results."""
 
 import platform
 import shutil

@@ -1,4 +1,4 @@
-"""tests/kernels where the kernels are compiled, not interpreted: a process for each file, several at once."""
+"""Run tests/kernels with compiled kernels: a process for each file, several at the same time."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.gpu.stages.stage import begin
 
-AT_ONCE = 8  # most of the time the compiler works
-# What these check is no different on a GPU.
+AT_ONCE = 8  # processes; most of the time they compile
+# These check the same on a CPU.
 ELSEWHERE = ("test_compile_ahead.py", "test_machine_code.py", "test_faults.py", "test_imports.py", "test_errors.py")
 
 
@@ -22,14 +22,14 @@ def main() -> None:
     files = files if not arguments.small else [folder / "test_tree.py", folder / "test_availability.py"]
     found.fact("left_out", [{"what": name, "reason": "needs no GPU"} for name in ELSEWHERE])
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        ends = {pool.submit(tested, file, arguments.root, deadline): file for file in files}
+        ends = {pool.submit(run_tests, file, arguments.root, deadline): file for file in files}
         for end in as_completed(ends):
             found.row(what=ends[end].name, **end.result())
     sys.exit(1 if found.faults() else 0)
 
 
-def tested(file: Path, root: Path, deadline: float) -> dict[str, object]:
-    """How the tests of a file ended."""
+def run_tests(file: Path, root: Path, deadline: float) -> dict[str, object]:
+    """Run the tests of a file; returns how they ended."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=", str(file)]
     command += ["-c", str(root / "pyproject.toml"), f"--rootdir={root}"]
     # The tests run in torch's deterministic mode, in which cuBLAS (torchvision's rotate) asks for this.

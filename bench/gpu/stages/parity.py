@@ -12,13 +12,13 @@ from bench.gpu.stages.stage import begin, full_ranges, sources
 from bench.kernels.loss_rows import LOSSES, captured, inputs, loss_call
 from galaxy_triton.kernels import AugmentDraw, AugmentParams, augment, norm_relu_pool, sample
 
-# Six times the error that torch's own float path was seen to have against another order of its roundings.
+# Six times the error of torch's own float path when its roundings come in another order.
 FP32 = 2e-4
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def views(given, index: Tensor, pixels: Tensor, layout: int, dtype: torch.dtype, **options) -> Tensor:
-    """Into poisoned memory."""
+    """Views, written into memory that was filled with NaN."""
     size = options["size"]
     shape = (len(index), layout, size, size)
     out = torch.empty(shape, dtype=dtype, device=pixels.device, memory_format=torch.channels_last).fill_(torch.nan)
@@ -26,7 +26,7 @@ def views(given, index: Tensor, pixels: Tensor, layout: int, dtype: torch.dtype,
 
 
 def part(given, rows: slice):
-    """Some rows of parameters or of a draw."""
+    """These rows of parameters or of a draw."""
     if isinstance(given, AugmentDraw):
         return given._replace(ids=given.ids[rows])
     return AugmentParams(*(column[rows] for column in given))
@@ -68,7 +68,7 @@ def _on_cpu(draw: AugmentDraw) -> AugmentDraw:
 
 
 def errors(name: str, logits: Tensor, targets: Tensor, impl: str) -> tuple[float, float]:
-    """Of value and gradient, relative to the largest of float64."""
+    """Errors of value and gradient against float64, relative to the largest value."""
     z64 = logits.double().requires_grad_()
     want = (LOSSES[name].probabilities(z64) - targets.double()).square().mean()
     want.backward()
@@ -131,7 +131,7 @@ def relative(got: tuple[Tensor, ...], want: tuple[Tensor, ...]) -> list[float]:
 
 
 def in_graphs(found, device: torch.device, side: int, size: int, count: int) -> None:
-    """Each kernel in a captured CUDA graph, replayed after everything that it reads has changed."""
+    """Each kernel in a captured CUDA graph, replayed after all its inputs have changed."""
     pixels, index = sources(count, side, device), torch.randperm(count, device=device)
     seed, epoch = (torch.tensor(value, device=device) for value in (1, 2))
     draw = AugmentDraw(seed, epoch, index, full_ranges())

@@ -1,4 +1,4 @@
-"""compute-sanitizer over one small launch of each kernel; a run without it where it is not there."""
+"""One small launch of each kernel under compute-sanitizer; if that is not installed, without it."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ def main() -> None:
     found.fact("tool", tool)
     if tool is None:
         found.fact("left_out", [{"what": "memcheck, racecheck", "reason": "no compute-sanitizer here, or no GPU"}])
-    # Each tensor in an allocation of its own, so that a step outside is seen.
+    # Each tensor has an allocation of its own, so that an access outside is seen.
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     for check in checks:
         before = [tool, "--tool", check, "--error-exitcode", "9"] if check else []

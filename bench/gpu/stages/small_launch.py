@@ -1,4 +1,4 @@
-"""One small launch of each kernel: what the sanitizers watch. The device is the argument."""
+"""One small launch of each kernel, for the sanitizers. The argument is the device."""
 
 import sys
 

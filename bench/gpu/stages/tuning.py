@@ -1,4 +1,4 @@
-"""Which launch settings are fastest here: the candidates are timed in turn, round by round."""
+"""Find the fastest launch settings on this GPU: the candidates take turns, round by round."""
 
 import dataclasses
 import itertools
@@ -15,28 +15,28 @@ from galaxy_triton.kernels import launch_settings
 from galaxy_triton.kernels.launch_settings import Launch, Settings
 
 ROUNDS = 9
-GAIN = 0.98  # what is kept must be faster than the default by more than noise
+GAIN = 0.98  # of the default's time: a candidate must be faster by more than noise
 
-# kernel -> tiles, warps, and up to how many answers a program works alone.
+# kernel -> tiles, warps, and the largest number of values for which one program works alone
 TRIED = {
     "augment": ((512, 1024, 2048), (4, 8, 16), (0,)),
     "sigmoid": ((2048, 4096), (8, 16), (8192, 16384, 65536)),
     "tree": ((256, 512, 1024), (4, 8), (0,)),
 }
 
-# Gives the call that is timed.
+# Returns the call to time.
 Make = Callable[[], Callable[[], object]]
 
 
 def candidates(kernel: str) -> list[Launch]:
-    """The default first."""
+    """Settings to try, the default first."""
     default = getattr(Settings(), kernel)
     others = [Launch(*numbers) for numbers in itertools.product(*TRIED[kernel])]
     return [default, *(launch for launch in others if launch != default)]
 
 
 def use(kernel: str, launch: Launch, device: torch.device) -> None:
-    """From the next launch on."""
+    """Use these settings from the next launch on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     launch_settings.BY_GPU[name] = dataclasses.replace(Settings(), **{kernel: launch})
     launch_settings.settings.cache_clear()
@@ -61,7 +61,7 @@ def loss_makes(name: str, device: torch.device, small: bool) -> dict[str, Make]:
 
 
 def tune(found, kernel: str, makes: dict[str, Make], device: torch.device, rounds: int) -> Launch:
-    """The candidate with the least geometric mean of its times, relative to the default's."""
+    """The candidate with the lowest geometric mean of its times relative to the default's."""
     tried = candidates(kernel)
     ratios = dict.fromkeys(tried, 1.0)
     for what, make in makes.items():
