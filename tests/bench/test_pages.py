@@ -14,6 +14,8 @@ ROOT = pages.ROOT
 PROSE = {page.relative_to(ROOT).as_posix(): page.read_text() for page in pages.PAGES}
 EVERY_PAGE = pytest.mark.parametrize("name", PROSE)
 
+pytestmark = pytest.mark.daily
+
 
 def code_blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
