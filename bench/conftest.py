@@ -26,7 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--small", action="store_true", help="tiny sizes, to try the suites themselves")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.dist = "no"  # pytest-benchmark refuses to time rows that pytest-xdist may spread
     config.stash[DEADLINE] = time.monotonic() + config.getoption("--budget")
 
 

@@ -13,6 +13,9 @@ from bench.scripts import write_result
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
 SUITES = ("kernels/test_augment_speed.py", "kernels/test_loss_speed.py")
+# Not pyproject's `pythonpath` and `addopts`: on a bare machine the package lies elsewhere (see bench.gpu.on_gpu), and
+# pytest-xdist may be missing.
+PYTEST_SETTINGS = ("-c", str(ROOT / "pyproject.toml"), "-o", "pythonpath=", "-o", "addopts=--import-mode=importlib")
 CPU = "cpu"
 OWN = "kernels-"  # prefix of the results files of `python -m bench.publish`
 OURS = ("Triton, drawing its own", "Triton, parameters given")  # the rows with known floors
@@ -30,9 +33,8 @@ def run(suite: str, rows: Path, limit: float | None = None, small: bool = False)
         limit: seconds after which the suite is killed; after 0.9 of them no further row starts.
         small: use tiny sizes.
     """
-    # Without pyproject's `pythonpath`: on a bare machine the package lies elsewhere (see bench.gpu.on_gpu).
     command = [sys.executable, "-m", "pytest", str(BENCH / suite), "--benchmark-only", "-q", "-p", "no:cacheprovider"]
-    command += ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", "-o", "pythonpath="]
+    command += [*PYTEST_SETTINGS, f"--rootdir={ROOT}"]
     command += ["--rows", str(rows)] + ["--small"] * small
     command += [] if limit is None else ["--budget", str(0.9 * limit)]
     try:

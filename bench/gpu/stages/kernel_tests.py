@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from bench.gpu.stages.stage import begin
+from bench.publish.suites import PYTEST_SETTINGS
 
 AT_ONCE = 8  # processes; most of the time they compile
 # These check the same on a CPU.
@@ -30,8 +31,8 @@ def main() -> None:
 
 def run_tests(file: Path, root: Path, deadline: float) -> dict[str, object]:
     """Run the tests of a file; returns how they ended."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=", str(file)]
-    command += ["-c", str(root / "pyproject.toml"), f"--rootdir={root}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(file)]
+    command += [*PYTEST_SETTINGS, f"--rootdir={root}"]
     # The tests run in torch's deterministic mode, in which cuBLAS (torchvision's rotate) asks for this.
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     log = Path(f"{file.stem}.log")
