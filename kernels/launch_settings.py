@@ -1,4 +1,4 @@
-"""How many threads work on how much, for each GPU: what bench/on_gpu.py's stage `tuning` measures and prints."""
+"""How many threads work on how much, for each GPU: what bench/gpu/on_gpu.py's stage `tuning` measures and prints."""
 
 import functools
 from dataclasses import dataclass

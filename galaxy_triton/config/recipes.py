@@ -8,7 +8,7 @@ from galaxy_triton.config.schema import Augmentation, Config, Labels, Network, O
 SEED = Config(augmentation=Augmentation(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.05))
 
 
-# Chosen on 4,000 images with two CPU cores, on which it trains for a quarter of an hour: bench/axes.py.
+# Chosen on 4,000 images with two CPU cores, on which it trains for a quarter of an hour: bench/accuracy/axes.py.
 BEST = Config(
     recipe="best",
     preprocess=Preprocess(crop=192, size=80),
