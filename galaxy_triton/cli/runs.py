@@ -103,10 +103,7 @@ def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **as
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
-    if dry_run:
-        predicting.describe(run, source, out, predicting.Asked(**asked), display)
-        return
-    written = predicting.predict(run, source, out, predicting.Asked(**asked), display)
+    written = predicting.predict(run, source, out, predicting.SubmissionOptions(**asked), display, dry_run)
     if written is not None:
         display.say(f"{written.rows} rows in {out}")
         display.warn_of_left_out(written.skipped)
@@ -126,12 +123,12 @@ def export(run: Path, out: Path, quiet: bool, **asked: Any) -> None:
     It takes decoded images, uint8 [B, 3, frame, frame], and answers as `predict` does, with the crop, the resize and
     the views inside. It is compared with `predict` first: if an answer differs by more than 1e-5, nothing is written.
     """
-    from galaxy_triton.predict.export import Asked
+    from galaxy_triton.predict.export import ExportOptions
     from galaxy_triton.predict.export import export as write
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
-    found = write(run, out, Asked(**asked), display)
+    found = write(run, out, ExportOptions(**asked), display)
     display.say(f"pixels   {found.pixels} bytes other than Pillow's, on {found.images} images")
     display.say(f"answers  at most {found.largest:.1e} from predict's, RMS {found.rms:.1e}")
     display.say(f"program  {out}, {out.stat().st_size / 2**20:.1f} MiB")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data.store_arrays import (
     ARRAYS,
@@ -213,6 +214,23 @@ def require_labels(store: Store) -> NDArray[np.float32]:
     if store.labels is None:
         raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
     return store.labels
+
+
+def require_preprocess(store: Store, wanted: Preprocess) -> None:
+    """Raise unless a store was packed with this frame, crop and size.
+
+    Raises:
+        DataFault: it was packed with others; both are named.
+    """
+    if wanted == store.preprocess:
+        return
+    recipes = [f"--recipe {name}" for name, config in RECIPES.items() if config.preprocess == store.preprocess]
+    fields = asdict(store.preprocess).items() - asdict(wanted).items()
+    settings = " ".join(f"--set preprocess.{name}={value}" for name, value in sorted(fields))
+    do = f"pack with --crop {wanted.crop} --size {wanted.size}, or train on this store with"
+    raise DataFault(
+        expected(f"a store of {wanted}", store.preprocess, store.path, f"{do} {' or '.join(recipes) or settings}")
+    )
 
 
 def labelled_rows(store: Store) -> NDArray[np.int64]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data.folds import answers_in
 from galaxy_triton.data.galaxies import Galaxies, load
-from galaxy_triton.data.store import Store, open_store
+from galaxy_triton.data.store import Store, open_store, require_preprocess
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.galaxyzoo.tables import read_answers
-from galaxy_triton.predict.predictor import Answers, Asking, Predictor, check_finite, check_preprocess, open_run
+from galaxy_triton.predict.predictor import Answers, PredictOptions, Predictor, check_finite, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected
@@ -47,7 +47,7 @@ class Others(NamedTuple):
 
 
 def other_answers(
-    against: Path, galaxies: Named, asking: Asking, display: Display, loaded: Loaded | None = None
+    against: Path, galaxies: Named, asking: PredictOptions, display: Display, loaded: Loaded | None = None
 ) -> Others:
     """What a table, a run's folder or that of a cross-validation answers about these galaxies.
 
@@ -85,8 +85,8 @@ def chosen_on(run: Path, which: str, ids: NDArray[np.int64]) -> bool:
     return which == run_folder.BEST and bool(np.isin(ids, run_folder.read_split(run).validation).any())
 
 
-def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded: Loaded | None) -> Others:
-    predictor = open_run(run, asking.which, asking.device)
+def _of_run(run: Path, galaxies: Named, asking: PredictOptions, display: Display, loaded: Loaded | None) -> Others:
+    predictor = load_predictor(run, asking.which, asking.device)
     if loaded is None or loaded.preprocess != predictor.config.preprocess:
         loaded = _own(run, predictor, galaxies, display)
     rows = torch.from_numpy(loaded.rows).to(predictor.backend.device)
@@ -102,7 +102,7 @@ def _of_run(run: Path, galaxies: Named, asking: Asking, display: Display, loaded
 def _own(run: Path, predictor: Predictor, wanted: Named, display: Display) -> Loaded:
     """The galaxies wanted, of the store that a run was trained on."""
     store = _open_source(run)
-    check_preprocess(predictor.config.preprocess, store.preprocess, store.path)
+    require_preprocess(store, predictor.config.preprocess)
     rows = _rows_of_all(store.ids, wanted, store.path, f"compare with answers of {run} in a CSV, made by `predict`")
     with display.progress(f"reading {store.path}", "images") as show:
         # Beside the galaxies of another store a GPU may have no place for these.

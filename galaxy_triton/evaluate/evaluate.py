@@ -12,7 +12,7 @@ from galaxy_triton.data.folds import answers_in
 from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
-from galaxy_triton.data.store import Store, labelled_rows, open_store, require_labels
+from galaxy_triton.data.store import Store, labelled_rows, open_store, require_labels, require_preprocess
 from galaxy_triton.evaluate.compare import Named, chosen_on, table_answers
 from galaxy_triton.evaluate.findings import Findings, Inquiry, compared, find
 from galaxy_triton.evaluate.scores import constants, score
@@ -21,7 +21,7 @@ from galaxy_triton.galaxyzoo.tables import read_answers, read_names
 from galaxy_triton.model.device import free_memory
 from galaxy_triton.model.head import training_bytes
 from galaxy_triton.model.memory import residence
-from galaxy_triton.predict.predictor import Predictor, check_preprocess, open_run
+from galaxy_triton.predict.predictor import Predictor, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
@@ -85,9 +85,9 @@ def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) 
     if asked.labels is not None:
         do = "leave --labels out, or pack a store with these labels"
         raise UsageFault(expected("--labels with a table of predictions", "it with a run", run, do))
-    predictor = open_run(run, asked.which, asked.device)
+    predictor = load_predictor(run, asked.which, asked.device)
     store = open_store(store_path) if store_path else run_folder.open_source(run)
-    check_preprocess(predictor.config.preprocess, store.preprocess, store.path)
+    require_preprocess(store, predictor.config.preprocess)
     rows = _scored(store, run, asked.ids)
     galaxies = galaxies_of(store, predictor, asked.batch_size, display)
     split = Split(_trained_on(store, run_folder.read_split(run).train), rows)

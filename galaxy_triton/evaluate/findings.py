@@ -27,14 +27,14 @@ from galaxy_triton.evaluate.scores import (
 )
 from galaxy_triton.galaxyzoo.questions import QUESTIONS
 from galaxy_triton.galaxyzoo.tree import gaps
-from galaxy_triton.predict.predictor import Answers, Asking, Predictor, check_finite
+from galaxy_triton.predict.predictor import Answers, PredictOptions, Predictor, check_finite
 from galaxy_triton.system.console import Display
 
 EXAMPLES = 4  # galaxies of each kind
 
 
 @dataclass(frozen=True)
-class Inquiry(Asking):
+class Inquiry(PredictOptions):
     """What is asked of a network beside its score.
 
     against: a table of other answers for the same galaxies or another run's folder, to compare with pairwise.

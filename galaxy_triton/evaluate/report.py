@@ -25,7 +25,7 @@ from galaxy_triton.evaluate.page import Content, page_of
 from galaxy_triton.evaluate.scores import Score
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.model.views import fixed_affines
-from galaxy_triton.predict.predictor import Answers, Predictor, open_run
+from galaxy_triton.predict.predictor import Answers, Predictor, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected, reason
@@ -85,7 +85,7 @@ def write_report(run: Path, asked: Asked, display: Display) -> Report:
         UsageFault: no such device here, or several processes.
     """
     require_alone("report")
-    predictor = open_run(run, asked.which, asked.device)
+    predictor = load_predictor(run, asked.which, asked.device)
     source = run_folder.read_source(run)
     store = open_store(asked.store) if asked.store else run_folder.open_source(run)
     run_folder.check_source(run, store)

@@ -11,7 +11,7 @@ import torch
 from galaxy_triton import kernels
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
-from galaxy_triton.data.store import open_store
+from galaxy_triton.data.store import open_store, require_preprocess
 from galaxy_triton.experiments.ablation_pipeline import differences
 from galaxy_triton.experiments.ablation_row import Job, Measured, measure
 from galaxy_triton.experiments.ablation_rows import ALONE, PARTS, Row, Way, compiled_alone, ladder, minus_one
@@ -32,7 +32,6 @@ from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model import head
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
-from galaxy_triton.predict.predictor import check_preprocess
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.whole_files import require_new_folder
@@ -132,7 +131,7 @@ def planned(asked: Asked) -> Plan:
     config = config_of(asked.request)
     backend = choose(config)
     store = open_store(asked.request.store or Path())
-    check_preprocess(config.preprocess, store.preprocess, store.path)
+    require_preprocess(store, config.preprocess)
     held_out, run = asked.request.validation_ids, config.run
     split = split_by_ids(store, read_ids(held_out)) if held_out else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):

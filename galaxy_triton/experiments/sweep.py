@@ -12,7 +12,7 @@ from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.experiments import sweep_folder
 from galaxy_triton.experiments.sweep_space import SPACE, Space, check_space, line, read_space
 from galaxy_triton.experiments.sweep_study import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial, require_optuna
-from galaxy_triton.predict.predictor import Asking
+from galaxy_triton.predict.predictor import PredictOptions
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
@@ -177,7 +177,7 @@ def _fold_rmse(here: Sweep, session: Session, number: int, folder: Path) -> floa
 
 def _validation_rmse(trainer: Trainer) -> float:
     """As `evaluate` scores by default."""
-    galaxies, rows, asking = trainer.session.galaxies, trainer.validation_rows, Asking()
+    galaxies, rows, asking = trainer.session.galaxies, trainer.validation_rows, PredictOptions()
     answers = trainer.learner.predictor().answer(galaxies, rows, asking.views, asking.batch_size, lambda done: None)
     return rmse(answers, galaxies.answers[rows].cpu().numpy())
 

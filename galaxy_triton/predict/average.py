@@ -1,4 +1,4 @@
-"""What becomes of a network's answers to V views of a galaxy: their mean, and how the conditional fractions spread."""
+"""Statistics over the V views of a galaxy: the mean answers, and the spread of the conditional fractions."""
 
 import functools
 
@@ -10,17 +10,17 @@ from galaxy_triton.galaxyzoo.questions import SPANS
 
 def mean(views: Tensor) -> Tensor:
     """The mean over views: fp32 [V, B, 37] -> [B, 37]."""
-    # one after the other: a sum over the dimension may take another order for another batch
+    # One view after the other: torch's sum over a dimension may add in another order for another batch size.
     total: Tensor = functools.reduce(torch.add, views.unbind())
     return total / len(views)
 
 
 def mean_and_spread(views: Tensor) -> Tensor:
-    """The mean over views and, beside it, the spread of the conditional fractions: fp32 [V, B, 37] -> [B, 74].
+    """The mean answers and, after them, the spread of the conditional fractions: fp32 [V, B, 37] -> [B, 74].
 
-    The conditional fraction of a view is c = p / w, w being the sum of the question's answers p: the fraction of people
-    it would ask. Of all views together it is Σ p / Σ w, the mean of the c weighted by w, and the spread is the standard
-    deviation about it, sqrt(Σ w (c - Σ p / Σ w)² / Σ w): a view that asks nobody has no say. NaN of a single view.
+    In one view the conditional fraction of an answer p is c = p / w, where w is the sum of its question's answers. Over
+    all views it is Σ p / Σ w, the mean of c weighted by w; the spread is the weighted standard deviation about it,
+    sqrt(Σ w (c - Σ p / Σ w)² / Σ w). The spread of a single view is NaN.
     """
     weights = _question_sums(views).clamp(min=torch.finfo(views.dtype).tiny)
     people = weights.sum(dim=0)
@@ -30,6 +30,6 @@ def mean_and_spread(views: Tensor) -> Tensor:
 
 
 def _question_sums(answers: Tensor) -> Tensor:
-    """At each answer the sum of its question's answers, in the last dimension."""
+    """For each answer, the sum over the answers of its question: [..., 37] -> [..., 37]."""
     parts = [answers[..., span] for span in SPANS]
     return torch.cat([part.sum(dim=-1, keepdim=True).expand_as(part) for part in parts], dim=-1)

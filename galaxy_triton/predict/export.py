@@ -1,4 +1,4 @@
-"""A run's network as one program of plain torch: decoded images in, answers out, all that `predict` does between."""
+"""A run's network as a program of plain torch: decoded images in, answers out, with the steps of `predict` inside."""
 
 import copy
 import io
@@ -18,7 +18,7 @@ from galaxy_triton.data.order import slices
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.model.views import fixed_affines, warp_views
 from galaxy_triton.predict.pillow_resize import PillowResize
-from galaxy_triton.predict.predictor import Answers, Predictor, open_run
+from galaxy_triton.predict.predictor import Predictor, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import simulated
 from galaxy_triton.system.console import Display
@@ -30,21 +30,22 @@ from galaxy_triton.system.whole_files import check_place, whole_file
 VERSION = 1  # of the description
 DESCRIPTION = "galaxy-triton.json"  # an extra file inside the program's
 SUFFIX = ".pt2"
-# The bytes that the network sees are the same, so what differs is the rounding of fp32 sums: some 1e-7 of an answer.
+# Both see the same bytes, so only the rounding of fp32 sums differs: about 1e-7 of an answer.
 TOLERANCE = 1e-5  # of an answer, from 0 to 1
-COMPARED, SIMULATED = 64, 8  # images to compare on: at most, and where none are given
+COMPARED, SIMULATED = 64, 8  # images to compare on: at most, and how many are simulated where none are given
 # A bound, as torch 2.6 makes a guard of "the batch does not end where a whole slice does, at 2**63 - 1".
 MAX_BATCH = 2**16
-AT_ONCE = 4  # of them: the program makes all views of a batch before it looks at one
+BATCH = 4  # images that the program is compared on at a time: it makes all views of a batch at once
 
 Frames = NDArray[np.uint8]  # [n, frame, frame, 3]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is exported: a checkpoint ("last" or "best"), averaged over so many fixed views.
+class ExportOptions:
+    """What is exported.
 
-    compare: a folder or zip of images to compare on; None: simulated galaxies.
+    which: the checkpoint, "last" or "best". views: fixed rotations and flips to average over. compare: a folder or zip
+    of images to compare on, None for simulated galaxies.
     """
 
     which: str = run_folder.LAST
@@ -54,7 +55,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a program differs from `predict`: images compared, bytes of the resized images, answers (from 0 to 1)."""
+    """How far a program is from `predict`.
+
+    images: how many were compared. pixels: bytes of the resized images that differ. largest, rms: differences of the
+    answers, which lie in [0, 1].
+    """
 
     images: int
     pixels: int
@@ -63,7 +68,7 @@ class Comparison:
 
 
 class Program(nn.Module):
-    """All that `predict` does to decoded images, in operations that torch.export can follow."""
+    """The steps of `predict` from decoded images to answers, in operations that torch.export can follow."""
 
     affines: Tensor  # fp32 [V, 2, 3]
 
@@ -71,15 +76,16 @@ class Program(nn.Module):
         super().__init__()
         preprocess, self.augmentation = predictor.config.preprocess, predictor.config.augmentation
         self.resize = PillowResize(preprocess)
-        self.register_buffer("affines", _affines(views, preprocess.size, self.augmentation.size))
-        # The order in memory that torch.export.save knows: it warns of channels_last.
+        affines = fixed_affines(views, preprocess.size, self.augmentation.size, torch.device("cpu"))
+        self.register_buffer("affines", affines)
+        # torch.export.save warns of tensors in channels_last.
         network = copy.deepcopy(predictor.network).to(memory_format=torch.contiguous_format)
         self.network = network.eval().requires_grad_(False)
         self.probabilities = predictor.head.probabilities
 
     def forward(self, frames: Tensor) -> Tensor:
         """uint8 [B, 3, frame, frame] -> fp32 [B, 37]."""
-        # `len` would make the batch's size a constant of the program
+        # `len` would make the batch size a constant of the program.
         views, batch = self.affines.shape[0], frames.shape[0]
         images = self.resize(frames).to(torch.float32) / 255
         affines = self.affines[:, None].expand(views, batch, 2, 3).flatten(0, 1)
@@ -88,12 +94,12 @@ class Program(nn.Module):
         return answers
 
 
-def export(run: Path, out: Path, asked: Asked, display: Display) -> Comparison:
+def export(run: Path, out: Path, options: ExportOptions, display: Display) -> Comparison:
     """Write a run's network into `out` as a program that `torch.export.load` reads, where only torch is installed.
 
-    The program takes RGB images, uint8 [B, 3, frame, frame] with B up to 65,536, and gives fp32 [B, 37] in [0, 1]: what
-    `predict` answers on a CPU. Its extra file galaxy-triton.json says what it is. Before anything is written the
-    program is loaded and compared with `predict` on images.
+    The program takes RGB images, uint8 [B, 3, frame, frame] with B up to 65,536, and gives what `predict` answers on a
+    CPU: fp32 [B, 37] in [0, 1]. Its extra file galaxy-triton.json describes it. Before `out` is written, the program is
+    loaded and compared with `predict`.
 
     Raises:
         UsageFault: `out` is not named .pt2, or is a folder or a device; several processes.
@@ -101,17 +107,19 @@ def export(run: Path, out: Path, asked: Asked, display: Display) -> Comparison:
             `out` is then as it was.
     """
     require_alone("export")
-    _check_out(out)
-    predictor = open_run(run, asked.which, "cpu")
+    if out.suffix != SUFFIX:
+        raise UsageFault(expected(f"a file named {SUFFIX}", out.name, "--out", "choose another name"))
+    check_place(out, "--out")
+    predictor = load_predictor(run, options.which, "cpu")
     preprocess = predictor.config.preprocess
-    frames = simulated_frames(preprocess.frame) if asked.compare is None else _decoded(asked.compare, preprocess)
-    display.note(f"exporting {run / asked.which} on the CPU in fp32, {asked.views} views")
-    content = serialised(Program(predictor, asked.views), preprocess.frame, _description(predictor, asked))
-    comparison = compare(content, predictor, frames, asked.views)
-    # not >: a difference that is no number must not pass
+    frames = simulated_frames(preprocess.frame) if options.compare is None else _decode(options.compare, preprocess)
+    display.note(f"exporting {run / options.which} on the CPU in fp32, {options.views} views")
+    content = serialised(Program(predictor, options.views), preprocess.frame, _description(predictor, options))
+    comparison = compare(content, predictor, frames, options.views)
+    # Not `>`: a difference of NaN must fail too.
     if not comparison.largest <= TOLERANCE:
-        got = f"{comparison.largest:.1e} from them, {comparison.pixels} bytes of the resized images being others"
-        do = "report it with what `galaxy-triton doctor` says, and try another torch or Pillow"
+        got = f"{comparison.largest:.1e} from them, with {comparison.pixels} bytes of the resized images different"
+        do = "report it with the output of `galaxy-triton doctor`, and try another torch or Pillow"
         raise DataFault(expected(f"answers within {TOLERANCE} of the network's", got, "the exported program", do))
     with whole_file(out) as temporary:
         temporary.write_bytes(content)
@@ -119,26 +127,28 @@ def export(run: Path, out: Path, asked: Asked, display: Display) -> Comparison:
 
 
 def serialised(program: Program, frame: int, description: dict[str, object]) -> bytes:
-    """The file of a program: what torch.export.load reads."""
+    """The content of the file that torch.export.load reads. frame: side of the images in pixels."""
     example = torch.zeros(2, 3, frame, frame, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     exported = torch.export.export(program, (example,), dynamic_shapes=({0: batch},), strict=False)
     for node in exported.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names folders of this machine
-    # Bytes first: a full disk is then an OSError with its reason.
+        node.meta.pop("stack_trace", None)  # contains paths of this machine
+    # Into memory first: a full disk then raises an OSError with its reason.
     buffer = io.BytesIO()
     torch.export.save(exported, buffer, extra_files={DESCRIPTION: json.dumps(description, indent=1)})
     return buffer.getvalue()
 
 
 def compare(content: bytes, predictor: Predictor, frames: Frames, views: int) -> Comparison:
-    """How a program's file answers beside the network, whose images Pillow resizes."""
+    """Compare a serialised program with the network, whose images are resized by Pillow."""
     preprocess = predictor.config.preprocess
     pixels = np.stack([preprocessed(Image.fromarray(frame), preprocess) for frame in frames])
-    batches = [torch.from_numpy(frames[part]).permute(0, 3, 1, 2) for part in slices(len(frames), AT_ONCE)]
+    batches = [torch.from_numpy(frames[part]).permute(0, 3, 1, 2) for part in slices(len(frames), BATCH)]
     resized = torch.cat([PillowResize(preprocess)(batch) for batch in batches]).permute(0, 2, 3, 1).numpy()
+    program = torch.export.load(io.BytesIO(content)).module()
+    answers = torch.cat([program(batch) for batch in batches]).numpy()
     wanted = predictor.answer_pixels(np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, 1))), views, COMPARED)
-    difference = _answered(content, batches) - wanted.astype(np.float64)
+    difference = answers - wanted.astype(np.float64)
     return Comparison(
         len(frames),
         int((resized != pixels).sum()),
@@ -148,18 +158,12 @@ def compare(content: bytes, predictor: Predictor, frames: Frames, views: int) ->
 
 
 def simulated_frames(frame: int) -> Frames:
-    """Simulated galaxies as images of this side: uint8 [8, frame, frame, 3]."""
+    """Simulated galaxies as images of side `frame`: uint8 [8, frame, frame, 3]."""
     pictures = (Image.fromarray(simulated(1, index, volunteers=1)[1]) for index in range(SIMULATED))
     return np.stack([np.asarray(picture.resize((frame, frame))) for picture in pictures])
 
 
-def _check_out(out: Path) -> None:
-    if out.suffix != SUFFIX:
-        raise UsageFault(expected(f"a file named {SUFFIX}", out.name, "--out", "choose another name"))
-    check_place(out, "--out")
-
-
-def _decoded(path: Path, preprocess: Preprocess) -> Frames:
+def _decode(path: Path, preprocess: Preprocess) -> Frames:
     if preprocess.frame > MAX_SIDE:
         want, got = f"a run on images of at most {MAX_SIDE} pixels a side to compare with", preprocess.frame
         raise UsageFault(expected(want, got, "--compare", "leave it out"))
@@ -169,7 +173,7 @@ def _decoded(path: Path, preprocess: Preprocess) -> Frames:
         return np.stack([pixels for _, pixels, _ in decoded(some, whole, workers=2)])
 
 
-def _description(predictor: Predictor, asked: Asked) -> dict[str, object]:
+def _description(predictor: Predictor, options: ExportOptions) -> dict[str, object]:
     made_with = provenance()
     return {
         "version": VERSION,
@@ -179,18 +183,8 @@ def _description(predictor: Predictor, asked: Asked) -> dict[str, object]:
         "columns": COLUMNS,
         "preprocess": asdict(predictor.config.preprocess),
         "recipe": predictor.config.recipe,
-        "checkpoint": asked.which,
-        "views": asked.views,
+        "checkpoint": options.which,
+        "views": options.views,
         "release": made_with["release"],
         "torch": made_with["torch"],
     }
-
-
-def _affines(views: int, side: int, size: int) -> Tensor:
-    return fixed_affines(views, side, size, torch.device("cpu"))
-
-
-def _answered(content: bytes, batches: list[Tensor]) -> Answers:
-    program = torch.export.load(io.BytesIO(content)).module()
-    answers: Answers = torch.cat([program(batch) for batch in batches]).numpy()
-    return answers

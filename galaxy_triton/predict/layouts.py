@@ -12,35 +12,35 @@ from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tree import conditional
 from galaxy_triton.predict.average import mean, mean_and_spread
 
-Found = NDArray[np.float32]  # [n, 37] or [n, 74], the mean answers first
+Statistics = NDArray[np.float32]  # [n, 37] mean answers, or [n, 74] mean answers and spreads
 Cells = NDArray[np.floating]
 
 
 class Layout(NamedTuple):
-    """What a layout's name stands for.
+    """How a table is made.
 
-    columns: their names, without the id. of_views: the answers to V views [V, B, 37] -> what is kept of them [B, m].
-    cells: that, [n, m] -> [n, columns]; NaN is an empty cell.
+    columns: names, without the id. combine: answers to V views [V, B, 37] -> statistics [B, m].
+    cells: statistics [n, m] -> [n, columns]; NaN becomes an empty cell.
     """
 
     columns: tuple[str, ...]
-    of_views: Callable[[Tensor], Tensor]
-    cells: Callable[[Found], Cells]
+    combine: Callable[[Tensor], Tensor]
+    cells: Callable[[Statistics], Cells]
 
 
-def _cumulative(found: Found) -> Cells:
-    return np.clip(found[:, : len(COLUMNS)], 0, 1)
+def _cumulative(statistics: Statistics) -> Cells:
+    return np.clip(statistics[:, : len(COLUMNS)], 0, 1)
 
 
-def _conditional(found: Found) -> Cells:
-    """Each fraction with its spread after it; both empty where too few were asked."""
-    fractions, spreads = conditional(_cumulative(found)), found[:, len(COLUMNS) :]
+def _conditional(statistics: Statistics) -> Cells:
+    """Each fraction, followed by its spread; both are NaN where too few people were asked the question."""
+    fractions, spreads = conditional(_cumulative(statistics)), statistics[:, len(COLUMNS) :]
     spreads = np.where(np.isnan(fractions), np.nan, spreads)
-    return np.stack([fractions, spreads], axis=2).reshape(len(found), -1)
+    return np.stack([fractions, spreads], axis=2).reshape(len(statistics), -1)
 
 
-def _wide(found: Found) -> Cells:
-    return np.concatenate([_cumulative(found), _conditional(found)], axis=1)
+def _wide(statistics: Statistics) -> Cells:
+    return np.concatenate([_cumulative(statistics), _conditional(statistics)], axis=1)
 
 
 CONDITIONAL = tuple(name for pair in zip(READABLE, SPREADS, strict=True) for name in pair)

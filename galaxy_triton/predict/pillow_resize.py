@@ -1,4 +1,4 @@
-"""Pillow's BILINEAR on bytes in plain torch, with Pillow's very bits.
+"""Pillow's BILINEAR resize of bytes in plain torch, with the same result to the bit.
 
 As libImaging/Resample.c does it: a triangle as wide as the scale, its weights normalised in double precision and
 rounded to 22 bits; along the rows first, then along the columns, each pass rounded to bytes.
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from galaxy_triton.config.schema import Preprocess
 
-BITS = 22  # of a weight, behind the point: Pillow's PRECISION_BITS
+BITS = 22  # of a weight's fraction: Pillow's PRECISION_BITS
 
 
 class PillowResize(nn.Module):
-    """What `images.decode` does to a decoded image: the centre crop, then the resize.
+    """The centre crop and the resize that `images.decode` applies to a decoded image.
 
     Products of bytes and weights have 30 bits, so their sums in double precision are exact in any order.
     """
@@ -34,7 +34,7 @@ class PillowResize(nn.Module):
 
 
 def bilinear_weights(source: int, size: int) -> Tensor:
-    """How much each of `source` pixels counts in each of `size`: float64 [size, source], multiples of 2**-22."""
+    """The weight of each of `source` pixels in each of `size` pixels: float64 [size, source], multiples of 2**-22."""
     scale = source / size
     centre = (torch.arange(size, dtype=torch.float64)[:, None] + 0.5) * scale
     distance = torch.arange(source, dtype=torch.float64) - centre + 0.5

@@ -1,7 +1,7 @@
-"""From images or a store to a submission, a part at a time: memory does not grow with the images.
+"""Images or a store -> a table of predictions, a part at a time: memory use does not grow with the number of images.
 
-The parts do not depend on how many processes share them, so neither do the answers: process r of n answers the parts
-r, r + n, r + 2n, ..., and the first process writes them in order.
+Process r of n answers the parts r, r + n, r + 2n, ..., and the first process writes all parts in order. The parts do
+not depend on the number of processes, so the predictions do not either.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,31 +13,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.data.images import Entry, ImageSource, decoded, open_images
+from galaxy_triton.config.schema import Preprocess
+from galaxy_triton.data.images import ImageSource, decoded, open_images
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import slices
-from galaxy_triton.data.store import MANIFEST, Store, open_store, verified_block
+from galaxy_triton.data.store import MANIFEST, open_store, require_preprocess, verified_block
 from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.write_tables import check_answers, write_cells
-from galaxy_triton.predict.layouts import LAYOUTS, Cells, Found, Layout
-from galaxy_triton.predict.predictor import Asking, Predictor, check_preprocess, open_run
-from galaxy_triton.system.console import Display
+from galaxy_triton.model.backend import Backend
+from galaxy_triton.predict.layouts import LAYOUTS, Cells, Layout, Statistics
+from galaxy_triton.predict.predictor import PredictOptions, load_predictor
+from galaxy_triton.system.console import Display, Update
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
-from galaxy_triton.system.processes import Processes, join_processes, speaks
+from galaxy_triton.system.processes import Processes, join_processes
 from galaxy_triton.system.whole_files import check_place
 
 CHUNK = 512  # images decoded before they are answered
 
-Chunk = tuple[list[str], NDArray[np.uint8]]  # (names, pixels [n, S, S, 4])
-OnBad = Callable[[DataFault], None] | None
+Answer = Callable[[NDArray[np.uint8]], Statistics]  # pixels [n, S, S, 4] -> statistics [n, m]
 
 
 @dataclass(frozen=True)
-class Asked(Asking):
-    """What a prediction is asked for.
+class SubmissionOptions(PredictOptions):
+    """How a table of predictions is made.
 
-    workers: threads of each process that decode images. skip_bad: leave unreadable images out instead of stopping at
+    workers: threads in each process that decode images. skip_bad: leave out unreadable images instead of stopping at
     the first. layout: of the table, a key of `layouts.LAYOUTS`.
     """
 
@@ -48,182 +49,184 @@ class Asked(Asking):
 
 @dataclass(frozen=True)
 class Predicted:
-    """How many rows were written, and the messages of the images left out."""
+    """The number of rows written, and a message for each image left out."""
 
     rows: int
     skipped: tuple[str, ...]
 
 
-class Part(NamedTuple):
-    """What came of a part of the images: names and what the layout keeps of their answers, float32 [n, m], and the
-    messages of the images left out."""
+class Chunk(NamedTuple):
+    """Images that are answered at a time: names [n], pixels [n, S, S, 4], a message for each image left out."""
 
     names: list[str]
-    found: Found
+    pixels: NDArray[np.uint8]
+    skipped: list[str]
+
+
+class Part(NamedTuple):
+    """A part of the images, answered: names [n], statistics of the layout [n, m], a message for each image left out."""
+
+    names: list[str]
+    statistics: Statistics
     skipped: list[str]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Images cut into parts that can be read one without the other.
-
-    images: how many in all. count: of the parts. read: a part's number -> its chunks; what `decoded` calls `on_bad`
-    comes second.
-    """
+    """Images, cut into parts that are read independently. images, count: how many. read: part number -> its chunks."""
 
     images: int
     count: int
-    read: Callable[[int, OnBad], Iterator[Chunk]]
+    read: Callable[[int], Iterator[Chunk]]
 
 
-def predict(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> Predicted | None:
-    """Answer every image of `source` (a store, a folder or a zip) into `out`, a CSV of the layout that is asked for.
+def predict(
+    run: Path, source: Path, out: Path, options: SubmissionOptions, display: Display, dry_run: bool = False
+) -> Predicted | None:
+    """Answer every image of `source` (a store, a folder or a zip) and write the table `out`, a CSV.
 
-    The processes that were started together share the images, and the first writes what a single one would.
+    Processes that were started together share the images; the table is that of a single process. dry_run: check and
+    say what would be done, and write nothing.
 
     Returns:
-        None in all processes but the first.
+        None in a dry run, and in all processes but the first.
 
     Raises:
-        DataFault: no run or images there, a store packed otherwise, a bad image in any process, or another process that
-            is gone; `out` is not written then.
-        UsageFault: no such device here, or `out` is `source`.
+        DataFault: no run or images there, a store packed otherwise, a bad image in any process, or a process that
+            ended; `out` is then as it was.
+        UsageFault: the device is not present, or `out` is `source`.
     """
     _check_out(source, out)
-    with join_processes(asked.device) as processes:
-        predictor = open_run(run, asked.which, asked.device)
-        shown = display if processes.first else display.muted()
-        with _opened(predictor, source, asked) as parts, shown.progress("answering", "images") as show:
-            _check_alike(parts, source, processes)
-            return _written(out, _shared(predictor, parts, asked, processes, show), LAYOUTS[asked.layout], processes)
+    layout = LAYOUTS[options.layout]
+    with join_processes(options.device) as processes:
+        predictor = load_predictor(run, options.which, options.device)
+        display = display if processes.first else display.muted()
 
+        def answer(pixels: NDArray[np.uint8]) -> Statistics:
+            return predictor.answer_pixels(pixels, options.views, options.batch_size, layout.combine)
 
-def describe(run: Path, source: Path, out: Path, asked: Asked, display: Display) -> None:
-    """Say what `predict` would do, and write nothing.
-
-    Raises:
-        DataFault: no run or images there, or a store packed otherwise.
-        UsageFault: no such device here, or `out` is `source`.
-    """
-    _check_out(source, out)
-    predictor = open_run(run, asked.which, asked.device)
-    display = display if speaks() else display.muted()
-    for line in predictor.backend.lines():
-        display.note(line)
-    where = "in place of the file there" if out.exists() else "a new file"
-    with _opened(predictor, source, asked) as parts:
-        display.say(f"Would ask {run / asked.which} about {parts.images} images, {asked.views} views each")
-    display.say(f"Would write {out}, {where}")
-    display.say("Nothing was written")
+        with _open_parts(source, predictor.config.preprocess, options) as parts:
+            _require_same_images(parts, source, processes)
+            if dry_run:
+                _say_plan(run, out, options, parts.images, predictor.backend, display)
+                return None
+            with display.progress("answering", "images") as update:
+                return _write(out, _answer_all(parts, answer, processes, update), layout, processes)
 
 
 def _check_out(source: Path, out: Path) -> None:
     check_place(out, "--out")
     if out.exists() and out.samefile(source):
-        raise UsageFault(expected("a file of its own for the answers", "the images", out, "choose another --out"))
+        raise UsageFault(expected("a file of its own for the predictions", "the images", out, "choose another --out"))
 
 
-def _check_alike(parts: Parts, source: Path, processes: Processes) -> None:
+def _require_same_images(parts: Parts, source: Path, processes: Processes) -> None:
     counts = processes.gather(parts.images)
     if len(set(counts)) > 1:
-        do = "give a path that holds the same on all machines, and wait until it is whole"
+        do = "give a path that holds the same images on all machines, and wait until they are all there"
         raise DataFault(expected("the same images in all processes", f"{counts} of them", source, do))
 
 
-def _written(out: Path, parts: Iterator[Part], layout: Layout, processes: Processes) -> Predicted | None:
-    """Take every part, and write them in the first process."""
+def _say_plan(
+    run: Path, out: Path, options: SubmissionOptions, images: int, backend: Backend, display: Display
+) -> None:
+    for line in backend.lines():
+        display.note(line)
+    display.say(f"Would answer {images} images with {run / options.which}, {options.views} views each")
+    display.say(f"Would write {out}, {'replacing the file there' if out.exists() else 'a new file'}")
+    display.say("Nothing was written")
+
+
+def _answer_all(parts: Parts, answer: Answer, processes: Processes, update: Update) -> Iterator[Part]:
+    """All parts in order. In each round every process answers one part, and all exchange their parts.
+
+    Raises:
+        DataFault: a process could not read its part; all processes raise the same fault.
+    """
+    done = 0
+
+    def show(images: int) -> None:
+        # The other processes are about as far as this one.
+        update(min(done + images * processes.count, parts.images), parts.images)
+
+    for first in range(0, parts.count, processes.count):
+        number = first + processes.rank
+        mine = _answer_part(parts.read(number), answer, show) if number < parts.count else None
+        for part in processes.gather(mine):
+            if isinstance(part, DataFault):
+                raise part
+            if part is not None:
+                done += len(part.names) + len(part.skipped)
+                yield part
+        show(0)
+
+
+def _answer_part(chunks: Iterator[Chunk], answer: Answer, show: Callable[[int], None]) -> Part | DataFault:
+    """One part, answered; a fault is returned, so that it can be sent to the other processes."""
+    names: list[str] = []
+    statistics: list[Statistics] = []
+    skipped: list[str] = []
+    try:
+        for chunk in chunks:
+            names += chunk.names
+            skipped += chunk.skipped
+            statistics.append(answer(chunk.pixels))
+            show(len(names))
+    except DataFault as fault:
+        return fault
+    return Part(names, np.concatenate(statistics), skipped)
+
+
+def _write(out: Path, parts: Iterator[Part], layout: Layout, processes: Processes) -> Predicted | None:
+    """Write all parts in the first process; the others only work through them."""
     if not processes.first:
         for _ in parts:
             pass
         return None
     skipped: list[str] = []
 
-    def answered() -> Iterator[tuple[list[str], Cells]]:
+    def cells() -> Iterator[tuple[list[str], Cells]]:
         for part in parts:
             skipped.extend(part.skipped)
-            check_answers(part.names, part.found[:, : len(COLUMNS)], out)
-            yield part.names, layout.cells(part.found)
+            check_answers(part.names, part.statistics[:, : len(COLUMNS)], out)
+            yield part.names, layout.cells(part.statistics)
 
-    return Predicted(write_cells(out, layout.columns, answered()), tuple(skipped))
-
-
-def _shared(
-    predictor: Predictor, parts: Parts, asked: Asked, processes: Processes, show: Callable[[int, int], None]
-) -> Iterator[Part]:
-    """All parts in order, of which this process answers its share: a round of one part for each process at a time.
-
-    Raises:
-        DataFault: what any of the processes met with; the same one in all of them.
-    """
-    done = 0
-
-    def update(images: int) -> None:
-        # The others are about as far as this one.
-        show(min(done + images * processes.count, parts.images), parts.images)
-
-    for first in range(0, parts.count, processes.count):
-        mine = first + processes.rank
-        outcome = _outcome(predictor, parts, mine, asked, update) if mine < parts.count else None
-        for found in processes.gather(outcome):
-            if isinstance(found, DataFault):
-                raise found
-            if found is not None:
-                done += len(found.names) + len(found.skipped)
-                yield found
-        update(0)
-
-
-def _outcome(
-    predictor: Predictor, parts: Parts, number: int, asked: Asked, update: Callable[[int], None]
-) -> Part | DataFault:
-    """A part answered, or the fault that all processes are to end with."""
-    names: list[str] = []
-    of_views = LAYOUTS[asked.layout].of_views
-    found: list[Found] = []
-    skipped: list[DataFault] = []
-    try:
-        for some, pixels in parts.read(number, skipped.append if asked.skip_bad else None):
-            names += some
-            found.append(predictor.answer_pixels(pixels, asked.views, asked.batch_size, of_views))
-            update(len(names))
-    except DataFault as fault:
-        return fault
-    return Part(names, np.concatenate(found), list(map(str, skipped)))
+    return Predicted(write_cells(out, layout.columns, cells()), tuple(skipped))
 
 
 @contextmanager
-def _opened(predictor: Predictor, path: Path, asked: Asked) -> Iterator[Parts]:
-    """The parts of a store are its blocks, as a block is read and checked whole; of images, so many files."""
+def _open_parts(path: Path, preprocess: Preprocess, options: SubmissionOptions) -> Iterator[Parts]:
+    """The parts of a store are its blocks, each read and verified whole; those of images are CHUNK files each."""
     if (path / MANIFEST).is_file():
-        store = open_store(path)
-        check_preprocess(predictor.config.preprocess, store.preprocess, path)
-        yield Parts(len(store.ids), len(store.blocks), lambda number, on_bad: _block_chunks(store, number))
+        yield _store_parts(path, preprocess)
         return
     with open_images(path) as source:
-        chunks = list(slices(len(source.entries), CHUNK))
+        parts = list(slices(len(source.entries), CHUNK))
 
-        def read(number: int, on_bad: OnBad) -> Iterator[Chunk]:
-            yield _images_chunk(predictor, replace(source, entries=source.entries[chunks[number]]), asked, on_bad)
+        def read(number: int) -> Iterator[Chunk]:
+            yield _decode(replace(source, entries=source.entries[parts[number]]), preprocess, options)
 
-        yield Parts(len(source.entries), len(chunks), read)
-
-
-def _block_chunks(store: Store, number: int) -> Iterator[Chunk]:
-    start, pixels = verified_block(store, number)
-    names = names_of(store)[start : start + len(pixels)]
-    for chunk in slices(len(pixels), CHUNK):
-        yield names[chunk], pixels[chunk]
+        yield Parts(len(source.entries), len(parts), read)
 
 
-def _images_chunk(predictor: Predictor, source: ImageSource, asked: Asked, on_bad: OnBad) -> Chunk:
-    preprocess = predictor.config.preprocess
+def _store_parts(path: Path, preprocess: Preprocess) -> Parts:
+    store = open_store(path)
+    require_preprocess(store, preprocess)
+    names = names_of(store)
+
+    def read(number: int) -> Iterator[Chunk]:
+        start, pixels = verified_block(store, number)
+        for chunk in slices(len(pixels), CHUNK):
+            yield Chunk(names[start + chunk.start : start + chunk.stop], pixels[chunk], [])
+
+    return Parts(len(names), len(store.blocks), read)
+
+
+def _decode(source: ImageSource, preprocess: Preprocess, options: SubmissionOptions) -> Chunk:
     pixels = np.zeros((len(source.entries), preprocess.size, preprocess.size, 4), np.uint8)
     names: list[str] = []
-    for entry, image, _ in decoded(source, preprocess, asked.workers, on_bad):
+    skipped: list[DataFault] = []
+    for entry, image, _ in decoded(source, preprocess, options.workers, skipped.append if options.skip_bad else None):
         pixels[len(names), :, :, :3] = image
-        names.append(_name(entry))
-    return names, pixels[: len(names)]
-
-
-def _name(entry: Entry) -> str:
-    return str(entry.id) if is_integer(entry.stem) else entry.stem
+        names.append(str(entry.id) if is_integer(entry.stem) else entry.stem)
+    return Chunk(names, pixels[: len(names)], list(map(str, skipped)))

@@ -21,7 +21,10 @@ from torch import Tensor
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import from_dict, to_dict
+from galaxy_triton.data.folds import FOLDS
 from galaxy_triton.galaxyzoo.questions import COLUMNS
+from galaxy_triton.model.head import check_shapes
+from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_file, read_json
 from galaxy_triton.system.whole_files import find_whole, replace_folder
@@ -114,6 +117,40 @@ def load(folder: Path) -> Checkpoint:
         _read(folder / STATE, hashes, _state),
         made_with,
     )
+
+
+def read_checkpoint(run: Path, which: str) -> Checkpoint:
+    """The checkpoint `which`, "last" or "best", of the run in the folder `run`.
+
+    Raises:
+        DataFault: no run or checkpoint there, a cross-validation, which has a run for each fold, or what `load` and
+            `check_weights` raise.
+    """
+    run_folder.read_config(run)
+    if (run / FOLDS).is_file():
+        do = f"name the folder of one fold, such as {run / 'fold-1'}"
+        raise DataFault(expected("the folder of one run", "a cross-validation's", run, do))
+    if not find_whole(run / which).exists():
+        resume = f"go on with galaxy-triton train --run {run} --resume"
+        do = resume if which == run_folder.LAST else "use --checkpoint last"
+        raise DataFault(expected(f"the checkpoint {which}", "a run without it", run, do))
+    checkpoint = load(run / which)
+    check_weights(checkpoint)
+    return checkpoint
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Raise unless the weights of a checkpoint are of the network that its configuration describes.
+
+    Raises:
+        DataFault: a name or a shape differs.
+    """
+    network = checkpoint.config.network
+    try:
+        check_shapes(network, checkpoint.prediction_weights)
+    except RuntimeError as error:
+        got, do = str(error).splitlines()[-1].strip(), "use the checkpoint of this run"
+        raise DataFault(expected(f"the weights of {network.name}", got, "the checkpoint", do)) from error
 
 
 def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:

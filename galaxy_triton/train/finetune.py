@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Config, Run
-from galaxy_triton.predict.predictor import check_weights, checkpoint_of
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.runs.checkpoint import Checkpoint
+from galaxy_triton.runs.checkpoint import Checkpoint, check_weights, read_checkpoint
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 
@@ -60,8 +59,7 @@ def start_from(run: Path) -> Start:
     Raises:
         DataFault: none there, one that is not whole, or a run without its list of galaxies.
     """
-    checkpoint = checkpoint_of(run, run_folder.LAST)
-    check_weights(checkpoint)
+    checkpoint = read_checkpoint(run, run_folder.LAST)
     return Start(replace(checkpoint, state={}), run_folder.training_ids(run))
 
 

@@ -16,7 +16,7 @@ from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, require_labels
 from galaxy_triton.evaluate.scores import Score, rmse, score
 from galaxy_triton.galaxyzoo.write_tables import write_answers
-from galaxy_triton.predict.predictor import Answers, Asking
+from galaxy_triton.predict.predictor import Answers, PredictOptions
 from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.whole_files import write_text
 
@@ -80,7 +80,7 @@ def write_summary(folder: Path, summary: Summary, store: Store, run: Run) -> Non
     rows, answers = _together(summary.folds)
     names = names_of(store)
     write_answers(folder / ANSWERS, [([names[row] for row in rows], answers)])
-    values = {"version": VERSION, "seed": run.seed, "views": Asking().views}
+    values = {"version": VERSION, "seed": run.seed, "views": PredictOptions().views}
     write_text(folder / SUMMARY, json.dumps(values | _figures(summary), indent=1) + "\n")
 
 
@@ -88,7 +88,7 @@ def lines(summary: Summary, folder: Path) -> list[str]:
     """The summary for a reader."""
     folds = [f"{f'fold {number}':<12} {_line(fold)}" for number, fold in enumerate(summary.folds, 1)]
     low, high = summary.score.interval
-    held_out = f"galaxies held out: {summary.score.galaxies}, views: {Asking().views}"
+    held_out = f"galaxies held out: {summary.score.galaxies}, views: {PredictOptions().views}"
     return [
         *folds,
         f"folds        {summary.mean:.4f}  ± {summary.deviation:.4f}, mean and standard deviation",

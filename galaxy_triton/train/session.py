@@ -13,13 +13,13 @@ from galaxy_triton.config.schema import Config, Preprocess
 from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
-from galaxy_triton.data.store import Store, labelled_rows, open_store
+from galaxy_triton.data.store import Store, labelled_rows, open_store, require_preprocess
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
-from galaxy_triton.predict.predictor import Answers, check_preprocess
+from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import DemoSky, advising, demo_sky, prepare
 from galaxy_triton.system.console import Display
@@ -78,7 +78,7 @@ class Session:
                 store = _open_store(path, config.preprocess, sky, display, dry_run)
                 if options.resume:
                     run_folder.check_source(folder, store)
-                check_preprocess(config.preprocess, store.preprocess, store.path)
+                require_preprocess(store, config.preprocess)
                 truth = None if truth_table is None or dry_run else answers_by_row(truth_table, store)
                 backend = _place_pixels(config, backend, store, processes, display)
                 galaxies = _no_galaxies() if dry_run else _load(store, backend, display)

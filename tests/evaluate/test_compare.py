@@ -16,14 +16,14 @@ from galaxy_triton.evaluate.compare import Named, Others, other_answers
 from galaxy_triton.evaluate.evaluate import Asked, evaluate
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.galaxyzoo.write_tables import write_answers
-from galaxy_triton.predict.predictor import Asking, open_run
+from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import train
 
-ASKING = Asking(views=2, device="cpu")
+ASKING = PredictOptions(views=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,10 @@ def test_another_run_may_have_been_chosen_on_these(run: Path, which: str, part: 
 
 
 def test_answers_of_another_run_that_are_no_numbers(run: Path, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = open_run(run, "last", "cpu")
+    predictor = load_predictor(run, "last", "cpu")
     with torch.no_grad():
         predictor.network.answers.bias.fill_(torch.nan)
-    monkeypatch.setattr("galaxy_triton.evaluate.compare.open_run", lambda *asked: predictor)
+    monkeypatch.setattr("galaxy_triton.evaluate.compare.load_predictor", lambda *asked: predictor)
     with pytest.raises(DataFault, match=rf"^Expected finite answers, got nan \(the network of {run}\)"):
         ask(run, sky.ids[:3])
 

@@ -18,7 +18,8 @@ from galaxy_triton.evaluate.report import Asked as ReportAsked
 from galaxy_triton.evaluate.report import write_report
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.model.backend import Backend
-from galaxy_triton.predict.predictor import checkpoint_of, open_run
+from galaxy_triton.predict.predictor import load_predictor
+from galaxy_triton.runs.checkpoint import read_checkpoint
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
@@ -241,7 +242,7 @@ def test_pixels_lie_on_the_device_where_they_fit(
     step: int, where: str, run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a batch; else on the host. The device is torch's "meta", in place of a GPU."""
-    predictor, store = open_run(run, "last", "cpu"), open_store(sky.store)
+    predictor, store = load_predictor(run, "last", "cpu"), open_store(sky.store)
     elsewhere = replace(predictor, backend=replace(predictor.backend, device=torch.device("meta")))
     monkeypatch.setattr("galaxy_triton.evaluate.evaluate.free_memory", lambda device: store.pixels.nbytes + step)
     galaxies = galaxies_of(store, elsewhere, 8, display)
@@ -267,19 +268,19 @@ def test_evaluate_and_report_choose_a_place_for_the_pixels(
 
 def test_open_run_asks_a_deterministic_vgg_on_a_gpu(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pooling has no deterministic gradient there, which no question needs."""
-    checkpoint = checkpoint_of(run, "last")
+    checkpoint = read_checkpoint(run, "last")
     vgg = {"network.name": "vgg11", "preprocess.size": 40, "augmentation.size": 32}
     trained = replace(checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True}))
     chosen: list[Backend] = []
-    monkeypatch.setattr("galaxy_triton.predict.predictor.checkpoint_of", lambda *asked: trained)
+    monkeypatch.setattr("galaxy_triton.predict.predictor.read_checkpoint", lambda *asked: trained)
     monkeypatch.setattr("galaxy_triton.predict.predictor.make_predictor", lambda *made: chosen.append(made[2]))
     for name, value in (("is_available", True), ("get_device_name", "GPU"), ("get_device_capability", (8, 0))):
         monkeypatch.setattr(torch.cuda, name, lambda *device, value=value: value)
-    open_run(run, "last", "cuda")
+    load_predictor(run, "last", "cuda")
     assert chosen[0].device.type == "cuda"
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
 def test_open_run_refuses_a_device_that_is_not_there(run: Path) -> None:
     with pytest.raises(UsageFault, match="Expected a machine with mps, got one with"):
-        open_run(run, "last", "mps")
+        load_predictor(run, "last", "mps")

@@ -14,7 +14,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.findings import Comparison, Findings, Inquiry, find
 from galaxy_triton.evaluate.scores import compare, constants, rmse, score
 from galaxy_triton.galaxyzoo.questions import QUESTIONS
-from galaxy_triton.predict.predictor import open_run
+from galaxy_triton.predict.predictor import load_predictor
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 
@@ -74,7 +74,7 @@ def test_by_question() -> None:
 
 
 def test_answers_that_are_not_finite_are_a_fault(run: Path, sky: Any, display: Display) -> None:
-    predictor = open_run(run, "last", "cpu")
+    predictor = load_predictor(run, "last", "cpu")
     with torch.no_grad():
         predictor.network.answers.bias.fill_(torch.nan)
     store = open_store(sky.store)

@@ -111,7 +111,7 @@ def test_the_page_begins_with_the_score_and_what_it_means(reported: Reported) ->
 def test_the_page_names_the_run(reported: Reported, tiny: dict[str, Any]) -> None:
     texts = reported.page.texts
     facts = {text: texts[place + 1] for place, text in enumerate(texts[:-1])}
-    weights = report.open_run(reported.folder, "last", "cpu").network.state_dict()
+    weights = report.load_predictor(reported.folder, "last", "cpu").network.state_dict()
     count = sum(value.numel() for name, value in weights.items() if "running" not in name and "batches" not in name)
     assert facts["Network"] == f"galaxy-vgg, {count:,} parameters"
     assert facts["Epochs"] == f"{tiny['run.epochs']} of {tiny['run.epochs']}"

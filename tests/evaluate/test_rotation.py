@@ -14,7 +14,7 @@ from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.evaluate.rotation import POSES, Consistency, consistency, poses_for
 from galaxy_triton.model.head import HEADS
 from galaxy_triton.model.views import Pose, ViewMaker, fixed_affines
-from galaxy_triton.predict.predictor import Predictor, open_run
+from galaxy_triton.predict.predictor import Predictor, load_predictor
 from galaxy_triton.system.errors import DataFault
 
 ROWS = torch.arange(5)
@@ -41,7 +41,7 @@ def sky_of_noise() -> Galaxies:
 @pytest.fixture
 def answering(run: Path) -> Callable[[Tensor], Predictor]:
     """answering(weight): a network that answers by the brightness of a view of 16 pixels."""
-    real = open_run(run, "last", "cpu")
+    real = load_predictor(run, "last", "cpu")
 
     def make(weight: Tensor) -> Predictor:
         return Predictor(

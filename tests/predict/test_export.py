@@ -16,9 +16,8 @@ from galaxy_triton import __version__
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.predict import export as export_module
-from galaxy_triton.predict.export import DESCRIPTION, TOLERANCE, Asked, export, simulated_frames
-from galaxy_triton.predict.submission import Asked as PredictAsked
-from galaxy_triton.predict.submission import predict
+from galaxy_triton.predict.export import DESCRIPTION, TOLERANCE, ExportOptions, export, simulated_frames
+from galaxy_triton.predict.submission import SubmissionOptions, predict
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
 from galaxy_triton.train.options import TrainOptions
@@ -51,7 +50,7 @@ def frames(sky: Any) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def file(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export") / "galaxies.pt2"
-    export(run, out, Asked(views=VIEWS), Display(quiet=True))
+    export(run, out, ExportOptions(views=VIEWS), Display(quiet=True))
     return out
 
 
@@ -60,7 +59,7 @@ def predicted(sky: Any, tmp_path: Path, display: Display) -> Callable[[Path], np
     """predicted(run): what `predict` answers about the sky's images."""
 
     def ask(run: Path) -> np.ndarray[Any, Any]:
-        predict(run, sky.images, tmp_path / "out.csv", PredictAsked(views=VIEWS, device="cpu"), display)
+        predict(run, sky.images, tmp_path / "out.csv", SubmissionOptions(views=VIEWS, device="cpu"), display)
         return read_answers(tmp_path / "out.csv")[1]
 
     return ask
@@ -125,7 +124,7 @@ torch.save((program(torch.load(sys.argv[2])), extra), sys.argv[3])
     assert __version__ in described["release"]
 
 
-def test_export_names_no_folder_of_this_machine(file: Path) -> None:
+def test_export_contains_no_path_of_this_machine(file: Path) -> None:
     assert str(Path(export_module.__file__).parent).encode() not in file.read_bytes()
 
 
@@ -134,17 +133,17 @@ def test_export_refuses_another_frame(file: Path) -> None:
         answers(file, torch.zeros(2, 3, FRAME, FRAME + 1, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("fault", ["answers", "nan"])
 def test_export_writes_nothing_when_the_program_answers_otherwise(
-    run: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+    fault: str, run: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "galaxies.pt2"
     out.write_text("mine")
-    turned = export_module._affines
-    monkeypatch.setattr(export_module, "_affines", lambda *sizes: turned(*sizes) + 0.05)
-    with pytest.raises(
-        DataFault, match=r"Expected answers within 1e-05 of the network's, got \d\.\de-0\d from them, 0 bytes"
-    ):
-        export(run, out, Asked(views=VIEWS), display)
+    factor = 1.5 if fault == "answers" else np.nan
+    warp_views = export_module.warp_views
+    monkeypatch.setattr(export_module, "warp_views", lambda *arguments: warp_views(*arguments) * factor)
+    with pytest.raises(DataFault, match="the exported program"):
+        export(run, out, ExportOptions(views=VIEWS), display)
     assert out.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -153,7 +152,7 @@ def test_export_compares_on_so_many_images(
     run: Path, sky: Any, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "COMPARED", 5)
-    found = export(run, tmp_path / "a.pt2", Asked("best", 1, sky.archive), display)
+    found = export(run, tmp_path / "a.pt2", ExportOptions("best", 1, sky.archive), display)
     assert (found.images, found.pixels) == (5, 0)
     assert 0 <= found.rms <= found.largest < 1e-6
 
@@ -171,4 +170,4 @@ def test_export_is_for_one_process(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(UsageFault, match="export"):
-        export(run, tmp_path / "a.pt2", Asked(), display)
+        export(run, tmp_path / "a.pt2", ExportOptions(), display)

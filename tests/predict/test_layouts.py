@@ -11,7 +11,7 @@ from galaxy_triton.galaxyzoo.tree import conditional
 from galaxy_triton.predict.layouts import LAYOUTS
 
 
-def found(rows: int = 3) -> NDArray[np.float32]:
+def statistics(rows: int = 3) -> NDArray[np.float32]:
     """Mean answers, then spreads; in the second galaxy nobody is asked about arms."""
     values = np.random.default_rng(rows).uniform(0.1, 0.9, (rows, 74)).astype(np.float32)
     values[1, COLUMNS.index("Class4.1")] = 0.01
@@ -20,7 +20,7 @@ def found(rows: int = 3) -> NDArray[np.float32]:
 
 def cells(layout: str) -> dict[str, NDArray[np.floating]]:
     """By column."""
-    return dict(zip(LAYOUTS[layout].columns, LAYOUTS[layout].cells(found()).T, strict=True))
+    return dict(zip(LAYOUTS[layout].columns, LAYOUTS[layout].cells(statistics()).T, strict=True))
 
 
 def test_names_are_the_options() -> None:
@@ -29,7 +29,7 @@ def test_names_are_the_options() -> None:
 
 def test_kaggle() -> None:
     """No more than rounding is clipped, and spreads are no part of it."""
-    answers = found()[:, :37]
+    answers = statistics()[:, :37]
     assert LAYOUTS["kaggle"].columns == COLUMNS
     assert np.array_equal(LAYOUTS["kaggle"].cells(answers), answers)
     answers[0, :2] = -1e-7, 1 + 2e-7
@@ -41,15 +41,15 @@ def test_conditional() -> None:
     columns = LAYOUTS["conditional"].columns
     assert columns[::2] == READABLE
     assert columns[1::2] == tuple(f"{name}_spread" for name in READABLE)
-    values, fractions = cells("conditional"), conditional(found()[:, :37])
+    values, fractions = cells("conditional"), conditional(statistics()[:, :37])
     for place, name in enumerate(READABLE):
         assert values[name] == pytest.approx(fractions[:, place], nan_ok=True)
         told = ~np.isnan(fractions[:, place])
-        assert values[f"{name}_spread"][told] == pytest.approx(found()[told, 37 + place])
+        assert values[f"{name}_spread"][told] == pytest.approx(statistics()[told, 37 + place])
 
 
-def test_conditional_of_those_who_were_not_asked() -> None:
-    """Fraction and spread are empty together."""
+def test_conditional_cells_are_empty_where_too_few_were_asked() -> None:
+    """Fraction and spread together."""
     empty = {name for name, values in cells("conditional").items() if np.isnan(values[1])}
     arms = [name for name in READABLE if name.startswith(("winding_", "arms_"))]
     assert empty == {*arms, *(f"{name}_spread" for name in arms)}

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from galaxy_triton.cli.main import main
 from galaxy_triton.data import store as store_module
 from galaxy_triton.predict import submission as predict
+from galaxy_triton.predict.predictor import Predictor
 
 CHUNK, BLOCK_ROWS = 5, 7  # images of a part of a folder, and of a store
 RANK = os.environ.get("RANK", "0")
@@ -41,8 +42,8 @@ def small_parts() -> None:
 
 
 def die_early() -> None:
-    """This process ends with its first part, and says nothing of it to the others."""
-    predict._outcome = lambda *arguments: os._exit(9)
+    """End this process at its first part, without a word to the others."""
+    Predictor.answer_pixels = lambda *arguments: os._exit(9)  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.evaluate import Asked, evaluate
 from galaxy_triton.galaxyzoo.tables import read_answers
-from galaxy_triton.predict.predictor import open_run
+from galaxy_triton.predict.predictor import load_predictor
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, UsageFault
@@ -83,7 +83,7 @@ def test_answers_are_of_the_network_that_did_not_see_them(done: Path, sky: Any) 
     galaxies = load(open_store(sky.store), torch.device("cpu"), lambda count: None)
     for number in (1, 2, 3):
         rows = np.flatnonzero(np.isin(sky.ids, held_out(done, number)))
-        predictor = open_run(done / f"fold-{number}", "last", "cpu")
+        predictor = load_predictor(done / f"fold-{number}", "last", "cpu")
         want = predictor.answer(galaxies, torch.from_numpy(rows), 16, 256, lambda count: None)
         assert answers[rows - LISTED.start] == pytest.approx(want, abs=1e-6)
 
