@@ -28,7 +28,7 @@ from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.order import count_batches
 from galaxy_triton.data.split import split_by_ids
 from galaxy_triton.data.store import open_store
-from galaxy_triton.experiments.ablation_steps import ResidentSteps
+from galaxy_triton.experiments.training_steps import resident_steps
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.device import keep_freed_memory
@@ -158,7 +158,7 @@ def train(job: Job) -> None:
     steps = config.run.epochs * count_batches(len(rows), config.run.batch_size)
     learner_of = type("Learner", (AlteredLearner,), {"training": training})
     learner = learner_of(config, backend, mean, config.run.batch_size, steps)
-    step = ResidentSteps(learner, galaxies, rows)
+    step = resident_steps(learner, galaxies, rows)
     for _ in range(steps):
         step()
     people = galaxies.answers[asked]

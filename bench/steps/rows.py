@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +14,8 @@ from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
 from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.store import labelled_rows, open_store
-from galaxy_triton.experiments.ablation_pipeline import Labelled, differences
-from galaxy_triton.experiments.ablation_steps import FileSteps, ResidentSteps, Steps, make_learner
+from galaxy_triton.experiments.training_steps import TrainingSteps, file_steps, make_learner, resident_steps
+from galaxy_triton.experiments.writeup_pipeline import Labelled, differences
 from galaxy_triton.model.backend import choose
 from galaxy_triton.system.errors import UsageFault
 
@@ -94,17 +95,17 @@ def beyond_plain(config: Config) -> str | None:
     return f"the plain loop lacks {', '.join(missing_parts)}" if missing_parts else None
 
 
-def _ours(scene: StepScene, config: Config) -> Steps:
+def _ours(scene: StepScene, config: Config) -> TrainingSteps[Any]:
     galaxies, rows = scene.galaxies, torch.arange(len(scene.galaxies.ids), device=scene.device)
     learner = make_learner(config, choose(config), galaxies.answers, TOTAL_STEPS)
-    return ResidentSteps(learner, galaxies, rows)
+    return resident_steps(learner, galaxies, rows)
 
 
 def _seed(scene: StepScene, config: Config) -> Step:
     galaxies = scene.galaxies
     learner = make_learner(config, choose(config), galaxies.answers, TOTAL_STEPS)
     labelled = Labelled(galaxies.ids.cpu().numpy(), galaxies.answers.cpu().numpy())
-    return FileSteps(learner, scene.images, labelled, scene.workers)
+    return file_steps(learner, scene.images, labelled, scene.workers)
 
 
 def _plain(memory_format: torch.memory_format) -> Callable[[StepScene, Config], Step]:

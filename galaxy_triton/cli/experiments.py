@@ -8,7 +8,7 @@ import click
 from galaxy_triton.cli import options
 from galaxy_triton.cli.help import GroupedCommand, example
 from galaxy_triton.cli.options import CSV, EXISTING, NEW
-from galaxy_triton.experiments import ablation_rows as ladder
+from galaxy_triton.experiments.ablation_rows import KEYS
 
 
 @click.command(cls=GroupedCommand)
@@ -20,7 +20,7 @@ from galaxy_triton.experiments import ablation_rows as ladder
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(0, 10), help="Trainings of each row.")
 @click.option("--timed-steps", "timed", type=click.IntRange(1), help="On the clock.  [default: 20; 50 on CUDA]")
 @click.option("--workers", type=click.IntRange(0), help="Of the seed's DataLoader.  [default: one a core]")
-@click.option("--rows", multiple=True, type=click.Choice(ladder.KEYS), help="Measure this row.  [default: every row]")
+@click.option("--rows", multiple=True, type=click.Choice(KEYS), help="Measure this row.  [default: every row]")
 @options.dry_run
 @options.quiet
 @example("galaxy-triton ablate gz.store --images images_training_rev1.zip --recipe best --out ablation")
@@ -32,14 +32,15 @@ def ablate(
     From the seed's pipeline (image files through torchvision and a DataLoader, fp32) one part is added a row; then each
     is taken out of the full set; then torch.compile alone. What cannot run here is absent, with its reason.
     """
-    from galaxy_triton.experiments import ablation as ablating
+    from galaxy_triton.experiments.ablation import AblationOptions
+    from galaxy_triton.experiments.ablation import ablate as measure_rows
     from galaxy_triton.system.console import Display
     from galaxy_triton.train.options import TrainOptions
 
     settings, validation_ids = options.settings_of(asked, fields, validation)
-    of_request = {name: asked.pop(name) for name in ("recipe", "config_file")}
-    request = TrainOptions(store, settings=settings, validation_ids=validation_ids, **of_request)
-    (ablating.describe if dry_run else ablating.ablate)(ablating.Asked(request, **asked), Display(quiet=quiet))
+    recipe, config_file = asked.pop("recipe"), asked.pop("config_file")
+    train = TrainOptions(store, recipe, config_file, settings, validation_ids=validation_ids)
+    measure_rows(AblationOptions(train, **asked), Display(quiet=quiet), dry_run)
 
 
 @click.command(cls=GroupedCommand)

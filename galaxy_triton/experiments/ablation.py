@@ -1,4 +1,4 @@
-"""`ablate`: every way to make a training step that can run here, one change from the next, measured on one store."""
+"""`ablate`: measures variants of a training step on one store, each one change away from another."""
 
 import os
 from collections.abc import Callable
@@ -8,26 +8,23 @@ from typing import Any
 
 import torch
 
-from galaxy_triton import kernels
 from galaxy_triton.config.schema import Config
-from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
+from galaxy_triton.data.split import split_by_fraction, split_by_ids
 from galaxy_triton.data.store import open_store, require_preprocess
-from galaxy_triton.experiments.ablation_pipeline import differences
-from galaxy_triton.experiments.ablation_row import Job, Measured, measure
-from galaxy_triton.experiments.ablation_rows import ALONE, PARTS, Row, Way, compiled_alone, ladder, minus_one
-from galaxy_triton.experiments.ablation_table import (
-    CSV,
-    Limits,
-    Result,
-    Table,
-    absences,
-    remarks,
-    rows_of,
-    shown,
-    write,
+from galaxy_triton.experiments.ablation_measure import Job, Measurement, measure
+from galaxy_triton.experiments.ablation_results import CSV, Result, Setting, records_of, show_results, write_results
+from galaxy_triton.experiments.ablation_rows import (
+    COMPILE_ONLY,
+    COMPILED,
+    COMPILED_MODES,
+    PARTS,
+    Row,
+    Variant,
+    rows_of_parts,
 )
-from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process
+from galaxy_triton.experiments.new_process import CallFailed, in_new_process
 from galaxy_triton.experiments.profile_product import product_tflops, step_flops
+from galaxy_triton.experiments.writeup_pipeline import differences
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model import head
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
@@ -37,24 +34,27 @@ from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train.options import TrainOptions, config_of
 
-Run = Callable[[Callable[[Any], Any], Any], Any]  # runs a call on its argument: fresh.in_fresh_process
+Caller = Callable[[Callable[[Any], Any], Any], Any]  # (call, argument) -> call(argument), as in_new_process
 
-# Each rung makes its own choice of these.
-CHOSEN_BY_RUNGS = ("run.augment", "run.loss", "run.body", "run.norm", "run.resident")
+SET_BY_ROWS = ("run.augment", "run.loss", "run.body", "run.norm", "run.resident")
 TIMED = {"cuda": 50, "mps": 20, "cpu": 20}  # steps on the clock
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What `ablate` is asked for.
+class AblationOptions:
+    """Options of `ablate`.
 
-    request: the store and the configuration, as `train` takes them. images: the files that the store was packed from,
-    for the rows of the seed's pipeline. out: the new folder. steps: of each training. timed: steps on the clock, None
-    for TIMED. seeds: trainings of each row, from run.seed on. workers: of the seed's DataLoader, None for one a core.
-    rows: keys of those to measure, all when empty.
+    train: store and configuration, as `train` takes them.
+    out: the new folder for the results.
+    images: the files that the store was packed from, for the rows of the write-up's pipeline.
+    steps: of each training.
+    timed: steps on the clock; None for TIMED.
+    seeds: trainings of each row, with seeds from run.seed on.
+    workers: of the write-up's DataLoader; None for one a core.
+    rows: keys of the rows to measure; all if empty.
     """
 
-    request: TrainOptions
+    train: TrainOptions
     out: Path
     images: Path | None = None
     steps: int = 500
@@ -66,148 +66,125 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What comes of it. rows: those asked for; that of torch.compile alone has no way yet, but those of `modes`."""
+    """The rows to measure. job: of the write-up's pipeline; other rows differ in the variant. modes: of torch.compile
+    alone, those that can run here."""
 
-    asked: Asked
-    config: Config
+    job: Job
     backend: Backend
-    split: Split
     rows: list[Row]
-    modes: dict[str, Way]
-
-    def job(self, way: Way, seeds: int) -> Job:
-        """What to measure of a way."""
-        asked, timed = self.asked, self.asked.timed or TIMED[self.backend.device.type]
-        store = asked.request.store or Path()
-        workers = (os.cpu_count() or 1) if asked.workers is None else asked.workers
-        return Job(way, self.config, store, asked.images, self.split, workers, timed, asked.steps, seeds)
+    modes: dict[str, Variant]
 
 
-def ablate(asked: Asked, display: Display, run: Run = in_fresh_process) -> Table:
-    """Measure every row, each in a process of its own, and write its figures into the folder `asked.out` as they come.
+def ablate(options: AblationOptions, display: Display, dry_run: bool = False, call: Caller = in_new_process) -> None:
+    """Measure every row in a process of its own; after each row, write the results so far into `options.out`.
+
+    dry_run: say which rows would be measured, and write nothing.
 
     Raises:
-        UsageFault: a choice that cannot be, or a folder that is in use.
-        DataFault: no store there, one packed otherwise, or a folder that cannot be written.
+        UsageFault: a choice that is not possible, or a folder that is in use.
+        DataFault: no store, a store packed otherwise, or a folder that cannot be written.
     """
-    plan = planned(asked)
-    _announce(plan, display)
-    require_new_folder(asked.out, "--out")
-    limits = _limits(plan, run, display)
-    results = [Result(row, None, row.reason or "not reached") for row in plan.rows]
-    known: dict[Way, Result] = {}
+    plan = _plan(options)
+    _say_plan(plan, display)
+    require_new_folder(options.out, "--out")
+    if dry_run:
+        for row in plan.rows:
+            what = f"absent: {row.reason}" if row.reason else "would be measured"
+            display.say(f"{row.key:<20} {row.label:<44} {what}")
+        display.say("Nothing was written")
+        return
+    setting = _measure_setting(plan, call, display)
+    results = [Result(row._replace(reason=row.reason or "not reached"), None) for row in plan.rows]
+    known: dict[Variant, Measurement] = {}
     for number, row in enumerate(plan.rows):
-        results[number] = _result(plan, row, known, run)
-        display.note(f"{row.label:<44} {_found(results[number])}")
-        table = Table(plan.config, plan.backend, limits, tuple(results))
-        write(asked.out, table)
-    _say(table, asked, display)
-    return table
+        results[number] = _measure_row(plan, row, known, call)
+        display.note(f"{row.label:<44} {_summary(results[number])}")
+        records = records_of(results, setting)
+        write_results(options.out, records, setting)
+    display.note()
+    show_results(records, display)
+    display.say(f"figures    {options.out / CSV}")
 
 
-def describe(asked: Asked, display: Display) -> None:
-    """Say what `ablate` would measure and what not, and write nothing.
-
-    Raises:
-        UsageFault, DataFault: as `ablate` would before the first row.
-    """
-    plan = planned(asked)
-    _announce(plan, display)
-    require_new_folder(asked.out, "--out")
-    for row in plan.rows:
-        display.say(f"{row.key:<20} {row.label:<44} {f'absent: {row.reason}' if row.reason else 'would be measured'}")
-    display.say("Nothing was written")
-
-
-def planned(asked: Asked) -> Plan:
-    """Settle what can run here and what not.
+def _plan(options: AblationOptions) -> Plan:
+    """Which rows can run here, on which galaxies.
 
     Raises:
         UsageFault, DataFault: as `ablate`.
     """
-    if chosen := [name for name in asked.request.settings or {} if name in CHOSEN_BY_RUNGS]:
+    train = options.train
+    if chosen := [name for name in train.settings or {} if name in SET_BY_ROWS]:
         do = "leave it out; --rows chooses among the rows"
-        raise UsageFault(expected("no choice that each row makes itself", ", ".join(chosen), "ablate", do))
-    config = config_of(asked.request)
-    backend = choose(config)
-    store = open_store(asked.request.store or Path())
+        raise UsageFault(expected("no option that each row sets itself", ", ".join(chosen), "ablate", do))
+    config, path = config_of(train), train.store or Path()
+    backend, store, run = choose(config), open_store(path), config.run
     require_preprocess(store, config.preprocess)
-    held_out, run = asked.request.validation_ids, config.run
-    split = split_by_ids(store, read_ids(held_out)) if held_out else split_by_fraction(store, run.validation, run.seed)
+    ids = train.validation_ids
+    split = split_by_ids(store, read_ids(ids)) if ids else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):
-        raise UsageFault(expected("galaxies held out", "none", "--validation", "give a fraction above 0"))
-    modes = {name: way for name, way in compiled_alone().items() if not fault(way, config, backend)}
-    return Plan(asked, config, backend, split, _rows(asked, config, backend, modes), modes)
+        raise UsageFault(expected("validation galaxies", "none", "--validation", "give a fraction above 0"))
+    workers = (os.cpu_count() or 1) if options.workers is None else options.workers
+    timed = options.timed or TIMED[backend.device.type]
+    job = Job(Variant(), config, path, options.images, split, workers, timed, options.steps, options.seeds)
+    modes = {name: variant for name, variant in COMPILED_MODES.items() if not _unavailable(variant, config, backend)}
+    rows = _rows(config, backend, modes)
+    if options.images is None:
+        files = "it reads image files: name them with --images"
+        rows = [row._replace(reason=row.reason or files * (row.variant.pixels == "files")) for row in rows]
+    return Plan(job, backend, [row for row in rows if not options.rows or row.key in options.rows], modes)
 
 
-def fault(way: Way, config: Config, backend: Backend) -> str | None:
-    """Why steps cannot be made this way here; None if they can."""
-    device, run = backend.device, way.configured(config).run
-    if way.norm == "torch" and device.type != "cpu":
-        return f"on {device.type} its Triton kernel takes its place"
-    for name in (way.augment, way.loss, way.norm):
-        if name == "triton" and device.type != "cuda":
-            return f"its kernel needs a CUDA GPU, and the device is {device.type}"
-    found = (
-        kernels.unavailable(way.augment, device)
-        or head.unavailable(config.network.head, way.loss, device)
-        or body_unavailable(way.body, device)
-    )
-    if found is None:
-        try:
-            choose(replace(config, run=run))
-        except UsageFault as error:
-            return str(error)
-    return found
-
-
-def _rows(asked: Asked, config: Config, backend: Backend, modes: dict[str, Way]) -> list[Row]:
-    faults = _faults(config, backend)
-    alone = Row(ALONE, "best of torch.compile alone", None)
-    if not modes:
-        alone = alone._replace(reason=body_unavailable("compile", backend.device) or "none of its modes runs here")
-    rows = [*ladder(faults), *minus_one(faults), alone]
-    return [_with_images(row, asked) for row in rows if not asked.rows or row.key in asked.rows]
-
-
-def _faults(config: Config, backend: Backend) -> dict[str, str]:
-    """Part -> why it cannot run here."""
-    found = {name: fault(replace(Way(), **part.change), config, backend) for name, part in PARTS.items()}
+def _rows(config: Config, backend: Backend, modes: dict[str, Variant]) -> list[Row]:
+    reasons = {name: _unavailable(replace(Variant(), **part.change), config, backend) for name, part in PARTS.items()}
     if backend.precision.name == "fp32":
-        found["autocast"] = f"the run's precision here is fp32: {backend.precision.why}"
-    return {name: why for name, why in found.items() if why is not None}
+        reasons["autocast"] = f"the run's precision here is fp32: {backend.precision.why}"
+    no_mode = "" if modes else body_unavailable("compile", backend.device) or "none of its modes runs here"
+    compiled = Row(COMPILE_ONLY, "best of torch.compile alone", COMPILED, no_mode)
+    return [*rows_of_parts({name: reason for name, reason in reasons.items() if reason}), compiled]
 
 
-def _with_images(row: Row, asked: Asked) -> Row:
-    if row.way is None or row.way.pixels != "files" or asked.images is not None:
-        return row
-    return row._replace(way=None, reason="it reads image files: name them with --images")
+def _unavailable(variant: Variant, config: Config, backend: Backend) -> str:
+    """Why steps of this variant cannot run here; "" if they can."""
+    device = backend.device
+    if variant.norm == "torch" and device.type != "cpu":
+        return f"on {device.type} its Triton kernel takes its place"
+    # Triton's interpreter would run on a CPU, but its speed says nothing.
+    if "triton" in (variant.augment, variant.loss, variant.norm) and device.type != "cuda":
+        return f"its kernel needs a CUDA GPU, and the device is {device.type}"
+    reason = body_unavailable(variant.body, device) or head.unavailable(config.network.head, variant.loss, device)
+    if reason is None:
+        try:
+            choose(variant.apply(config))
+        except UsageFault as fault:
+            reason = str(fault)
+    return reason or ""
 
 
-def _result(plan: Plan, row: Row, known: dict[Way, Result], run: Run) -> Result:
-    """A row measured, or taken from an earlier one of the same way."""
+def _measure_row(plan: Plan, row: Row, known: dict[Variant, Measurement], call: Caller) -> Result:
+    """Measure a row, unless an earlier row had the same variant; add its figures to `known`."""
     if row.reason:
-        return Result(row, None, row.reason)
+        return Result(row, None)
     try:
-        row, way = (row, row.way) if row.way is not None else _best_mode(plan, row, run)
-        if way not in known:
-            known[way] = Result(row, run(measure, plan.job(way, plan.asked.seeds)), "")
+        if row.key == COMPILE_ONLY:
+            row = _fastest_mode(plan, row, call)
+        if row.variant not in known:
+            known[row.variant] = call(measure, replace(plan.job, variant=row.variant))
     except CallFailed as failed:
-        return Result(row, None, str(failed))
-    return known[way]._replace(row=row)
+        return Result(row._replace(reason=str(failed)), None)
+    return Result(row, known[row.variant])
 
 
-def _best_mode(plan: Plan, row: Row, run: Run) -> tuple[Row, Way]:
-    """torch.compile alone in the mode of the body that is fastest, to be measured once more as all rows are.
+def _fastest_mode(plan: Plan, row: Row, call: Caller) -> Row:
+    """The row of torch.compile alone, in its fastest mode; the label names the speeds of the others.
 
     Raises:
-        CallFailed: none of the modes ran.
+        CallFailed: no mode ran.
     """
-    rates, failures = {}, {}
-    for mode, way in plan.modes.items():
+    rates: dict[str, float] = {}
+    failures: dict[str, str] = {}
+    for mode, variant in plan.modes.items():
         try:
-            measured: Measured = run(measure, plan.job(way, 0))
-            rates[mode] = measured.images_per_s[1]
+            rates[mode] = call(measure, replace(plan.job, variant=variant, seeds=0)).images_per_s[1]
         except CallFailed as failed:
             failures[mode] = str(failed)
     if not rates:
@@ -215,53 +192,41 @@ def _best_mode(plan: Plan, row: Row, run: Run) -> tuple[Row, Way]:
     best = max(rates, key=rates.__getitem__)
     others = ", ".join(f"{mode} {rate:,.0f} images/s" for mode, rate in rates.items() if mode != best)
     label = f"torch.compile alone: {best}" + f" ({others})" * bool(others)
-    return row._replace(label=label, way=plan.modes[best]), plan.modes[best]
+    return row._replace(label=label, variant=plan.modes[best])
 
 
-def _limits(plan: Plan, run: Run, display: Display) -> Limits:
-    """The operations of an image, and the rate of a large matrix product in each precision of the rows."""
-    used = {row.way.configured(plan.config).run.precision for row in plan.rows if row.way is not None}
-    names = {plan.backend.precision.name if name == "auto" else name for name in used}
-    found: dict[str, float] = {}
-    for name in sorted(names | ({plan.backend.precision.name} if plan.modes else set())):
+def _measure_setting(plan: Plan, call: Caller, display: Display) -> Setting:
+    """Count the operations of an image, and measure a large matrix product in each precision of the rows."""
+    config, own = plan.job.config, plan.backend.precision.name
+    precisions = {row.variant.apply(config).run.precision for row in plan.rows if not row.reason}
+    tflops: dict[str, float] = {}
+    for name in sorted({own if name == "auto" else name for name in precisions}):
         try:
-            found[name] = run(_product_tflops, (plan.backend.device.type, name))
+            tflops[name] = call(_product_tflops, (plan.backend.device.type, name))
         except CallFailed as failed:
             display.warn(f"no rate of products in {name}: {failed}")
-    config = plan.config
     flops = step_flops(config.network, config.run.batch_size, config.augmentation.size)
-    return Limits(flops / config.run.batch_size, found)
+    return Setting(config, plan.backend, flops / config.run.batch_size, tflops)
 
 
-def _product_tflops(asked: tuple[str, str]) -> float:
-    device, precision = asked
+def _product_tflops(device_and_precision: tuple[str, str]) -> float:
+    device, precision = device_and_precision
     return product_tflops(torch.device(device), DTYPES[precision])
 
 
-def _announce(plan: Plan, display: Display) -> None:
+def _say_plan(plan: Plan, display: Display) -> None:
+    job = plan.job
     for line in plan.backend.lines():
         display.note(line)
-    job, counts = plan.job(Way(), plan.asked.seeds), (len(plan.split.train), len(plan.split.validation))
-    display.note(f"{'galaxies':<10} {counts[0]} to train on, {counts[1]} held out")
-    display.note(f"{'seed':<10} its views differ: {', '.join(differences(plan.config.augmentation))}")
+    display.field("galaxies", f"{len(job.split.train)} for training, {len(job.split.validation)} for validation")
+    display.field("write-up", f"its views differ: {', '.join(differences(job.config.augmentation))}")
     trained = f"{job.seeds} trainings of {job.steps} steps" if job.seeds else "no training"
-    display.note(f"{'each row':<10} {job.timed} steps of {plan.config.run.batch_size} on the clock, {trained}\n")
+    display.field("each row", f"{job.timed} steps of {job.config.run.batch_size} on the clock, {trained}\n")
 
 
-def _say(table: Table, asked: Asked, display: Display) -> None:
-    rows = rows_of(table)
-    display.note()
-    for part in shown(rows, asked.steps):
-        display.show(part)
-    display.note("times: the first row's speed; ±: Student's 95 % interval over seeds; waiting: for the batch")
-    for line in [*remarks(rows), *absences(rows)]:
-        display.say(line)
-    display.say(f"figures    {asked.out / CSV}")
-
-
-def _found(result: Result) -> str:
-    if result.measured is None:
-        return f"absent: {result.reason}"
-    learned = result.measured.rmse
-    scored = f"  RMSE {sum(learned) / len(learned):.4f}" if learned else ""
-    return f"{result.measured.images_per_s[1]:10,.0f} images/s{scored}"
+def _summary(result: Result) -> str:
+    measured = result.measured
+    if measured is None:
+        return f"absent: {result.row.reason}"
+    score = f"  RMSE {sum(measured.rmse) / len(measured.rmse):.4f}" if measured.rmse else ""
+    return f"{measured.images_per_s[1]:10,.0f} images/s{score}"

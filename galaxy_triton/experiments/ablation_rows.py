@@ -1,4 +1,4 @@
-"""What `ablate` compares: ways to make a training step, each one change from another. Nothing here imports torch."""
+"""The rows of an ablation: variants of a training step, each one change away from another. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,19 +8,25 @@ from galaxy_triton.config.schema import BODIES, Config
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a step is made, from the seed's pipeline on; names are those of the configuration where it has them."""
+class Variant:
+    """How a training step is made. The defaults are the write-up's pipeline.
 
-    pixels: str = "files"  # through the seed's pipeline; or "resident"
-    precision: str = "fp32"  # or "run": what the run's own configuration comes to
-    layout: str = "contiguous"  # of network and views; or "channels_last", which views of resident pixels always are
-    augment: str = "torch"  # of resident pixels
+    pixels: "files", through the write-up's pipeline, or "resident" on the device.
+    precision: "fp32", or "run" for the precision of the run's configuration.
+    layout: memory format of network and views; views of resident pixels are always channels_last.
+    augment (of resident pixels), loss, body, norm: as in config.Run.
+    """
+
+    pixels: str = "files"
+    precision: str = "fp32"
+    layout: str = "contiguous"
+    augment: str = "torch"
     loss: str = "torch"
     body: str = "eager"
     norm: str = "layers"
 
-    def configured(self, config: Config) -> Config:
-        """The configuration of a run that makes its steps this way."""
+    def apply(self, config: Config) -> Config:
+        """The configuration, changed to make its steps this way."""
         precision = config.run.precision if self.precision == "run" else self.precision
         run = replace(
             config.run, precision=precision, augment=self.augment, loss=self.loss, body=self.body, norm=self.norm
@@ -29,10 +35,10 @@ class Way:
 
 
 class Part(NamedTuple):
-    """One change to a way.
+    """One change to a variant.
 
-    change: fields of Way. label: the row that adds it. needs: parts without which it means nothing.
-    stays: why it cannot be taken out of the full set by itself; "" if it can.
+    change: fields of Variant. label: of the row that adds it. needs: parts without which it has no effect.
+    stays: why it cannot be removed from the full set by itself; "" if it can.
     """
 
     change: Mapping[str, str]
@@ -42,21 +48,20 @@ class Part(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of the table. reason: why it cannot be measured here, "" if it can; without a reason it has a way."""
+    """A row of the table. reason: why it is not measured; "" if it is."""
 
     key: str
     label: str
-    way: Way | None
+    variant: Variant
     reason: str = ""
 
 
-# In the order in which they are added. A further kernel is one entry here, and a field of Way where it has none.
+# In the order in which rows add them. A new kernel is one entry here, and a field of Variant if it has none yet.
 PARTS: dict[str, Part] = {
     "autocast": Part({"precision": "run"}, "+ autocast"),
     "channels_last": Part(
         {"layout": "channels_last"}, "+ channels_last", stays="views of resident pixels are channels_last"
     ),
-    # views then come from the torch reference
     "resident": Part({"pixels": "resident", "layout": "channels_last"}, "+ resident pixels"),
     "closed": Part({"norm": "torch"}, "+ block ends in closed form"),
     "compile": Part({"body": "compile"}, "+ compiled body"),
@@ -65,51 +70,37 @@ PARTS: dict[str, Part] = {
     "norm": Part({"norm": "triton"}, "+ fused block ends"),
     "graph": Part({"body": "graph"}, "+ graphs", needs=("compile",)),
 }
-SEED, MINUS, ALONE = "seed", "minus-", "compile-only"
-MODES = tuple(body for body in BODIES if body not in ("auto", "eager"))  # those of torch.compile
-KEYS = (SEED, *PARTS, *(MINUS + name for name in PARTS), ALONE)
-COMPILED = Way("resident", "run", "channels_last", augment="compile", loss="compile")  # but for the body's mode
+WRITEUP, MINUS, COMPILE_ONLY = "seed", "minus-", "compile-only"
+KEYS = (WRITEUP, *PARTS, *(MINUS + name for name in PARTS), COMPILE_ONLY)
+
+# torch.compile without any kernel of this package, by its mode for the network's body.
+COMPILED = Variant("resident", "run", "channels_last", augment="compile", loss="compile", body="compile")
+COMPILED_MODES = {body: replace(COMPILED, body=body) for body in BODIES if body not in ("auto", "eager")}
 
 
-def way_of(parts: Iterable[str]) -> Way:
-    """The seed's pipeline with these parts, in the order of PARTS."""
-    way, chosen = Way(), set(parts)
+def variant_of(parts: Iterable[str]) -> Variant:
+    """The write-up's pipeline with these parts, applied in the order of PARTS."""
+    variant, chosen = Variant(), set(parts)
     for name, part in PARTS.items():
         if name in chosen:
-            way = replace(way, **part.change)
-    return way
+            variant = replace(variant, **part.change)
+    return variant
 
 
-def ladder(faults: Mapping[str, str]) -> list[Row]:
-    """The seed's pipeline, and a row for each part: it and all before it that can run here.
+def rows_of_parts(unavailable: Mapping[str, str]) -> list[Row]:
+    """The write-up's pipeline; then a row for each part, added to those before it; then the full set without each part
+    and the parts that need it.
 
     Args:
-        faults: part -> why it cannot run here.
+        unavailable: part -> why it cannot run here. No other row has it.
     """
-    rows, added = [Row(SEED, "seed's pipeline, fp32", Way())], []
+    rows, full = [Row(WRITEUP, "seed's pipeline, fp32", Variant())], list[str]()
     for name, part in PARTS.items():
-        if name in faults:
-            rows.append(Row(name, part.label, None, faults[name]))
-        else:
-            added.append(name)
-            rows.append(Row(name, part.label, way_of(added)))
+        if name not in unavailable:
+            full.append(name)
+        rows.append(Row(name, part.label, variant_of(full), unavailable.get(name, "")))
+    for name, part in PARTS.items():
+        rest = [other for other in full if other != name and name not in PARTS[other].needs]
+        label = f"full minus {part.label.removeprefix('+ ')}"
+        rows.append(Row(MINUS + name, label, variant_of(rest), unavailable.get(name) or part.stays))
     return rows
-
-
-def minus_one(faults: Mapping[str, str]) -> list[Row]:
-    """The full set, all that can run here, without each of its parts and what means nothing without that."""
-    full = [name for name in PARTS if name not in faults]
-    return [_without(name, full, faults.get(name) or PARTS[name].stays) for name in PARTS]
-
-
-def compiled_alone() -> dict[str, Way]:
-    """What torch.compile can do by itself, by the mode of the body."""
-    return {mode: replace(COMPILED, body=mode) for mode in MODES}
-
-
-def _without(name: str, full: list[str], reason: str) -> Row:
-    key, label = MINUS + name, f"full minus {PARTS[name].label.removeprefix('+ ')}"
-    if reason:
-        return Row(key, label, None, reason)
-    gone = {name, *(other for other in full if name in PARTS[other].needs)}
-    return Row(key, label, way_of(part for part in full if part not in gone))

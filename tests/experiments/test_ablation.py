@@ -1,7 +1,6 @@
-"""`ablate` on the tests' sky: what is measured and what is absent, its files, and a crash that costs one row."""
+"""`ablate` on the tests' sky: which rows are measured and which are absent, its files, and a row that fails."""
 
 import csv
-import io
 import json
 import math
 from collections.abc import Callable
@@ -12,12 +11,11 @@ from typing import Any
 import pytest
 from click.testing import Result as Called
 from PIL import Image
-from rich.console import Console
 
-from galaxy_triton.experiments.ablation import Asked, ablate, describe, planned
-from galaxy_triton.experiments.ablation_row import Job, Measured
-from galaxy_triton.experiments.ablation_table import absences, mean_with_interval, rows_of, shown
-from galaxy_triton.experiments.fresh_process import CallFailed, in_this_process
+from galaxy_triton.experiments.ablation import AblationOptions, ablate
+from galaxy_triton.experiments.ablation_measure import Job, Measurement
+from galaxy_triton.experiments.ablation_results import mean_with_interval
+from galaxy_triton.experiments.new_process import CallFailed, in_this_process
 from galaxy_triton.model.backend import choose
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
@@ -26,11 +24,13 @@ from galaxy_triton.train.options import TrainOptions
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 EAGER = ("seed", "channels_last", "resident")  # on a CPU, without compiling
 
+Call = Callable[[Any], Any]
+
 
 @pytest.fixture
-def asked(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> Asked:
-    request = TrainOptions(sky.store, settings=tiny)
-    return Asked(request, tmp_path / "out", sky.archive, steps=2, timed=10, seeds=2, workers=0, rows=EAGER)
+def options(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> AblationOptions:
+    train = TrainOptions(sky.store, settings=tiny)
+    return AblationOptions(train, tmp_path / "out", sky.archive, steps=2, timed=10, seeds=2, workers=0, rows=EAGER)
 
 
 def read(folder: Path) -> dict[str, dict[str, str]]:
@@ -38,9 +38,19 @@ def read(folder: Path) -> dict[str, dict[str, str]]:
         return {row["row"]: row for row in csv.DictReader(handle)}
 
 
-def test_rows_have_figures(asked: Asked, display: Display) -> None:
-    ablate(asked, display, in_this_process)
-    rows = read(asked.out)
+def printed(display: Display) -> str:
+    return " ".join(display.console.file.getvalue().split())
+
+
+def figures(job: Job) -> Measurement:
+    """In place of a measurement."""
+    rmse = (0.1,) * job.seeds
+    return Measurement((1.0, 2.0, 3.0), 12, 0.1, 0.0, 10.0, {"loss": 0.4}, choose(job.config).chosen(), rmse)
+
+
+def test_rows_have_figures(options: AblationOptions, display: Display) -> None:
+    ablate(options, display, call=in_this_process)
+    rows = read(options.out)
     assert tuple(rows) == EAGER
     for row in rows.values():
         assert row["reason"] == ""
@@ -49,116 +59,108 @@ def test_rows_have_figures(asked: Asked, display: Display) -> None:
         assert 0 <= float(row["waiting_for_data"]) < 1
         assert float(row["mfu_measured"]) > 0
         assert float(row["rmse_low"]) <= float(row["rmse"]) <= float(row["rmse_high"])
-        assert len(row["rmse_of_seeds"].split()) == 2
+        assert len(set(row["rmse_of_seeds"].split())) == 2, "each seed its own"
         shares = [float(value) for name, value in row.items() if name.startswith("share: ") and value]
         assert sum(shares) == pytest.approx(1, abs=0.02)
     assert float(rows["seed"]["speed"]) == 1
     assert float(rows["seed"]["waiting_for_data"]) > float(rows["resident"]["waiting_for_data"])
     assert rows["seed"]["share: augmentation"] == "", "in the loader"
     assert float(rows["resident"]["share: augmentation"]) > 0
-    said = display.console.file.getvalue()
-    assert "seed's pipeline, fp32" in said
-    assert "RMSE after 2" in said
-    whole = json.loads((asked.out / "ablation.json").read_text())
+    assert "seed's pipeline, fp32" in printed(display)
+    whole = json.loads((options.out / "ablation.json").read_text())
     assert whole["config"]["run"]["batch_size"] == 12
     assert whole["product_tflops"]["fp32"] > 0
-    with Image.open(asked.out / "ablation.png") as image:
+    assert [row["rmse_of_seeds"] for row in whole["rows"]] == [row["rmse_of_seeds"] for row in rows.values()]
+    with Image.open(options.out / "ablation.png") as image:
         assert image.size[0] > 1000
 
 
-def test_the_same_seeds_and_steps_give_the_same_network(asked: Asked, display: Display) -> None:
-    """Layout and way of running change no draw: rows on resident pixels differ by rounding alone."""
-    again = replace(asked, rows=("resident",), out=asked.out / "again")
-    first, second = (ablate(one, display, in_this_process) for one in (replace(asked, rows=("resident",)), again))
-    assert first.results[0].measured.rmse == second.results[0].measured.rmse
-    assert len(set(first.results[0].measured.rmse)) == 2, "each seed its own"
+def test_the_same_seeds_and_steps_give_the_same_network(options: AblationOptions, display: Display) -> None:
+    rmse = []
+    for name in ("first", "second"):
+        out = options.out / name
+        ablate(replace(options, rows=("resident",), out=out, timed=2), display, call=in_this_process)
+        rmse.append(read(out)["resident"]["rmse_of_seeds"])
+    assert rmse[0] == rmse[1]
 
 
-def test_what_cannot_run_is_absent_with_its_reason(asked: Asked, display: Display) -> None:
-    describe(replace(asked, rows=(), images=None), display)
-    said = " ".join(display.console.file.getvalue().split())
-    for reason in (
-        "absent: it reads image files: name them with --images",
-        "absent: the run's precision here is fp32: default on CPU",
-        "absent: its kernel needs a CUDA GPU, and the device is cpu",
-        "absent: CUDA graphs need a CUDA GPU, and the device is cpu",
-    ):
+def test_a_dry_run_says_what_cannot_run_and_writes_nothing(options: AblationOptions, display: Display) -> None:
+    ablate(replace(options, rows=(), images=None), display, dry_run=True)
+    said = printed(display)
+    assert said.count("absent:") > said.count("would be measured") > 0
+    for reason in ("--images", "precision here is fp32", "its kernel needs a CUDA GPU", "CUDA graphs need a CUDA GPU"):
         assert reason in said
-    assert not asked.out.exists()
+    assert not options.out.exists()
 
 
-def test_a_row_that_fails_costs_that_row(asked: Asked, display: Display) -> None:
-    def broken(call: Callable[[Any], Any], argument: Any) -> Any:
-        if isinstance(argument, Job) and argument.way.layout == "channels_last" and argument.way.pixels == "files":
+def test_a_row_that_fails_costs_that_row(options: AblationOptions, display: Display) -> None:
+    def broken(call: Call, argument: Any) -> Any:
+        if not isinstance(argument, Job):
+            raise CallFailed("no ceilings")
+        if argument.variant.layout == "channels_last" and argument.variant.pixels == "files":
             raise CallFailed("RuntimeError: CUDA error")
-        return in_this_process(call, argument)
+        return figures(argument)
 
-    table = ablate(asked, display, broken)
-    rows = rows_of(table)
-    assert [bool(row["reason"]) for row in rows] == [False, True, False]
-    assert absences(rows) == ["absent: + channels_last: RuntimeError: CUDA error"]
-    assert "absent: + channels_last: RuntimeError: CUDA error" in display.console.file.getvalue()
-    assert read(asked.out)["channels_last"]["reason"] == "RuntimeError: CUDA error"
+    ablate(options, display, call=broken)
+    assert [row["reason"] for row in read(options.out).values()] == ["", "RuntimeError: CUDA error", ""]
+    assert "absent: + channels_last: RuntimeError: CUDA error" in printed(display)
 
 
-def test_figures_are_kept_as_they_come(asked: Asked, display: Display) -> None:
+def test_results_are_written_after_each_row(options: AblationOptions, display: Display) -> None:
     """Stopped in the second row: the first is in the table, the others say why they are not."""
 
-    def stopped(call: Callable[[Any], Any], argument: Any) -> Any:
-        if isinstance(argument, Job) and argument.way.layout == "channels_last":
+    def stopped(call: Call, argument: Any) -> Any:
+        if isinstance(argument, Job) and argument.variant.layout == "channels_last":
             raise KeyboardInterrupt
-        return in_this_process(call, argument)
+        return figures(argument) if isinstance(argument, Job) else in_this_process(call, argument)
 
     with pytest.raises(KeyboardInterrupt):
-        ablate(asked, display, stopped)
-    assert [row["reason"] for row in read(asked.out).values()] == ["", "not reached", "not reached"]
+        ablate(options, display, call=stopped)
+    assert [row["reason"] for row in read(options.out).values()] == ["", "not reached", "not reached"]
 
 
-def test_equal_ways_are_measured_once(asked: Asked, display: Display) -> None:
+def test_equal_variants_are_measured_once(options: AblationOptions, display: Display) -> None:
     jobs = []
 
-    def counting(call: Callable[[Any], Any], argument: Any) -> Any:
+    def counting(call: Call, argument: Any) -> Any:
         jobs.extend([argument] if isinstance(argument, Job) else [])
-        return stand_in(argument) if isinstance(argument, Job) else in_this_process(call, argument)
+        return figures(argument) if isinstance(argument, Job) else in_this_process(call, argument)
 
-    table = ablate(replace(asked, rows=("closed", "compile", "minus-compile", "compile-only")), display, counting)
-    if any(result.reason for result in table.results):
+    ablate(replace(options, rows=("closed", "compile", "minus-compile", "compile-only")), display, call=counting)
+    rows = read(options.out)
+    if any(row["reason"] for row in rows.values()):
         pytest.skip("no compiler here")
-    assert [(job.way.body, job.way.augment, job.seeds) for job in jobs] == [
+    assert [(job.variant.body, job.variant.augment, job.seeds) for job in jobs] == [
         ("eager", "torch", 2),
         ("compile", "torch", 2),
         ("compile", "compile", 0),
         ("compile", "compile", 2),
     ]
-    assert table.results[2].measured is table.results[0].measured
-    assert table.results[3].row.label == "torch.compile alone: compile"
-
-
-def stand_in(job: Job) -> Measured:
-    """Figures of a row that nobody has measured."""
-    return Measured((1.0, 2.0, 3.0), 12, 0.1, 0.0, 10.0, {}, (0.1,) * job.seeds, choose(job.config).chosen())
+    assert rows["compile-only"]["label"] == "torch.compile alone: compile"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"settings": {"run.augment": "triton"}}, "no choice that each row makes itself"),
-        ({"settings": {"run.validation": 0}}, "galaxies held out"),
+        ({"settings": {"run.augment": "triton"}}, "run.augment"),
+        ({"settings": {"run.validation": 0}}, "--validation"),
         ({"recipe": "best", "settings": {}}, "a store of"),
     ],
 )
-def test_what_cannot_be_asked_is_said(change: dict[str, Any], message: str, asked: Asked) -> None:
-    merged = {**change, "settings": {**(asked.request.settings if change["settings"] else {}), **change["settings"]}}
+def test_impossible_options_are_refused(
+    change: dict[str, Any], message: str, options: AblationOptions, display: Display
+) -> None:
+    merged = {**change, "settings": {**(options.train.settings if change["settings"] else {}), **change["settings"]}}
     with pytest.raises((UsageFault, DataFault), match=message):
-        planned(replace(asked, request=replace(asked.request, **merged)))
+        ablate(replace(options, train=replace(options.train, **merged)), display, dry_run=True)
 
 
-def test_a_folder_in_use_is_left_alone(asked: Asked, display: Display) -> None:
-    asked.out.mkdir()
-    (asked.out / "mine.txt").write_text("mine")
-    with pytest.raises(UsageFault, match="a new or empty folder"):
-        ablate(asked, display, in_this_process)
-    assert [file.name for file in asked.out.iterdir()] == ["mine.txt"]
+def test_a_folder_in_use_is_left_alone(options: AblationOptions, display: Display) -> None:
+    options.out.mkdir()
+    (options.out / "mine.txt").write_text("mine")
+    with pytest.raises(UsageFault, match="--out"):
+        ablate(options, display, call=in_this_process)
+    assert [file.name for file in options.out.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.process
@@ -166,38 +168,18 @@ def test_command_line_in_processes_of_their_own(
     sky: Any, tmp_path: Path, succeed: Callable[..., str], tiny_options: Callable[..., list[str]]
 ) -> None:
     out = tmp_path / "out"
-    options = (*tiny_options("run.epochs"), "--steps", 1, "--seeds", 1, "--timed-steps", 2, "--rows", "resident")
-    said = succeed("ablate", sky.store, "--out", out, *options)
-    assert "+ resident pixels" in said
+    words = (*tiny_options("run.epochs"), "--steps", 1, "--seeds", 1, "--timed-steps", 2, "--rows", "resident")
+    assert "would be measured" in succeed("ablate", sky.store, "--out", out, *words, "--dry-run")
+    assert not out.exists()
+    assert "+ resident pixels" in succeed("ablate", sky.store, "--out", out, *words)
     assert read(out)["resident"]["rmse_low"] == ""
     assert {file.name for file in out.iterdir()} == {"ablation.csv", "ablation.json", "ablation.png"}
 
 
-def test_dry_run_writes_nothing(
-    sky: Any, tmp_path: Path, succeed: Callable[..., str], tiny_options: Callable[..., list[str]]
-) -> None:
-    said = succeed("ablate", sky.store, "--out", tmp_path / "out", *tiny_options(), "--dry-run")
-    assert "Nothing was written" in said
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_option_of_a_row_is_refused(sky: Any, tmp_path: Path, call: Callable[..., Called]) -> None:
-    result = call("ablate", sky.store, "--out", tmp_path / "out", "--set", "run.body=eager")
-    assert result.exit_code == 2
-    assert "Expected no choice that each row makes itself, got run.body" in " ".join(result.output.split())
+def test_an_option_that_rows_set_is_a_usage_error(sky: Any, tmp_path: Path, call: Callable[..., Called]) -> None:
+    assert call("ablate", sky.store, "--out", tmp_path / "out", "--set", "run.body=eager").exit_code == 2
 
 
 def test_interval_is_of_students_t() -> None:
-    mean, low, high = mean_with_interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2, 2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
-    assert math.isnan(mean_with_interval([1.0])[1])
-
-
-def test_the_table_shows_what_there_is(asked: Asked) -> None:
-    """A column that no row fills is left out."""
-    console = Console(file=io.StringIO(), width=200)
-    row = {"label": "one", "reason": "", "images_per_s": 12.0, "speed": 1.0, "ms_a_step": 3.0, "peak_memory_mib": 5.0}
-    console.print(*shown([{**row, "short": "one"}], 10))
-    said = console.file.getvalue()
-    assert "one" in said
-    assert "MFU" not in said
+    assert mean_with_interval([1.0, 2.0, 3.0]) == pytest.approx((2, 2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
+    assert mean_with_interval([1.0]) == (1, None, None)

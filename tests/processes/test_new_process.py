@@ -1,4 +1,4 @@
-"""A call in a process of its own: what comes back, and what does not stay behind."""
+"""A call in a new process: its result, its failures, and its end."""
 
 import math
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_triton.experiments.fresh_process import CallFailed, in_fresh_process, in_this_process
+from galaxy_triton.experiments.new_process import CallFailed, in_new_process, in_this_process
 from tests.support.processes import wait_for
 
 ASKS = """
 import os, pathlib, sys, time
-from galaxy_triton.experiments.fresh_process import in_fresh_process
+from galaxy_triton.experiments.new_process import in_new_process
 
 def sleep(file):
     pathlib.Path(file + ".partial").write_text(str(os.getpid()))
@@ -23,27 +23,27 @@ def sleep(file):
     time.sleep(300)
 
 if __name__ == "__main__":
-    in_fresh_process(sleep, sys.argv[1])
+    in_new_process(sleep, sys.argv[1])
 """
 
 
 def test_result_comes_back() -> None:
-    assert in_fresh_process(math.sqrt, 16.0) == in_this_process(math.sqrt, 16.0) == 4
+    assert in_new_process(math.sqrt, 16.0) == in_this_process(math.sqrt, 16.0) == 4
 
 
-@pytest.mark.parametrize("run", [in_fresh_process, in_this_process])
+@pytest.mark.parametrize("run", [in_new_process, in_this_process])
 def test_a_call_that_raises_says_it_in_a_line(run: Callable[..., object]) -> None:
     with pytest.raises(CallFailed, match=r"^ValueError: invalid literal for int\(\) with base 10: 'two'$"):
         run(int, "two")
 
 
-def test_a_process_that_dies_says_its_last_words() -> None:
-    with pytest.raises(CallFailed, match="its process died; its last words: none"):
-        in_fresh_process(os._exit, 3)
+def test_a_process_that_dies_fails_the_call() -> None:
+    with pytest.raises(CallFailed, match="its process died"):
+        in_new_process(os._exit, 3)
 
 
 def test_a_process_starts_others_as_any_does() -> None:
-    assert in_fresh_process(eval, "__import__('multiprocessing').get_start_method()") == get_start_method()
+    assert in_new_process(eval, "__import__('multiprocessing').get_start_method()") == get_start_method()
 
 
 def test_a_process_ends_with_the_one_that_asked(tmp_path: Path) -> None:

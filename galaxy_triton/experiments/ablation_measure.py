@@ -1,0 +1,183 @@
+"""Measures one row of an ablation in the calling process: its speed, the shares of a step's time, and the RMSE."""
+
+import functools
+import gc
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.profiler import record_function
+
+from galaxy_triton.config.schema import Config
+from galaxy_triton.data.galaxies import Galaxies, load
+from galaxy_triton.data.split import Split
+from galaxy_triton.data.store import open_store, require_labels
+from galaxy_triton.data.targets import targets
+from galaxy_triton.evaluate.scores import rmse
+from galaxy_triton.experiments.ablation_rows import Variant
+from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
+from galaxy_triton.experiments.training_steps import TrainingSteps, file_steps, make_learner, resident_steps
+from galaxy_triton.experiments.writeup_pipeline import Labelled
+from galaxy_triton.model.backend import choose
+from galaxy_triton.model.device import peak_memory
+from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.train.learner import no_label
+
+WARM_UP = 5  # steps before the clock starts
+SCHEDULE = 100_000  # length in steps of the learning rate's schedule during the timed steps
+CHUNKS = 5  # parts of the timed steps, whose speeds give the quartiles
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The measurement of a variant; picklable.
+
+    images: the files that the store was packed from, for the write-up's pipeline. workers: of its DataLoader.
+    timed: steps on the clock. steps: of each training. seeds: number of trainings, 0 for none.
+    """
+
+    variant: Variant
+    config: Config
+    store: Path
+    images: Path | None
+    split: Split
+    workers: int
+    timed: int
+    steps: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The figures of a row.
+
+    images_per_s: first quartile, median and third quartile over the chunks of the timed steps.
+    batch: mean galaxies a step.
+    first_step_s: seconds of the first step, with all compilation.
+    waiting: share of the timed steps in which the host waited for a batch.
+    peak_mib: peak memory, allocated on a GPU, resident in this process elsewhere.
+    shares: kind of work -> its share of a step's time, from other steps, recorded by torch's profiler.
+    chosen: device, precision and implementations, by name.
+    rmse: of the validation galaxies, one for each seed.
+    """
+
+    images_per_s: tuple[float, float, float]
+    batch: float
+    first_step_s: float
+    waiting: float
+    peak_mib: float
+    shares: dict[str, float]
+    chosen: dict[str, str]
+    rmse: tuple[float, ...] = ()
+
+
+def measure(job: Job) -> Measurement:
+    """Measure the speed of a variant, then train it from each seed.
+
+    Raises:
+        UsageFault, DataFault: something that the variant needs is missing or broken.
+    """
+    trainings, first = _Trainings(job), job.config.run.seed
+    speed = _measure_speed(trainings.start(first, SCHEDULE), job)
+    return replace(speed, rmse=tuple(trainings.rmse(seed) for seed in range(first, first + job.seeds)))
+
+
+class _Trainings:
+    """The trainings of a job's variant."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.config = job, job.variant.apply(job.config)
+        self.backend, self.store = choose(self.config), open_store(job.store)
+        self.device = self.backend.device
+
+    @functools.cached_property
+    def galaxies(self) -> Galaxies:
+        return load(self.store, self.device, lambda done: None)
+
+    def start(self, seed: int, steps: int) -> TrainingSteps[Any]:
+        """An untrained network and its steps, after the memory and compiled code of the training before are freed."""
+        torch.compiler.reset()
+        gc.collect()
+        config, labelled = replace(self.config, run=replace(self.config.run, seed=seed)), self._labelled()
+        learner = make_learner(config, self.backend, torch.from_numpy(labelled.answers), steps)
+        if self.job.variant.pixels == "files":
+            if self.job.images is None:
+                raise UsageFault(expected("image files for the seed's pipeline", "none", "--images", "name them"))
+            layout = LAYOUTS[self.job.variant.layout]
+            return file_steps(learner, self.job.images, labelled, self.job.workers, layout)
+        rows = torch.from_numpy(self.job.split.train).to(self.device)
+        answers = targets(self.galaxies.answers, rows, config.labels.stretch)
+        return resident_steps(learner, self.galaxies._replace(answers=answers), rows)
+
+    def rmse(self, seed: int) -> float:
+        """RMSE of the validation galaxies after the job's steps from this seed."""
+        steps, run = self.start(seed, self.job.steps), self.config.run
+        for _ in range(self.job.steps):
+            steps()
+        rows = torch.from_numpy(self.job.split.validation).to(self.device)
+        predictor = steps.learner.predictor()
+        answers = predictor.answer(self.galaxies, rows, run.views, run.batch_size, lambda done: None)
+        return rmse(answers, self.galaxies.answers[rows].cpu().numpy())
+
+    def _labelled(self) -> Labelled:
+        """The training galaxies, with the answers to learn."""
+        rows = self.job.split.train
+        answers = torch.from_numpy(np.array(require_labels(self.store)[rows]))
+        learned = targets(answers, torch.arange(len(rows)), self.config.labels.stretch)
+        return Labelled(np.array(self.store.ids[rows]), learned.numpy())
+
+
+def _measure_speed(steps: TrainingSteps[Any], job: Job) -> Measurement:
+    device, rates, seconds = steps.learner.backend.device, list[float](), 0.0
+    first_step_s = _seconds(steps, 1, device)
+    # Past the batches that the loader's workers have prepared in the meantime.
+    _seconds(steps, WARM_UP + 2 * job.workers * (job.variant.pixels == "files"), device)
+    images, waited = steps.images, steps.waited
+    for chunk in np.array_split(np.arange(job.timed), min(job.timed, CHUNKS)):
+        before, taken = steps.images, _seconds(steps, len(chunk), device)
+        rates.append((steps.images - before) / taken)
+        seconds += taken
+    low, median, high = np.quantile(rates, (0.25, 0.5, 0.75)).tolist()
+    return Measurement(
+        images_per_s=(low, median, high),
+        batch=(steps.images - images) / job.timed,
+        first_step_s=first_step_s,
+        waiting=(steps.waited - waited) / seconds,
+        peak_mib=peak_memory(device) / 2**20,
+        shares=_shares(steps, max(2, job.timed // 4), device),
+        chosen=steps.learner.backend.chosen(),
+    )
+
+
+def _seconds(steps: TrainingSteps[Any], count: int, device: torch.device) -> float:
+    """Seconds of `count` steps, from an idle device to an idle device."""
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(count):
+        steps()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _shares(steps: TrainingSteps[Any], count: int, device: torch.device) -> dict[str, float]:
+    """The share of each kind of work, by the names of profile_shares; empty where torch's profiler records nothing."""
+    if unavailable(device):
+        return {}
+    steps.learner.label = record_function
+    with StepProfiler(device, skip=1, steps=count) as profiler:
+        for _ in range(1 + count):
+            steps()
+            profiler.step()
+    steps.learner.label = no_label
+    return {} if profiler.found is None else profiler.found.shares
