@@ -43,7 +43,7 @@ def test_batches_hold_each_galaxy_once_an_epoch(form: str, sky: Any, labelled: L
     assert [tuple(views.shape) for views, _, _ in batches] == [(12, 3, 16, 16)] * 3  # 44 = 3 * 12 + 8
     views, ids, answers = (torch.cat(parts) for parts in zip(*batches, strict=True))
     assert len(set(ids.tolist())) == 36
-    np.testing.assert_array_equal(answers, labelled.answers[np.searchsorted(labelled.ids, ids)])
+    np.testing.assert_array_equal(answers, labelled.answers[np.searchsorted(labelled.ids, ids.numpy())])
     assert 0 <= views.min() < views.max() <= 1
 
 
