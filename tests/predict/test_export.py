@@ -16,7 +16,7 @@ from galaxy_triton import __version__
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.predict import export as export_module
-from galaxy_triton.predict.export import DESCRIPTION, TOLERANCE, ExportOptions, export, simulated_frames
+from galaxy_triton.predict.export import DESCRIPTION, TOLERANCE, ExportOptions, export
 from galaxy_triton.predict.submission import SubmissionOptions, predict
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
@@ -155,13 +155,6 @@ def test_export_compares_on_so_many_images(
     found = export(run, tmp_path / "a.pt2", ExportOptions("best", 1, sky.archive), display)
     assert (found.images, found.pixels) == (5, 0)
     assert 0 <= found.rms <= found.largest < 1e-6
-
-
-def test_simulated_frames() -> None:
-    frames = simulated_frames(FRAME)
-    assert (frames.shape, frames.dtype) == ((8, FRAME, FRAME, 3), np.uint8)
-    # a galaxy in the middle of each, brighter than its sky
-    assert (frames[:, 16:24, 16:24].mean((1, 2, 3)) > frames[:, :8, :8].mean((1, 2, 3))).all()
 
 
 def test_export_is_for_one_process(
