@@ -17,28 +17,29 @@ from galaxy_triton.train.learner import Learner
 
 STEPS_LEFT = 10  # in an epoch, however much memory there is: one step an epoch teaches little
 TRIED = 0.85  # of what is free on a GPU
-OF_FREE = 0.5  # what may be planned with where nothing can be tried out: others need memory too
+OF_FREE = 0.5  # of free memory, where steps cannot be tried: other programs need memory too
 
 
 def largest_batch(
     config: Config, backend: Backend, batch: Callable[[int], Batch], rows: int, processes: Processes
 ) -> int:
-    """Galaxies of the largest batch that fits, over all processes, each with a power of two; STEPS_LEFT make an epoch.
+    """The largest batch that fits, in galaxies over all processes: in each a power of two, and STEPS_LEFT an epoch.
 
-    On CUDA by taking eager steps, each twice as large, until a share TRIED of the free memory is used up: what is left
-    is for graphs, other processes' gradients and libraries. Elsewhere by an estimate, as a system that runs out of
-    memory may end the process.
+    On CUDA eager steps are tried, each twice as large, in a share TRIED of the free memory; the rest is for graphs,
+    the gradients of other processes, and libraries. Elsewhere a step's memory is estimated, as a system without free
+    memory may kill the process.
 
     Args:
-        batch: makes one of so many galaxies, on the device. rows: galaxies to train on.
+        batch: makes a batch of so many galaxies, on the device.
+        rows: galaxies to train on.
 
     Raises:
-        UsageFault: a system that does not say how much memory is free.
+        UsageFault: the system does not say how much memory is free.
         DataFault: not even one galaxy fits.
     """
     most = max(1, rows // (STEPS_LEFT * processes.count))
-    fits = _tried(config, backend, batch) if backend.device.type == "cuda" else _estimated(config, backend, processes)
-    with _margin(backend.device):
+    fits = _fits_by_trial(config, backend, batch) if backend.device.type == "cuda" else _fits_by_estimate(config, backend, processes)
+    with _limited_memory(backend.device):
         size = doubled(most, fits)
     if size == 0:
         do = "use a smaller --width, or --resident host"
@@ -54,7 +55,7 @@ def doubled(most: int, fits: Callable[[int], bool]) -> int:
     return size
 
 
-def _estimated(config: Config, backend: Backend, processes: Processes) -> Callable[[int], bool]:
+def _fits_by_estimate(config: Config, backend: Backend, processes: Processes) -> Callable[[int], bool]:
     free = free_for_one(backend.device, processes)
     if free is None:
         want, do = "a system that says how much memory is free", "give a number"
@@ -67,7 +68,7 @@ def _estimated(config: Config, backend: Backend, processes: Processes) -> Callab
     return fits
 
 
-def _tried(config: Config, backend: Backend, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
+def _fits_by_trial(config: Config, backend: Backend, batch: Callable[[int], Batch]) -> Callable[[int], bool]:
     eager = replace(backend, body=Choice("eager", "to try batches"))
 
     def fits(size: int) -> bool:
@@ -85,14 +86,14 @@ def _tried(config: Config, backend: Backend, batch: Callable[[int], Batch]) -> C
 
 
 @contextmanager
-def _margin(device: torch.device) -> Iterator[None]:
-    """Leave the rest of the memory alone in the block, and the count of its peak as if the block had not been."""
+def _limited_memory(device: torch.device) -> Iterator[None]:
+    """Limit the memory of CUDA inside the block to a share TRIED of what is free; reset its peak at the end."""
     if device.type != "cuda":
         yield
         return
     free, total = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_reserved(device)
-    torch.cuda.set_per_process_memory_fraction((held + TRIED * free) / total, device)
+    reserved = torch.cuda.memory_reserved(device)
+    torch.cuda.set_per_process_memory_fraction((reserved + TRIED * free) / total, device)
     try:
         yield
     finally:
@@ -101,7 +102,7 @@ def _margin(device: torch.device) -> Iterator[None]:
 
 
 def _try_steps(learner: Learner, batch: Batch) -> None:
-    """Two: the first makes the optimiser's moments, the second has them beside its gradients."""
+    """Make two steps: the first allocates the optimiser's moments, the second has them beside its gradients."""
     epoch = torch.tensor(0, device=learner.backend.device)
     for number in range(2):
         learner.step(batch, epoch, number)

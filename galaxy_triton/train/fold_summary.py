@@ -1,4 +1,4 @@
-"""What the folds of a cross-validation come to: every held-out galaxy's answer, and how far off they are."""
+"""The result of a cross-validation: a prediction for every held-out galaxy, and their scores."""
 
 import json
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ VERSION = 1  # of cross_validation.json
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What a run answers to the galaxies it holds out.
+    """Predictions of a fold's run on its validation galaxies.
 
-    rows: of the store, int64 [n], ascending. answers: float32 [n, 37]. mean_answer: the RMSE of answering the training
-    galaxies' mean.
+    rows: of the store, int64 [n], ascending. answers: the predictions, float32 [n, 37]. mean_answer: RMSE of predicting
+    the mean of the training labels.
     """
 
     rows: NDArray[np.int64]
@@ -40,7 +40,7 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the folds come to. deviation: the sample standard deviation of their RMSEs. score: of all answers."""
+    """All folds. mean, deviation: of the folds' RMSEs, the sample standard deviation. score: of all predictions."""
 
     folds: Sequence[FoldResult]
     mean: float
@@ -49,35 +49,35 @@ class Summary:
 
 
 def result_of(table: Path, store: Store, split: Split) -> FoldResult:
-    """What a run answered, from the table that it left.
+    """Read the predictions that a fold's run wrote, and score them.
 
     Raises:
-        DataFault: no such table, or one that lacks a galaxy held out.
+        DataFault: no such table, or one that lacks a validation galaxy.
     """
     rows = split.validation
     answers = answers_by_row(table, store)[rows]
     if np.isnan(answers).any():
         do = "remove it, and go on with --resume"
-        raise DataFault(expected("answers for every galaxy of the fold", "fewer", table, do))
+        raise DataFault(expected("predictions for every galaxy of the fold", "fewer", table, do))
     labels = _labels(store, rows)
     mean = _labels(store, split.train).mean(axis=0, dtype=np.float64)
     return FoldResult(rows, answers, rmse(answers, labels), rmse(np.broadcast_to(mean, labels.shape), labels))
 
 
 def summarise(folds: Sequence[FoldResult], store: Store) -> Summary:
-    """What at least two folds come to."""
+    """Combine two or more folds."""
     errors = np.array([fold.rmse for fold in folds])
-    rows, answers = _together(folds)
+    rows, answers = _combined(folds)
     return Summary(folds, float(errors.mean()), float(errors.std(ddof=1)), score(answers, _labels(store, rows)))
 
 
 def write_summary(folder: Path, summary: Summary, store: Store, run: Run) -> None:
-    """The answers in Kaggle's format, by id, and the figures as JSON; each whole or not at all.
+    """Write the predictions in Kaggle's format, by id, and the scores as JSON; each file whole or not at all.
 
     Raises:
         DataFault: they cannot be written.
     """
-    rows, answers = _together(summary.folds)
+    rows, answers = _combined(summary.folds)
     names = names_of(store)
     write_answers(folder / ANSWERS, [([names[row] for row in rows], answers)])
     values = {"version": VERSION, "seed": run.seed, "views": PredictOptions().views}
@@ -111,8 +111,8 @@ def _figures(summary: Summary) -> dict[str, object]:
     return {"folds": folds, **spread, "out_of_fold": asdict(summary.score)}
 
 
-def _together(folds: Sequence[FoldResult]) -> tuple[NDArray[np.int64], Answers]:
-    """The rows of all folds, ascending, and their answers."""
+def _combined(folds: Sequence[FoldResult]) -> tuple[NDArray[np.int64], Answers]:
+    """The rows of all folds, ascending, and their predictions."""
     rows = np.concatenate([fold.rows for fold in folds])
     answers = np.concatenate([fold.answers for fold in folds])
     order = np.argsort(rows)

@@ -74,14 +74,14 @@ def test_largest_batch_by_trying(
     """Real steps, each on twice as many galaxies, until memory runs out; here a device that runs out at will."""
     config = override(SEED, tiny)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
-    fits = batch_size._tried(config, choose(config), lambda size: _batch(size) if size <= fitting else _end(error))
+    fits = batch_size._fits_by_trial(config, choose(config), lambda size: _batch(size) if size <= fitting else _end(error))
     assert doubled(100, fits) == {1: 1, 6: 4, 8: 8}[fitting]
 
 
 def test_a_bug_is_no_lack_of_memory(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = override(SEED, tiny)
     with pytest.raises(RuntimeError, match="a bug"):
-        batch_size._tried(config, choose(config), lambda size: _end(RuntimeError("a bug")))(1)
+        batch_size._fits_by_trial(config, choose(config), lambda size: _end(RuntimeError("a bug")))(1)
 
 
 def _batch(size: int) -> Batch:
