@@ -38,7 +38,11 @@ def largest_batch(
         DataFault: not even one galaxy fits.
     """
     most = max(1, rows // (STEPS_LEFT * processes.count))
-    fits = _fits_by_trial(config, backend, batch) if backend.device.type == "cuda" else _fits_by_estimate(config, backend, processes)
+    fits = (
+        _fits_by_trial(config, backend, batch)
+        if backend.device.type == "cuda"
+        else _fits_by_estimate(config, backend, processes)
+    )
     with _limited_memory(backend.device):
         size = doubled(most, fits)
     if size == 0:

@@ -26,7 +26,22 @@ from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.model import doctor as doctor_module
 
 # In the order of the pipeline.
-COMMANDS = "doctor simulate pack info baseline train report evaluate predict check export sweep ablate cache".split()
+COMMANDS = [
+    "doctor",
+    "simulate",
+    "pack",
+    "info",
+    "baseline",
+    "train",
+    "report",
+    "evaluate",
+    "predict",
+    "check",
+    "export",
+    "sweep",
+    "ablate",
+    "cache",
+]
 HEADINGS = ("Configuration", "Galaxies", "What is learned", "Augmentation", "Optimiser", "Where and how", "Folder")
 
 Succeed = Callable[..., str]

@@ -74,7 +74,9 @@ def test_largest_batch_by_trying(
     """Real steps, each on twice as many galaxies, until memory runs out; here a device that runs out at will."""
     config = override(SEED, tiny)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
-    fits = batch_size._fits_by_trial(config, choose(config), lambda size: _batch(size) if size <= fitting else _end(error))
+    fits = batch_size._fits_by_trial(
+        config, choose(config), lambda size: _batch(size) if size <= fitting else _end(error)
+    )
     assert doubled(100, fits) == {1: 1, 6: 4, 8: 8}[fitting]
 
 
