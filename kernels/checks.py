@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-# What the kernels write and read beside bytes.
+# The floating-point types that the kernels read and write.
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 MAX_PIXELS = 2**29  # of an image or a view: they count the places of up to four channels in 32 bits
@@ -37,7 +37,7 @@ def require_tensor(
 
 
 def require_loss_inputs(logits: Tensor, targets: Tensor, weight: Tensor | None, columns: int | None) -> None:
-    """Raise ValueError unless logits [B, columns], targets and weight are what the losses take."""
+    """Raise ValueError unless logits [B, columns], targets and weight are valid inputs of the losses."""
     require_tensor(logits, "logits", (None, columns), FLOATS, logits.device)
     require(logits.numel() > 0, "at least one row", list(logits.shape), "logits", "skip an empty batch")
     require_tensor(targets, "targets", tuple(logits.shape), (torch.float32,), logits.device)

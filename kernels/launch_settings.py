@@ -1,4 +1,4 @@
-"""How many threads work on how much, for each GPU: what bench/gpu/on_gpu.py's stage `tuning` measures and prints."""
+"""Tile sizes and warps of each kernel by GPU, as the stage `tuning` of bench/gpu/on_gpu.py measures and prints them."""
 
 import functools
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 @dataclass(frozen=True)
 class Launch:
-    """tile: what a program takes at a time: pixels (augment), answers (losses) or windows times channels (norm_pool).
+    """tile: elements of a program at a time: pixels (augment), answers (losses) or windows times channels (norm_pool).
 
     warps: of 32 threads, a program. alone (sigmoid): how many answers a program takes by itself; above there are many
     programs, whose sums torch adds.
@@ -38,6 +38,6 @@ BY_GPU: dict[str, Settings] = {}
 
 @functools.cache
 def settings(device: torch.device) -> Settings:
-    """What was measured to be fastest on the device's GPU, or what is safe on any."""
+    """The fastest measured settings for the device's GPU, or settings that are safe on any."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return BY_GPU.get(name, Settings())

@@ -13,7 +13,7 @@ STREAMS = {
     "place": 1,  # shift x, shift y, crop x, crop y
     "jitter": 2,  # brightness, contrast, saturation, hue
     "order": 3,  # order of the four jitters; three words unused
-    "shuffle": 4,  # place in the epoch's order (64 bits), place in the order that passes are dealt from (64 bits)
+    "shuffle": 4,  # place in the epoch's order (64 bits); two words unused
     "split": 5,  # place in the order that validation and folds are taken from (64 bits); two words unused
 }
 

@@ -6,7 +6,7 @@ import tomllib
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from galaxy_triton.config.recipes import RECIPES, SEED
 from galaxy_triton.config.schema import SECTIONS, TYPES, Config, require, require_choice
@@ -122,18 +122,14 @@ def _suggestion(key: str) -> str:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[str(value).lower()] if str(value).lower() in ("true", "false") else _no()
     if isinstance(kind, types.GenericAlias):
         entries = value.strip().removeprefix("[").removesuffix("]").split(",") if isinstance(value, str) else value
         return tuple(_read(int, entry) for entry in entries)
-    if kind is int and isinstance(value, float):
-        return int(value) if value.is_integer() else _no()
-    return kind(value) if not isinstance(value, bool) else _no()
-
-
-def _no() -> NoReturn:
-    raise ValueError("not a value of this field")
+    if kind is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if kind is bool or isinstance(value, bool) or (kind is int and isinstance(value, float) and int(value) != value):
+        raise ValueError(f"not of type {kind}")
+    return kind(value)
 
 
 def _toml(value: Any) -> str:

@@ -31,7 +31,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.untrusted_files import read_file
-from galaxy_triton.system.whole_files import replace_folder, whole_file
+from galaxy_triton.system.whole_files import whole_file, whole_folder
 
 PAGE, PLOTS = "report.html", "plots"
 AUGMENTED = 6  # galaxies whose views are shown
@@ -108,7 +108,7 @@ def report_of(subject: Subject, asked: Inquiry, display: Display) -> Report:
     with figures.style():
         pictures = _draw(subject, metrics, findings)
     page = page_of(_content(subject, metrics, findings, pictures))
-    with replace_folder(subject.folder / PLOTS) as folder:
+    with whole_folder(subject.folder / PLOTS, replace=True) as folder:
         for name, picture in pictures.items():
             (folder / f"{name}.png").write_bytes(picture.png)
     with whole_file(subject.folder / PAGE) as temporary:

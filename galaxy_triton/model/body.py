@@ -1,5 +1,6 @@
 """The body of each network by name: from views to the features that the final layer reads."""
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 
@@ -86,14 +87,11 @@ def _galaxy_vgg(network: Network) -> tuple[nn.Module, int]:
     return body, body.features
 
 
-def _torchvision_vgg(name: str) -> Callable[[Network], tuple[nn.Module, int]]:
-    def make(network: Network) -> tuple[nn.Module, int]:
-        body = getattr(_torchvision_models(network), name)(weights=None, dropout=network.dropout)
-        features = body.classifier[-1].in_features
-        body.classifier[-1] = nn.Identity()
-        return body, features
-
-    return make
+def _torchvision_vgg(name: str, network: Network) -> tuple[nn.Module, int]:
+    body = getattr(_torchvision_models(network), name)(weights=None, dropout=network.dropout)
+    features = body.classifier[-1].in_features
+    body.classifier[-1] = nn.Identity()
+    return body, features
 
 
 def _resnet50(network: Network) -> tuple[nn.Module, int]:
@@ -117,7 +115,7 @@ def _torchvision_models(network: Network) -> ModuleType:
 # torchvision's VGG with batch norm: without it, training from random weights fails at these learning rates.
 MODELS: dict[str, Callable[[Network], tuple[nn.Module, int]]] = {
     "galaxy-vgg": _galaxy_vgg,
-    "vgg11": _torchvision_vgg("vgg11_bn"),
-    "vgg16": _torchvision_vgg("vgg16_bn"),
+    "vgg11": functools.partial(_torchvision_vgg, "vgg11_bn"),
+    "vgg16": functools.partial(_torchvision_vgg, "vgg16_bn"),
     "resnet50": _resnet50,
 }

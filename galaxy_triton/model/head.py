@@ -47,34 +47,24 @@ class AnswerNet(nn.Module):
             self.answers.bias.copy_(head.logits_of(mean))
 
 
-def _sigmoid_loss(logits: Tensor, answers: Tensor, impl: str) -> Tensor:
-    return kernels.sigmoid_mse(logits, answers, impl=impl)
-
-
-def _sigmoid_probabilities(logits: Tensor) -> Tensor:
-    return logits.float().sigmoid()
-
-
-def _sigmoid_logits(mean: Tensor) -> Tensor:
-    return torch.logit(mean.clamp(1e-3, 1 - 1e-3))
-
-
-def _tree_loss(logits: Tensor, answers: Tensor, impl: str) -> Tensor:
-    return kernels.tree_mse(logits, answers, TREE, impl=impl)
-
-
-def _tree_probabilities(logits: Tensor) -> Tensor:
-    return kernels.tree_probabilities(logits, TREE)
-
-
 def _tree_logits(mean: Tensor) -> Tensor:
     shares = [mean[span].clamp(min=1e-3) for span in SPANS]
     return torch.cat([(share / share.sum()).log() for share in shares])
 
 
 HEADS: dict[str, Head] = {
-    "sigmoid": Head(_sigmoid_loss, _sigmoid_probabilities, _sigmoid_logits, tuple(kernels.SIGMOID_IMPLEMENTATIONS)),
-    "tree": Head(_tree_loss, _tree_probabilities, _tree_logits, tuple(kernels.TREE_IMPLEMENTATIONS)),
+    "sigmoid": Head(
+        loss=lambda logits, labels, impl: kernels.sigmoid_mse(logits, labels, impl=impl),
+        probabilities=lambda logits: logits.float().sigmoid(),
+        logits_of=lambda mean: torch.logit(mean.clamp(1e-3, 1 - 1e-3)),
+        implementations=tuple(kernels.SIGMOID_IMPLEMENTATIONS),
+    ),
+    "tree": Head(
+        loss=lambda logits, labels, impl: kernels.tree_mse(logits, labels, TREE, impl=impl),
+        probabilities=lambda logits: kernels.tree_probabilities(logits, TREE),
+        logits_of=_tree_logits,
+        implementations=tuple(kernels.TREE_IMPLEMENTATIONS),
+    ),
 }
 
 

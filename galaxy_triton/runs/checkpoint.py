@@ -27,7 +27,7 @@ from galaxy_triton.model.head import check_shapes
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_file, read_json
-from galaxy_triton.system.whole_files import find_whole, replace_folder
+from galaxy_triton.system.whole_files import find_whole, whole_folder
 
 VERSION = 1
 MANIFEST, WEIGHTS, AVERAGE, STATE = "checkpoint.json", "weights.safetensors", "average.safetensors", "state.pt"
@@ -93,7 +93,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "config": to_dict(checkpoint.config),
         "hashes": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
-    with replace_folder(folder) as temporary:
+    with whole_folder(folder, replace=True) as temporary:
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
         for name, content in contents.items():
             (temporary / name).write_bytes(content)

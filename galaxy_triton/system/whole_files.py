@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,39 +46,19 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty temporary sibling of `target` to fill; rename it into place when the block succeeds.
 
-    The leftover of a killed process is removed first. `target` itself must not exist.
+    The leftover of a killed process is removed first. With `replace` an old `target` is whole until the new one is; a
+    process that is killed between the two renames leaves it under another name, where `find_whole` finds it.
 
     Raises:
-        DataFault: `target` exists, the disk is full, or the folder cannot be written.
+        DataFault: `target` exists and is not to be replaced, the disk is full, or the folder cannot be written.
     """
-    if target.exists():
+    if replace:
+        restore(target)
+    elif target.exists():
         raise DataFault(expected("a new folder", "one that exists", target, "choose another name or remove it"))
-    with _fill_beside(target, make_way=lambda target: None) as temporary:
-        yield temporary
-
-
-@contextmanager
-def replace_folder(target: Path) -> Iterator[Path]:
-    """As `whole_folder`, but replaces `target` if it exists; at every moment the old or the new folder is whole.
-
-    A process that is killed between the two renames leaves the old folder under another name, where `find_whole` finds
-    it.
-
-    Raises:
-        DataFault: the disk is full, or the folder cannot be written.
-    """
-    restore(target)
-    with _fill_beside(target, make_way=_move_aside) as temporary:
-        yield temporary
-    shutil.rmtree(_old(target), ignore_errors=True)
-
-
-@contextmanager
-def _fill_beside(target: Path, make_way: Callable[[Path], None]) -> Iterator[Path]:
-    """Yield an empty sibling to fill; then call `make_way` on `target` and rename the sibling to it."""
     temporary = partial(target)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -86,17 +66,15 @@ def _fill_beside(target: Path, make_way: Callable[[Path], None]) -> Iterator[Pat
         yield temporary
         for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
             _sync(file)
-        make_way(target)
+        if replace and target.exists():
+            os.replace(target, _old(target))
         os.replace(temporary, target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _move_aside(target: Path) -> None:
-    if target.exists():
-        os.replace(target, _old(target))
+    if replace:
+        shutil.rmtree(_old(target), ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -136,7 +114,7 @@ def find_whole(target: Path) -> Path:
 
 
 def restore(target: Path) -> None:
-    """Undo or finish a `replace_folder` that was killed."""
+    """Undo or finish a replacement by `whole_folder` that was killed."""
     old = _old(target)
     if find_whole(target) == old:
         os.replace(old, target)

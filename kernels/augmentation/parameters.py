@@ -1,4 +1,4 @@
-"""What one view is made of, and how it is drawn: the torch twin of what the fused kernel draws for itself."""
+"""The parameters of a view and their random draw in torch; the fused kernel draws the same for itself."""
 
 import math
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ MAX_ZOOM = 1.5  # bilinear sampling has no antialiasing: shrinking further would
 
 
 class AugmentParams(NamedTuple):
-    """The parameters of B views; what any implementation takes.
+    """The parameters of B views, for any implementation.
 
     affine: fp32 [B, 2, 3]; (sx, sy) = affine @ (x, y, 1) takes an output pixel to its place in the source, in pixel
         indices (0 is the centre of the first pixel).
@@ -32,7 +32,7 @@ class AugmentParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranges:
-    """What views are drawn from; the defaults change nothing.
+    """The ranges that views are drawn from; the defaults change nothing.
 
     Uniform: rotation in degrees within plus and minus `rotation`; shift within plus and minus `shift` source pixels on
     each axis; brightness, contrast and saturation factors within 1 plus and minus theirs; hue within plus and minus

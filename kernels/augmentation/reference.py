@@ -1,4 +1,4 @@
-"""The augmentation in plain torch: the specification that the fused kernel is held to, and an implementation to use.
+"""The augmentation in plain torch: the specification of the fused kernel, and an implementation to use.
 
 Gather, one bilinear warp, the four colour operations of torchvision's float path in each image's own order, then
 normalisation; everything in fp32.

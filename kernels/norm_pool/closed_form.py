@@ -45,7 +45,7 @@ def _extrema(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _all_positive(weight: Tensor) -> bool:
-    """As it nearly always is. Looked at on the CPU alone: it would make the host wait for another device."""
+    """Whether all weights are known to be positive; read on the CPU only, as the host would wait for another device."""
     return weight.device.type == "cpu" and not torch.compiler.is_compiling() and bool((weight > 0).all())
 
 

@@ -125,25 +125,22 @@ def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypat
     check_same(load(folder), sample())
 
 
-def test_load_finds_what_a_kill_between_two_renames_left(folder: Path) -> None:
-    folder.rename(folder.with_name("last.replaced"))
+@pytest.mark.parametrize("moment", ["while writing", "between two renames"])
+def test_a_kill_leaves_a_whole_checkpoint(moment: str, folder: Path) -> None:
+    if moment == "while writing":
+        folder.with_name("last.partial").mkdir()
+        (folder.with_name("last.partial") / MANIFEST).write_text("{")
+    else:
+        folder.rename(folder.with_name("last.replaced"))
     check_same(load(folder), sample())
     save(folder, sample(5))
     check_same(load(folder), sample(5))
     assert [file.name for file in folder.parent.iterdir()] == ["last"]
 
 
-def test_load_ignores_what_a_kill_while_writing_left(folder: Path) -> None:
-    folder.with_name("last.partial").mkdir()
-    (folder.with_name("last.partial") / MANIFEST).write_text("{")
-    check_same(load(folder), sample())
-    save(folder, sample(5))
-    assert [file.name for file in folder.parent.iterdir()] == ["last"]
-
-
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, AVERAGE, STATE])
 @pytest.mark.parametrize("kept", [None, 0, 9, 0.5, 0.99])
-def test_load_refuses_what_is_not_whole(name: str, kept: float | None, folder: Path) -> None:
+def test_load_refuses_a_cut_or_missing_file(name: str, kept: float | None, folder: Path) -> None:
     content = (folder / name).read_bytes()
     if kept is None:
         (folder / name).unlink()
@@ -153,40 +150,34 @@ def test_load_refuses_what_is_not_whole(name: str, kept: float | None, folder: P
         load(folder)
 
 
-def test_load_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataFault, match=r"Expected a whole checkpoint, got .*No such file"):
-        load(tmp_path / "best")
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "words"),
     [
-        ({"version": 2}, "Expected a checkpoint of format version 1, got 2"),
-        ({"version": None}, "Expected a checkpoint of format version 1, got None"),
-        ({"config": None}, "Expected a whole checkpoint"),
-        ({"config": {"run": {"wings": 2}}}, "Expected a whole checkpoint, got Expected a configuration field"),
-        ({"config": {"run": {"epochs": -1}}}, "Expected a whole checkpoint"),
-        ({"progress": {"laps": 3}}, "Expected a whole checkpoint"),
-        ({"progress": 3}, "Expected a whole checkpoint"),
-        ({"progress": {"epoch": -1}}, r"got epoch and step \(-1, 0\)"),
-        ({"progress": {"step": 1.5}}, r"got epoch and step \(0, 1.5\)"),
-        ({"progress": {"epoch": 2**63}}, "got epoch and step"),
-        ({"progress": {"loss_sum": "a"}}, "got sum of losses and best RMSE"),
-        ({"columns": ["a"]}, r"got answers other than Class1.1 to Class11.6"),
-        ({"hashes": {}}, "got other bytes than were saved"),
+        ({"version": 2}, "format version 1, got 2"),
+        ({"version": None}, "format version 1, got None"),
+        ({"config": None}, "whole checkpoint"),
+        ({"config": {"run": {"wings": 2}}}, "run.wings"),
+        ({"config": {"run": {"epochs": -1}}}, "run.epochs"),
+        ({"progress": {"laps": 3}}, "laps"),
+        ({"progress": 3}, "whole checkpoint"),
+        ({"progress": {"epoch": -1}}, r"epoch and step \(-1, 0\)"),
+        ({"progress": {"step": 1.5}}, r"epoch and step \(0, 1.5\)"),
+        ({"progress": {"epoch": 2**63}}, "epoch and step"),
+        ({"progress": {"loss_sum": "a"}}, "sum of losses"),
+        ({"columns": ["a"]}, "Class1.1 to Class11.6"),
+        ({"hashes": {}}, "other bytes"),
+        ("[]", "whole checkpoint"),
+        ("3", "whole checkpoint"),
+        ("null", "whole checkpoint"),
+        ("{}", "whole checkpoint"),
     ],
+    ids=str,
 )
-def test_load_refuses_another_manifest(change: dict[str, Any], message: str, folder: Path) -> None:
+def test_load_refuses_another_manifest(change: dict[str, Any] | str, words: str, folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, **change}))
-    with pytest.raises(DataFault, match=message):
-        load(folder)
-
-
-@pytest.mark.parametrize("text", ["[]", "3", "null", "{}"])
-def test_load_refuses_json_that_is_no_manifest(text: str, folder: Path) -> None:
+    text = change if isinstance(change, str) else json.dumps({**manifest, **change})
     (folder / MANIFEST).write_text(text)
-    with pytest.raises(DataFault, match="Expected a whole checkpoint"):
+    with pytest.raises(DataFault, match=words):
         load(folder)
 
 
@@ -216,7 +207,7 @@ def test_load_refuses_a_flipped_bit(name: str, folder: Path) -> None:
     content = bytearray((folder / name).read_bytes())
     content[-5] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got other bytes than were saved .*{name}"):
+    with pytest.raises(DataFault, match=f"other bytes .*{name}"):
         load(folder)
 
 
@@ -259,7 +250,7 @@ def test_load_runs_no_code(write: Callable[[object, Path], None], said: str, fol
 @pytest.mark.parametrize(
     "network", [Network(widths=(8,)), Network(widths=(8, 8), convs=1), Network(widths=(8,), hidden=0)], ids=str
 )
-def test_make_answerer_refuses_the_weights_of_another_network(network: Network, folder: Path) -> None:
+def test_a_predictor_refuses_the_weights_of_another_network(network: Network, folder: Path) -> None:
     config = Config(network=network)
     with pytest.raises(DataFault, match=rf"Expected the weights of {network.name}, got \S+"):
         make_predictor(load(folder), config, choose(config))
