@@ -20,8 +20,11 @@ REMOVED = ("run.repeat",)  # fields of earlier versions
 CHOSEN = "chosen"  # section of config.toml that is written and never read
 
 
-def override(config: Config, settings: dict[str, Any]) -> Config:
+def override(config: Config, settings: dict[str, Any], where: object = "--set or the TOML file") -> Config:
     """`config` with fields replaced by dotted name, e.g. {"optimiser.lr": "3e-4"}; text is read as the field's type.
+
+    Args:
+        where: the source of the settings, for messages.
 
     Raises:
         UsageFault: no such field, or a value that the field cannot hold.
@@ -29,7 +32,7 @@ def override(config: Config, settings: dict[str, Any]) -> Config:
     sections: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = _parse(key, value)
+        sections.setdefault(section, {})[name] = _parse(key, value, where)
     # All sections at once: Config checks them against each other, and single changes could pass an invalid state.
     return replace(config, **{name: replace(getattr(config, name), **values) for name, values in sections.items()})
 
@@ -65,7 +68,7 @@ def from_dict(values: dict[str, Any], where: object, base: Config = SEED) -> Con
             settings |= {f"{section}.{name}": value for name, value in content.items()}
     if version < VERSION:
         settings = {name: value for name, value in settings.items() if name not in REMOVED}
-    return override(base, settings)
+    return override(base, settings, where)
 
 
 def to_toml(config: Config, chosen: dict[str, str] | None = None) -> str:
@@ -103,15 +106,15 @@ def toml_values(file: Path) -> dict[str, Any]:
         raise UsageFault(expected("a TOML file", error, file, "correct that line")) from error
 
 
-def _parse(key: str, value: Any) -> Any:
+def _parse(key: str, value: Any, where: object) -> Any:
     if key not in TYPES:
-        raise UsageFault(expected("a configuration field", repr(key), "--set or the TOML file", _suggestion(key)))
+        raise UsageFault(expected("a configuration field", repr(key), where, _suggestion(key)))
     kind = TYPES[key]
     try:
         return _read(kind, value)
     except (TypeError, ValueError, OverflowError) as error:
         want = f"{key} of type {kind if isinstance(kind, types.GenericAlias) else kind.__name__}"
-        raise UsageFault(expected(want, repr(value), "--set or the TOML file", "correct it")) from error
+        raise UsageFault(expected(want, repr(value), where, "correct it")) from error
 
 
 def _suggestion(key: str) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from galaxy_triton import kernels
 from galaxy_triton.config.schema import Config, Run
-from galaxy_triton.model import head
+from galaxy_triton.model import head, views
 from galaxy_triton.model.body import LAYERS, norm_unavailable
 from galaxy_triton.model.device import DTYPES, REQUESTED, Choice, find_device, find_precision
 from galaxy_triton.system.errors import UsageFault, expected
@@ -82,7 +81,7 @@ def choose(config: Config, processes: int = 1) -> Backend:
         device,
         why,
         find_precision(run.precision, device),
-        _choose_implementation("--augment", run.augment, device, lambda impl: kernels.unavailable(impl, device)),
+        _choose_implementation("--augment", run.augment, device, lambda impl: views.unavailable(impl, device)),
         _choose_implementation("--loss", run.loss, device, lambda impl: head.unavailable(network.head, impl, device)),
         body,
         _choose_norm(config, device, body.name),
@@ -115,7 +114,7 @@ def body_unavailable(body: str, device: torch.device) -> str | None:
         return None
     if body in IN_GRAPHS and device.type != "cuda":
         return f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
-    return kernels.unavailable("compile", device)
+    return views.unavailable("compile", device)
 
 
 def _choose_implementation(

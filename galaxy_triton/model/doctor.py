@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch import Tensor
 
-from galaxy_triton import __version__, kernels
+from galaxy_triton import __version__
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import IMPLEMENTATIONS, NORMS, Augmentation
 from galaxy_triton.data.feed import Batch
@@ -65,7 +65,7 @@ def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:
 
 def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
     for impl in IMPLEMENTATIONS[1:]:
-        yield f"augment      {impl:<8} {kernels.unavailable(impl, device) or 'runs here'}", False
+        yield f"augment      {impl:<8} {views.unavailable(impl, device) or 'runs here'}", False
     for body in BODIES:
         yield f"body         {body:<8} {body_unavailable(body, device) or 'runs here'}", False
     for norm in NORMS[1:]:
@@ -77,7 +77,7 @@ def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
 
 def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
     """Compare the kernels with torch on random images, in a few seconds."""
-    reason = kernels.unavailable("triton", device)
+    reason = views.unavailable("triton", device)
     if reason is not None:
         yield f"parity       the kernels cannot run: {reason}", True
         return

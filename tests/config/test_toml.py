@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_triton.config.recipes import RECIPES, SEED
 from galaxy_triton.config.schema import Augmentation, Config, Labels, Network, Optimiser, Preprocess, Run
-from galaxy_triton.config.toml import from_dict, override, read_toml, to_dict, to_toml
+from galaxy_triton.config.toml import VERSION, from_dict, override, read_toml, to_dict, to_toml
 from galaxy_triton.system.errors import UsageFault
 
 # Every field away from both recipes, floats that need all their digits, sizes below the recipes'.
@@ -43,7 +43,7 @@ def test_to_toml_says_everything() -> None:
     values = tomllib.loads(to_toml(ODD, {"device": "cpu"}))
     fields = dataclasses.asdict(ODD)
     fields["network"]["widths"] = [7]
-    assert values == {"version": 2, **fields, "chosen": {"device": "cpu"}}
+    assert values == {"version": VERSION, **fields, "chosen": {"device": "cpu"}}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_from_dict_reads_the_version_before() -> None:
         ("recipe = ['best']", ("demo, seed, best", "['best']")),
         ("run = 3", ("section", "3")),
         ("[wings]", ("section", "'wings'")),
-        ("[run.deep]\nepochs = 3", ("'run.deep'",)),
+        ("[run.deep]\nepochs = 3", ("'run.deep'", "c.toml")),
         ("[run]\nepochs = 0", ("run.epochs", "0")),
         ("[run\n", ("TOML", "line 1", "c.toml")),
         (b"\xff\xfe", ("TOML", "c.toml")),
