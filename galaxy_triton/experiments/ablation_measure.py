@@ -106,7 +106,7 @@ class _Trainings:
         learner = make_learner(config, self.backend, torch.from_numpy(labelled.answers), steps)
         if self.job.variant.pixels == "files":
             if self.job.images is None:
-                raise UsageFault(expected("image files for the seed's pipeline", "none", "--images", "name them"))
+                raise UsageFault(expected("image files for the write-up's pipeline", "none", "--images", "name them"))
             layout = LAYOUTS[self.job.variant.layout]
             return file_steps(learner, self.job.images, labelled, self.job.workers, layout)
         rows = torch.from_numpy(self.job.split.train).to(self.device)

@@ -139,7 +139,7 @@ def _torchvision_transforms() -> ModuleType:
         from torchvision import transforms
     # RuntimeError: a torchvision that was built for another torch
     except (ImportError, RuntimeError) as error:
-        want = "torchvision for the seed's pipeline"
+        want = "torchvision for the write-up's pipeline"
         raise UsageFault(expected(want, "none that works", error, MODELS_EXTRA)) from error
     found: ModuleType = transforms
     return found
