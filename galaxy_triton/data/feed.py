@@ -1,4 +1,4 @@
-"""The batches of galaxies, on the device: read where their pixels lie, or copied ahead from the host's memory."""
+"""Batches of galaxies on the device: read from its memory, or copied ahead from the host's."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -16,10 +16,10 @@ SLOTS = 3  # batches in the device's memory: one computed on, one ready, one on 
 
 
 class Batch(NamedTuple):
-    """Galaxies of a step, on the device.
+    """The galaxies of a step that this process trains on, on the device.
 
-    pixels: uint8 [N, S, S, 4]. places: int64 [B], where in them. ids: int64 [B]. answers: fp32 [B, 37].
-    share: what part of the step's galaxies these are; the others are other processes'.
+    pixels: uint8 [N, S, S, 4]. places: int64 [B], indices into pixels. ids: int64 [B]. answers: fp32 [B, 37].
+    share: the fraction of the step's galaxies that are in this batch; the others are in other processes' batches.
     """
 
     pixels: Tensor
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     share: float = 1.0
 
     def split(self, parts: int) -> list["Batch"]:
-        """At most `parts` batches, none empty; their shares add up to this one's."""
+        """Cut into at most `parts` batches, none empty; their shares add up to this batch's share."""
         if parts == 1:
             return [self]
         edges = [len(self.places) * part // parts for part in range(parts + 1)]
@@ -41,13 +41,13 @@ class Batch(NamedTuple):
 
 
 class Waiting:
-    """How long the host waited for batches."""
+    """The time that the host waited for batches."""
 
     seconds = 0.0
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count the time of the block."""
+    def measure(self) -> Iterator[None]:
+        """Add the time of a `with` block."""
         started = time.perf_counter()
         try:
             yield
@@ -58,9 +58,14 @@ class Waiting:
 def batches(
     galaxies: Galaxies, rows: Sequence[Tensor], shares: Sequence[float] | None = None, waiting: Waiting | None = None
 ) -> Generator[Batch, None, None]:
-    """The galaxies of each of `rows` (int64 [B], on the device) in turn, each batch whole until the next is asked for.
+    """Yield the batch of each of `rows` in turn. A batch is valid until the next one is taken.
 
-    Pixels that lie on another device than the ids are copied, a batch ahead, while the device computes.
+    Pixels on another device than the ids are copied ahead while the device computes.
+
+    Args:
+        rows: int64 [B] each, rows of the store, on the device.
+        shares: the share of each batch; all 1 by default.
+        waiting: measures the time that the host waits.
     """
     shares, waiting = shares or [1.0] * len(rows), waiting or Waiting()
     make = _resident if galaxies.pixels.device == galaxies.ids.device else _streamed
@@ -68,7 +73,7 @@ def batches(
 
 
 def batch_of(galaxies: Galaxies, rows: Tensor) -> Batch:
-    """The galaxies of `rows` (int64 [B], on the device) by themselves."""
+    """The batch of these rows, int64 [B] on the device."""
     return next(batches(galaxies, [rows]))
 
 
@@ -76,7 +81,7 @@ def _resident(
     galaxies: Galaxies, rows: Sequence[Tensor], shares: Sequence[float], waiting: Waiting
 ) -> Generator[Batch, None, None]:
     for chosen, share in zip(rows, shares, strict=True):
-        with waiting.counted():
+        with waiting.measure():
             batch = Batch(galaxies.pixels, chosen, galaxies.ids[chosen], galaxies.answers[chosen], share)
         yield batch
 
@@ -86,12 +91,12 @@ def _streamed(
 ) -> Generator[Batch, None, None]:
     on_host = _on_host(rows)
     slots = [_Slot(galaxies, max(map(len, rows), default=0)) for _ in range(min(SLOTS, len(rows)))]
-    with _following(slots), _reader(galaxies.ids.device) as reader:
+    with _wait_for_copies(slots), _reader(galaxies.ids.device) as reader:
         coming = [reader.submit(slot.fill, chosen) for slot, chosen in zip(slots, on_host, strict=False)]
         try:
             for number, (chosen, share) in enumerate(zip(rows, shares, strict=True)):
                 slot = slots[number % len(slots)]
-                with waiting.counted():
+                with waiting.measure():
                     coming[number].result()
                 slot.await_copy()
                 places = torch.arange(len(chosen), device=slot.device)
@@ -105,15 +110,15 @@ def _streamed(
 
 
 def _reader(device: torch.device) -> ThreadPoolExecutor:
-    """One thread, on the GPU that this one is on."""
+    """A pool of one thread, which uses this thread's GPU."""
     if device.type != "cuda":
         return ThreadPoolExecutor(1)
     return ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
 
 
 @contextmanager
-def _following(slots: Sequence["_Slot"]) -> Iterator[None]:
-    """At the end nothing takes the memory of a copy that is still on its way."""
+def _wait_for_copies(slots: Sequence["_Slot"]) -> Iterator[None]:
+    """On exit, wait for pending copies before their memory can be reused."""
     try:
         yield
     finally:
@@ -122,15 +127,17 @@ def _following(slots: Sequence["_Slot"]) -> Iterator[None]:
 
 
 def _on_host(rows: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The same rows in the host's memory, by one copy."""
+    """Copy rows to the host's memory, in one copy."""
     if not rows:
         return []
     return torch.split(torch.cat(list(rows)).cpu(), [len(chosen) for chosen in rows])
 
 
 class _Slot:
-    """A place for one batch: pinned memory that the host gathers into, memory of the device, and on CUDA what keeps
-    one from being overwritten while the other is read."""
+    """Memory for one batch: pinned memory that the host gathers into, and memory of the device.
+
+    On CUDA two events order the work: `copied` after each copy, `used` after the last use of the device's memory.
+    """
 
     def __init__(self, galaxies: Galaxies, size: int) -> None:
         self.source, self.device = galaxies.pixels, galaxies.ids.device
@@ -142,13 +149,13 @@ class _Slot:
             self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
             self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.used = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        # What was asked of this memory before, its own filling too, comes before the first copy.
+        # the first copy follows all earlier work on this memory, its allocation too
         self.release()
 
-    # Whoever asks may be in that mode, and what is made there can be filled there only.
+    # if the slot was made in inference mode, its tensors can be written in inference mode only
     @torch.inference_mode()
     def fill(self, rows: Tensor) -> None:
-        """Gather these rows (int64 [B], on the host) and send them on their way; in the reader's thread."""
+        """Gather these rows (int64 [B], on the host) and start their copy; runs in the reader's thread."""
         staged, pixels = self.staged[: len(rows)], self.pixels[: len(rows)]
         if not self.on_cuda:
             pixels.copy_(torch.index_select(self.source, 0, rows, out=staged))
@@ -161,11 +168,11 @@ class _Slot:
             self.copied.record(self.stream)
 
     def await_copy(self) -> None:
-        """What is asked of the device from here on follows the copy."""
+        """Make the device's later work wait for the copy."""
         if self.on_cuda:
             torch.cuda.current_stream(self.device).wait_event(self.copied)
 
     def release(self) -> None:
-        """What was asked of the device so far comes before the next copy."""
+        """Make the next copy wait for the device's earlier work."""
         if self.on_cuda:
             self.used.record(torch.cuda.current_stream(self.device))

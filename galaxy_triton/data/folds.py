@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: which galaxies are held out together, drawn once and kept."""
+"""The folds of a cross-validation, drawn once and stored in its folder."""
 
 import csv
 import io
@@ -16,26 +16,26 @@ from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_file
 from galaxy_triton.system.whole_files import write_text
 
-FOLDS, ANSWERS = "folds.csv", "out_of_fold.csv"  # of a cross-validation's folder
+FOLDS, ANSWERS = "folds.csv", "out_of_fold.csv"  # in the folder of a cross-validation
 
 
 @dataclass(frozen=True)
 class Folds:
-    """The galaxies that are held out, each once: their ids, int64 [M], ascending, and their folds, from 1."""
+    """The fold of each galaxy. ids: int64 [M], ascending. numbers: int64 [M], the folds, from 1."""
 
     ids: NDArray[np.int64]
     numbers: NDArray[np.int64]
 
     @property
     def count(self) -> int:
-        """How many folds there are."""
+        """The number of folds."""
         return int(np.max(self.numbers))
 
 
 def draw_folds(ids: NDArray[np.int64], count: int, seed: int) -> Folds:
-    """Folds that (seed, ids) alone decide; their sizes differ by one at most.
+    """Draw folds that depend on (seed, ids) alone; their sizes differ by at most one.
 
-    The first holds out what `data.split_by_fraction` would of a fraction of 1 / count, or a galaxy more.
+    The first fold has the validation galaxies of `split_by_fraction` with the fraction 1 / count, or one more.
 
     Raises:
         UsageFault: fewer than two folds, or fewer ids than folds.
@@ -53,10 +53,13 @@ def draw_folds(ids: NDArray[np.int64], count: int, seed: int) -> Folds:
 
 
 def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
-    """The labelled galaxies of a store that are in a table of ids; without one, all of them. int64 [M], ascending.
+    """The ids of the labelled galaxies to divide into folds: int64 [M], ascending.
+
+    Args:
+        table: a CSV of ids to choose from; None: all labelled galaxies.
 
     Raises:
-        DataFault: none is, the store has no labels, or the table is none.
+        DataFault: the store has no labels, the table cannot be read, or no labelled galaxy is in the table.
     """
     require_labels(store)
     labelled = store.ids[labelled_rows(store)]
@@ -70,39 +73,39 @@ def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
 
 
 def split_of_fold(store: Store, folds: Folds, number: int) -> Split:
-    """Hold out a fold and train on all other labelled galaxies."""
+    """Validate on a fold and train on all other labelled galaxies."""
     return split_by_ids(store, folds.ids[folds.numbers == number])
 
 
 def answers_in(path: Path) -> Path:
-    """The table of answers in the folder of a cross-validation; of any other path itself.
+    """The table of out-of-fold predictions if `path` is the folder of a cross-validation, else `path`.
 
     Raises:
-        DataFault: the cross-validation is not done.
+        DataFault: the cross-validation is not finished.
     """
     if not (path / FOLDS).is_file():
         return path
     if not (path / ANSWERS).is_file():
-        do = f"go on with galaxy-triton train --run {path} --resume"
+        do = f"continue with galaxy-triton train --run {path} --resume"
         raise DataFault(expected("a cross-validation that is done", f"one without {ANSWERS}", path, do))
     return path / ANSWERS
 
 
 def write_folds(file: Path, folds: Folds) -> None:
-    """A table of ids and folds.
+    """Write a table of ids and folds.
 
     Raises:
-        DataFault: it cannot be written.
+        DataFault: `file` cannot be written.
     """
     rows = zip(folds.ids.tolist(), folds.numbers.tolist(), strict=True)
     write_text(file, f"{ID_COLUMN},fold\n" + "".join(f"{number},{fold}\n" for number, fold in rows))
 
 
 def read_folds(file: Path) -> Folds:
-    """What `write_folds` wrote.
+    """Read a table that `write_folds` wrote.
 
     Raises:
-        DataFault: it is missing, or not as written.
+        DataFault: `file` is missing or damaged.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(file).decode(), newline="")))

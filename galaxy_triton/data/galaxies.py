@@ -1,4 +1,4 @@
-"""From a store to galaxies on the device."""
+"""Loading a store into the memory of a device."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,10 @@ from galaxy_triton.galaxyzoo.tables import read_answers
 
 
 class Galaxies(NamedTuple):
-    """Pixels uint8 [N, S, S, 4]; ids int64 [N] and answers fp32 [N, 37] (NaN: no label) on one device, where the pixels
-    lie too unless the host keeps them."""
+    """All galaxies of a store. Ids and answers are on the device; the pixels too, unless they stay on the host.
+
+    pixels: uint8 [N, S, S, 4]. ids: int64 [N]. answers: fp32 [N, 37], NaN without a label.
+    """
 
     pixels: Tensor
     ids: Tensor
@@ -27,12 +29,13 @@ class Galaxies(NamedTuple):
 def load(
     store: Store, device: torch.device, progress: Callable[[int], None], pixels_on: torch.device | None = None
 ) -> Galaxies:
-    """Read a store, each block of it verified on the way.
+    """Read a store into memory and verify every block.
 
     Args:
-        device: where all is copied to. progress: takes the rows done so far.
-        pixels_on: another device for the pixels. For the CPU beside a GPU they stay in the file, whose map the
-            processes of a machine share.
+        device: the device of ids, answers and pixels.
+        progress: called with the number of rows done.
+        pixels_on: another device for the pixels. For the CPU beside a GPU they stay in a memory map of the file, which
+            all processes of a machine share.
 
     Raises:
         DataFault: the store has no labels, or a block does not match its hash.
@@ -57,10 +60,10 @@ def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progres
 
 
 def answers_by_row(table: Path, store: Store) -> NDArray[np.float32]:
-    """A table's answers in the order of the store's rows, nan where it has none: float32 [N, 37].
+    """Read a table's answers in the order of the store's rows: float32 [N, 37], NaN where the table has no row.
 
     Raises:
-        DataFault: what `read_answers` raises.
+        DataFault: as `read_answers`.
     """
     ids, answers = read_answers(table)
     rows = rows_of(ids, store.ids)

@@ -1,4 +1,4 @@
-"""Image files -> uint8 arrays, and nothing else: a folder or a zip of them, decoded in order by a few threads."""
+"""Decoding a folder or a zip of image files to uint8 arrays, in order, with a few threads."""
 
 import functools
 import io
@@ -26,8 +26,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "TIFF")
 CONVERTED = ("L", "LA", "RGBA")  # Pillow's modes that become RGB; an alpha channel is dropped
 MAX_PIXELS = 64_000_000
-SAMPLED = 32  # headers read to find the frame
-AHEAD = 4  # images in flight for each thread
+SAMPLED = 32  # images whose headers are read to find the frame
+AHEAD = 4  # images submitted or decoded ahead, for each thread
 
 Decoded = tuple[NDArray[np.uint8], str]
 
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSource:
-    """The images of a folder or a zip, by ascending id; `read` gives an entry's bytes, from any thread."""
+    """The images of a folder or a zip, by ascending id; `read` returns an entry's bytes and is thread-safe."""
 
     path: Path
     entries: tuple[Entry, ...]
@@ -51,14 +51,15 @@ class ImageSource:
 
 @contextmanager
 def open_images(path: Path) -> Iterator[ImageSource]:
-    """Open a folder (itself, or its only subfolder where it holds no image) or a zip of JPEG, PNG and TIFF files.
+    """Open a folder or a zip of JPEG, PNG and TIFF files.
 
-    Nothing of a zip is unpacked to disk. A link in a folder is followed; in a zip it is a file that is no image.
-    While it is open Pillow does not warn: odd metadata is no fault, and what is too large is a bad image.
+    A folder without images is searched in its only subfolder. A zip is not unpacked to disk. Links are followed in a
+    folder; in a zip they are files that are no images. Pillow's warnings are off meanwhile: odd metadata is no fault,
+    and an image that is too large is a bad image.
 
     Raises:
-        DataFault: missing, truncated, no image in it, images in several folders of a zip, two images of one id, a name
-            that is too long or no UTF-8, or one that leads out of the zip.
+        DataFault: missing, truncated, without images, images in several folders of a zip, two images with one id, a
+            name that is too long or not UTF-8, or a name that leads out of the zip.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -73,15 +74,15 @@ def open_images(path: Path) -> Iterator[ImageSource]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name is taken for an image."""
+    """Whether a file with this name counts as an image."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def measure_frame(source: ImageSource) -> int:
-    """The side in pixels of a source's images: the commonest among the first 32 that have a readable header.
+    """Find the side of a source's images in pixels: the commonest size in the first 32 headers.
 
     Raises:
-        DataFault: none is readable, or they are not square.
+        DataFault: none of these headers is readable, or the images are not square.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     faults = []
@@ -100,10 +101,13 @@ def measure_frame(source: ImageSource) -> int:
 
 
 def decode(data: bytes, preprocess: Preprocess, name: str) -> Decoded:
-    """One image file -> uint8 [S, S, 3], S = preprocess.size, and the Pillow mode it had ("RGB" or one of CONVERTED).
+    """Decode one image file.
+
+    Returns:
+        uint8 [S, S, 3] with S = preprocess.size, and the file's Pillow mode ("RGB" or one of CONVERTED).
 
     Raises:
-        DataFault: not readable, 16 bits a channel, another mode, above 64 million pixels, or not frame x frame.
+        DataFault: unreadable, 16 bits a channel, another mode, above 64 million pixels, or not frame x frame.
     """
     with _opened(data, name) as image:
         _check(image, preprocess.frame, name)
@@ -111,11 +115,11 @@ def decode(data: bytes, preprocess: Preprocess, name: str) -> Decoded:
 
 
 def preprocessed(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """An RGB image of frame x frame pixels -> uint8 [S, S, 3].
+    """Crop and resize an RGB image of frame x frame pixels to uint8 [S, S, 3].
 
-    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing:
-    Pillow's `resize(box=...)` lets pixels outside the box bleed in. Then Pillow's BILINEAR, which antialiases
-    (a triangle as wide as the scale), with no reducing gap and no JPEG draft.
+    The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing,
+    as pixels outside Pillow's `resize(box=...)` would bleed in. The filter is Pillow's BILINEAR, which antialiases (a
+    triangle as wide as the scale), with no reducing gap and no JPEG draft.
     """
     centre = _centre(image, preprocess)
     return np.asarray(centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR))
@@ -127,12 +131,12 @@ def decoded(
     workers: int,
     on_bad: Callable[[DataFault], None] | None = None,
 ) -> Generator[tuple[Entry, NDArray[np.uint8], str], None, None]:
-    """Every image of a source in its order: (entry, uint8 [S, S, 3], Pillow mode).
+    """Decode every image of a source in order: (entry, uint8 [S, S, 3], Pillow mode).
 
-    A few images for each worker are held at a time, however many the source has. Close the generator (or run it to its
-    end) to stop the workers.
+    At most AHEAD images for each worker are in memory. Close the generator, or exhaust it, to stop the workers.
 
-    A bad image's fault goes to `on_bad`, and the image is left out; without `on_bad` it is raised and ends the work.
+    Args:
+        on_bad: called with the fault of each bad image, which is then left out; None raises the first one.
 
     Raises:
         UsageFault: no worker.
@@ -179,7 +183,7 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
             yield image
     except DataFault:
         raise
-    # Pillow's own bound, above ours: it refuses before there is an image to ask
+    # Pillow's own limit, above ours, which applies before an image exists
     except Image.DecompressionBombError as error:
         raise _bad("at most 64 million pixels", "far more", name) from error
     # Pillow's decoders raise nearly anything on broken bytes
@@ -197,7 +201,7 @@ def _check(image: Image.Image, frame: int, name: str) -> None:
         raise _bad("8 bits a channel, RGB or grey", got, name)
 
 
-# _rgb and _centre pass on what fits already: each copy of a whole frame costs a fifth of the throughput
+# _rgb and _centre avoid copies: each copy of a whole frame costs a fifth of the throughput
 def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 

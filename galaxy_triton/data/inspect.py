@@ -1,4 +1,4 @@
-"""What `info` shows of a store: counts, the tree's sums, a montage."""
+"""The contents of a store for `info`: counts, the sums of the tree, a montage of images."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import require
-from galaxy_triton.data.store import Store, folder_bytes
+from galaxy_triton.data.store import Store
 from galaxy_triton.galaxyzoo.questions import QUESTIONS
 from galaxy_triton.galaxyzoo.tree import gaps
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a store holds, and how well its labels obey the decision tree."""
+    """Counts of a store, and how well its labels obey the decision tree."""
 
     images: int
     size: int  # side of an image, pixels
-    bytes: int  # of all its files
+    bytes: int  # of all files
     labelled: int
-    violations: dict[str, float]  # question -> largest |sum of its answers - its parent's answer, or 1|; no label: {}
+    violations: dict[str, float]  # see tree_violations; {} without labels
 
 
 def describe(store: Store) -> Description:
-    """Count what a store holds and check its labels against the tree."""
+    """Describe a store."""
     labelled = store.labelled
     return Description(
         images=len(store.ids),
         size=store.preprocess.size,
-        bytes=folder_bytes(store.path),
+        bytes=sum(file.stat().st_size for file in store.path.iterdir()),
         labelled=int(labelled.sum()),
         violations=tree_violations(store.labels[labelled]) if store.labels is not None else {},
     )
@@ -42,10 +42,10 @@ def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
 
 
 def montage(store: Store, count: int, columns: int) -> Image.Image:
-    """`count` images (or all, where there are fewer), evenly spaced from the first id to the last, in rows.
+    """A sheet of `count` images (or all, if there are fewer), evenly spaced from the first id to the last.
 
     Raises:
-        UsageFault: no image or no column asked for.
+        UsageFault: `count` or `columns` is below 1.
     """
     require(count >= 1, "the number of images", "at least 1", count)
     require(columns >= 1, "the number of columns", "at least 1", columns)

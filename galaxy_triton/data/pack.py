@@ -1,4 +1,4 @@
-"""Images + CSV -> a store, written whole or not at all."""
+"""Packing images and a table of labels into a store, written whole or not at all."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data.images import Entry, ImageSource, decoded, measure_frame, open_images
-from galaxy_triton.data.store import MANIFEST, VERSION, Progress, block_rows, folder_bytes, manifest_text
+from galaxy_triton.data.store import MANIFEST, VERSION, Progress, block_rows, manifest_text
 from galaxy_triton.data.store_arrays import IDS, LABELS, NAMES, PIXELS, pixels_header
 from galaxy_triton.galaxyzoo.ids import is_integer, rows_of
 from galaxy_triton.galaxyzoo.questions import COLUMNS
@@ -22,26 +22,25 @@ from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.whole_files import whole_folder
 
-FILTER = "Pillow BILINEAR, antialiased, no draft"  # what `decode` does, for readers of store.json
+FILTER = "Pillow BILINEAR, antialiased, no draft"  # tells readers of store.json how `decode` resizes
 
 Table = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class PackSummary:
-    """What `pack` found and wrote."""
+    """Counts of a finished `pack`."""
 
     preprocess: Preprocess
     images: int
     labelled: int
     labels_without_images: int
     converted: dict[str, int]  # Pillow's mode -> images that were not RGB and became so
-    skipped: tuple[str, ...]  # the message of each bad image left out
-    bytes: int  # of the store's files
+    skipped: tuple[str, ...]  # the message of each bad image that was left out
 
     @property
     def images_without_labels(self) -> int:
-        """How many packed images the table has no row for."""
+        """The number of packed images without a row in the table."""
         return self.images - self.labelled
 
 
@@ -58,23 +57,23 @@ def pack(
 ) -> PackSummary:
     """Pack a folder or zip of images, and their labels, into the new store `out`.
 
-    The store's bytes depend on the images, the labels, `size` and `crop` alone: not on the workers, nor on whether the
-    images came in a zip. Memory does not grow with the number of images, but for ids and labels.
+    The store's bytes depend only on the images, the labels, `size` and `crop`: not on the workers, nor on whether the
+    images come in a zip. Except for ids and labels, memory does not grow with the number of images.
 
     Args:
-        images: What `open_images` takes.
-        labels: What `read_answers` takes; None packs images alone.
-        out: The store's folder; it must not exist.
-        size: Side of the stored images, pixels.
-        crop: Side of the centre crop, pixels of the source; None takes the whole frame.
-        workers: Decoding threads.
-        skip_bad: Leave bad images out and report them, rather than stop at the first.
-        progress: Called after each image with (images packed, images in the source).
+        images: as for `open_images`.
+        labels: as for `read_answers`; None packs images alone.
+        out: the store's folder; it must not exist.
+        size: side of the stored images, pixels.
+        crop: side of the centre crop, pixels of the source; None takes the whole frame.
+        workers: decoding threads.
+        skip_bad: leave bad images out and report them, rather than stop at the first.
+        progress: called after each image with (images packed, images in the source).
 
     Raises:
         UsageFault: a crop larger than the frame, an impossible size, or no worker.
-        DataFault: `out` exists or cannot be written; what `open_images`, `read_answers` and `decoded` raise; no label
-            belongs to any image; every image is bad.
+        DataFault: `out` exists or cannot be written; a fault of `open_images`, `read_answers` or `decoded`; the table
+            has a label for none of the images; every image is bad.
     """
     table = None if labels is None else read_answers(labels)
     with open_images(images) as source, whole_folder(out) as folder:
@@ -88,7 +87,6 @@ def pack(
         hashes = {name: _save(folder / name, array) for name, array in arrays.items()}
         labelled = int((rows >= 0).sum())
         _write_manifest(folder, preprocess, len(ids), labelled, hashes, pixels.blocks)
-        written = folder_bytes(folder)
     return PackSummary(
         preprocess=preprocess,
         images=len(ids),
@@ -96,12 +94,15 @@ def pack(
         labels_without_images=len(table[0]) - labelled if table is not None else 0,
         converted={mode: number for mode, number in pixels.modes.items() if mode != "RGB"},
         skipped=tuple(str(fault) for fault in pixels.bad),
-        bytes=written,
     )
 
 
 class _Pixels:
-    """pixels.npy, written image by image and hashed block by block; which images went into it."""
+    """Writes pixels.npy image by image, and hashes it block by block.
+
+    kept: the images written. modes: their number by Pillow mode. bad: why images were left out. blocks: SHA-256 of each
+    block.
+    """
 
     def __init__(self, handle: BinaryIO, size: int) -> None:
         self.kept: list[Entry] = []
@@ -124,7 +125,7 @@ class _Pixels:
     def finish(self) -> None:
         if len(self.kept) % block_rows(self._size):
             self._end_block()
-        # the count is only known now: bad images may have been left out
+        # only now is the count known: bad images may have been left out
         self._handle.seek(0)
         self._handle.write(pixels_header(len(self.kept), self._size))
 
@@ -157,7 +158,7 @@ def _check_overlap(source: ImageSource, table: Table | None, labels: Path | None
 
 
 def _label_rows(ids: NDArray[np.int64], table: Table | None) -> NDArray[np.int64]:
-    """The row of each image in the table; -1 where it has none."""
+    """The table's row of each image; -1 where it has none."""
     return np.full(len(ids), -1) if table is None else rows_of(table[0], ids)
 
 

@@ -1,4 +1,4 @@
-"""Which galaxies are trained on and which are held out."""
+"""Splitting the labelled galaxies of a store into training and validation."""
 
 from typing import NamedTuple
 
@@ -18,34 +18,34 @@ class Split(NamedTuple):
     validation: NDArray[np.int64]
 
 
-def split_by_ids(store: Store, held_out: NDArray[np.int64]) -> Split:
-    """Hold out the labelled galaxies of this list; train on all the other labelled ones.
+def split_by_ids(store: Store, validation_ids: NDArray[np.int64]) -> Split:
+    """Validate on the labelled galaxies with these ids; train on all other labelled galaxies.
 
     Raises:
-        DataFault: none of the ids is a labelled galaxy of the store, or all of them are.
+        DataFault: no galaxy left for one of the two parts.
     """
     labelled = labelled_rows(store)
-    chosen = np.isin(store.ids[labelled], held_out)
+    chosen = np.isin(store.ids[labelled], validation_ids)
     return _checked(Split(labelled[~chosen], labelled[chosen]), store)
 
 
 def split_by_fraction(store: Store, fraction: float, seed: int) -> Split:
-    """Hold out a fraction of the labelled galaxies: those with the smallest draws of (seed, id).
+    """Validate on a fraction of the labelled galaxies, the first in the order of `split_order`; 0: on none.
 
     Raises:
-        DataFault: too few labelled galaxies to train on one and hold out one.
+        DataFault: too few labelled galaxies for one in each part.
     """
     require_labels(store)
     labelled = labelled_rows(store)
     if fraction == 0:
         return Split(labelled, labelled[:0])
     count = max(1, round(fraction * len(labelled)))
-    held_out = np.sort(split_order(store.ids[labelled], seed)[:count])
-    return _checked(Split(np.delete(labelled, held_out), labelled[held_out]), store)
+    chosen = np.sort(split_order(store.ids[labelled], seed)[:count])
+    return _checked(Split(np.delete(labelled, chosen), labelled[chosen]), store)
 
 
 def split_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The places of `ids` (int64 [M]) by their draws of (seed, id): the order that held-out galaxies are taken from."""
+    """A random order of galaxies that depends on (seed, id) alone: int64 [M], indices into `ids` int64 [M]."""
     order: NDArray[np.int64] = philox_order(torch.from_numpy(np.array(ids)), seed, 0, "split").numpy()
     return order
 

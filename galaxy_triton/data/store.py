@@ -1,8 +1,8 @@
-"""A store: images and labels packed into one directory of plain arrays; opening, checking and showing one.
+"""A store: images and labels packed into one folder of plain arrays; opening one and checking it.
 
-`store.json` says what the arrays are and carries their SHA-256, so a store that opens has the ids and labels that were
-packed; pixels are checked block by block when they are loaded. The hashes show damage, not intent: whoever makes a
-store can make them match, so types, shapes and values are checked too.
+`store.json` describes the arrays and holds their SHA-256. The ids and labels of an open store are therefore the packed
+ones; pixels are checked block by block when they are loaded. A hash detects damage, not intent: whoever makes a store
+can make the hashes match, so types, shapes and values are checked too.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from galaxy_triton.system.untrusted_files import read_json
 from galaxy_triton.system.whole_files import partial
 
 VERSION = 1  # of store.json and the arrays
-BLOCK_BYTES = 64 * 2**20  # a block is the whole images that fit
+BLOCK_BYTES = 64 * 2**20  # a block has as many whole images as fit
 MANIFEST = "store.json"
 
 Progress = Callable[[int, int], None]  # (images done, images in all)
@@ -45,14 +45,14 @@ Progress = Callable[[int, int], None]  # (images done, images in all)
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """An open store. Rows of all arrays are the same images, by ascending id."""
+    """An open store. Row i of every array is the same image; rows are in the order of ascending ids."""
 
     path: Path
     preprocess: Preprocess
-    pixels: NDArray[np.uint8]  # [N, S, S, 4], RGB and a zero; a read-only map, not verified: see verified_pixels
+    pixels: NDArray[np.uint8]  # [N, S, S, 4], RGB and a zero; a read-only memory map, unverified (see verified_pixels)
     ids: NDArray[np.int64]  # [N]
-    labels: NDArray[np.float32] | None  # [N, 37], NaN in rows without a label; None: no row has one
-    names: NDArray[np.str_] | None  # [N], the file stems; None: they are the ids
+    labels: NDArray[np.float32] | None  # [N, 37], NaN in rows without a label; None: no row has a label
+    names: NDArray[np.str_] | None  # [N], the file stems; None: all stems are the ids
     blocks: tuple[str, ...]  # SHA-256 of each block of pixels
     hash: str  # SHA-256 over everything in store.json, so over all arrays and the preprocessing
 
@@ -65,12 +65,11 @@ class Store:
 
 
 def open_store(path: Path) -> Store:
-    """Open a store after checking its format, the type, shape and values of each array, and the hashes of all but the
-    pixels.
+    """Open a store, and check its format, the type, shape and values of each array, and all hashes but the pixels'.
 
     Raises:
-        DataFault: no store, one of another format version, or a file that is missing, short, not as packed, or no such
-            array as `pack` writes.
+        DataFault: no store, a store of another format version, or a file that is missing, short, changed since it was
+            packed, or not an array as `pack` writes it.
     """
     manifest = _manifest(path)
     pixels = map_pixels(path / PIXELS, manifest.images, manifest.preprocess.size)
@@ -89,127 +88,11 @@ def open_store(path: Path) -> Store:
     )
 
 
-def verified_pixels(
-    store: Store, progress: Progress = lambda done, total: None
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The blocks of a store's pixels in order: (first row, uint8 [rows, S, S, 4]), each read and checked by its hash.
-
-    A block is a fresh array of at most 64 MiB (or one image); nothing else is held.
-
-    Raises:
-        DataFault: a block is not as packed; it and its rows are named.
-    """
-    for number in range(len(store.blocks)):
-        start, block = verified_block(store, number)
-        yield start, block
-        progress(start + len(block), len(store.ids))
-
-
-def verified_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
-    """One block of a store's pixels: (first row, uint8 [rows, S, S, 4]), read and checked by its hash.
-
-    Raises:
-        DataFault: it is not as packed; it and its rows are named.
-    """
-    count, size = len(store.ids), store.preprocess.size
-    rows = block_rows(size)
-    start, stop = number * rows, min((number + 1) * rows, count)
-    block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
-    with (store.path / PIXELS).open("rb") as handle:
-        handle.seek(HEADER_BYTES + start * size * size * 4)
-        handle.readinto(block.data)
-    where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
-    check_hash(hashlib.sha256(block.data).hexdigest(), store.blocks[number], where)
-    return start, block
-
-
-def verify(store: Store, progress: Progress = lambda done, total: None) -> None:
-    """Read all pixels and check each block (`open_store` has checked the rest).
-
-    Raises:
-        DataFault: a block is not as packed.
-    """
-    for _ in verified_pixels(store, progress):
-        pass
-
-
-def block_rows(size: int) -> int:
-    """How many images of size x size make a block."""
-    return max(1, BLOCK_BYTES // (size * size * 4))
-
-
-def manifest_text(values: dict[str, Any]) -> str:
-    """store.json: the values and their hash."""
-    return json.dumps({**values, "hash": _manifest_hash(values)}, indent=1) + "\n"
-
-
-def folder_bytes(folder: Path) -> int:
-    """The bytes of a folder's files."""
-    return sum(file.stat().st_size for file in folder.iterdir())
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    """What of store.json is read; it checks itself."""
-
-    preprocess: Preprocess
-    images: int
-    columns: tuple[str, ...]
-    hashes: dict[str, str]  # of each array but the pixels
-    blocks: tuple[str, ...]  # of the pixels
-    hash: str
-
-    def __post_init__(self) -> None:
-        pixels = (self.images, *asdict(self.preprocess).values())
-        _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
-        _require(self.columns == COLUMNS, f"the columns {COLUMNS[0]} to {COLUMNS[-1]}")
-        _require({IDS} <= set(self.hashes) <= set(ARRAYS), f"a hash of {IDS}, and at most of {LABELS} and {NAMES}")
-        _require(len(self.blocks) == -(-self.images // block_rows(self.preprocess.size)), "a hash for each block")
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(f"one without {what}")
-
-
-def _manifest(path: Path) -> _Manifest:
-    file = path / MANIFEST
-    try:
-        values = read_json(file)
-        version, known = values["version"], values.pop("hash")
-        if version != VERSION:
-            do = "pack it again, or use the release that wrote it"
-            raise DataFault(expected(f"store format version {VERSION}", f"version {reprlib.repr(version)}", file, do))
-        check_hash(_manifest_hash(values), known, file)
-        parts = Preprocess(**values["preprocess"]), values["images"], tuple(values["columns"])
-        return _Manifest(*parts, dict(values["hashes"]), tuple(values["blocks"]), known)
-    except OSError as error:
-        raise DataFault(expected("a store", _unopened(path, error), path, "make one with `pack`")) from error
-    except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
-        raise broken("the store.json of a store", reason(error), file) from error
-
-
-def _unopened(path: Path, error: OSError) -> str:
-    leftover = f" beside {partial(path)}, left by a `pack` that was stopped" * partial(path).exists()
-    return f"{reason(error)}{leftover}"
-
-
-def _manifest_hash(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _check_names(names: NDArray[np.str_], ids: NDArray[np.int64], file: Path) -> None:
-    for name, number in zip(names.tolist(), ids.tolist(), strict=True):
-        check_name(name, file)
-        if galaxy_id(name) != number:
-            raise broken("the names of the store's ids", f"{name!r} for {number}", file)
-
-
 def require_labels(store: Store) -> NDArray[np.float32]:
     """The labels of a store, float32 [N, 37].
 
     Raises:
-        DataFault: it has none.
+        DataFault: the store has no labels.
     """
     if store.labels is None:
         raise DataFault(expected("a store with labels", "one without", store.path, "pack it again with --labels"))
@@ -234,7 +117,118 @@ def require_preprocess(store: Store, wanted: Preprocess) -> None:
 
 
 def labelled_rows(store: Store) -> NDArray[np.int64]:
-    """Rows with a label, int64, ascending."""
-    if store.labels is None:
-        return np.empty(0, np.int64)
-    return np.flatnonzero(~np.isnan(store.labels).any(axis=1)).astype(np.int64)
+    """The rows with a label, int64, ascending."""
+    return np.flatnonzero(store.labelled).astype(np.int64)
+
+
+def verified_pixels(
+    store: Store, progress: Progress = lambda done, total: None
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Read a store's pixels block by block, in order, and check each block's hash.
+
+    Yields:
+        (first row, uint8 [rows, S, S, 4]): a new array of at most 64 MiB, or of one image.
+
+    Raises:
+        DataFault: a block has changed since it was packed; the message gives its number and rows.
+    """
+    for number in range(len(store.blocks)):
+        start, block = verified_block(store, number)
+        yield start, block
+        progress(start + len(block), len(store.ids))
+
+
+def verified_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
+    """Read one block of a store's pixels and check its hash: (first row, uint8 [rows, S, S, 4]).
+
+    Raises:
+        DataFault: as `verified_pixels`.
+    """
+    count, size = len(store.ids), store.preprocess.size
+    rows = block_rows(size)
+    start, stop = number * rows, min((number + 1) * rows, count)
+    block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
+    with (store.path / PIXELS).open("rb") as handle:
+        handle.seek(HEADER_BYTES + start * size * size * 4)
+        handle.readinto(block.data)
+    where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
+    check_hash(hashlib.sha256(block.data).hexdigest(), store.blocks[number], where)
+    return start, block
+
+
+def verify(store: Store, progress: Progress = lambda done, total: None) -> None:
+    """Check the pixels; `open_store` has checked all else.
+
+    Raises:
+        DataFault: as `verified_pixels`.
+    """
+    for _ in verified_pixels(store, progress):
+        pass
+
+
+def block_rows(size: int) -> int:
+    """The number of images of size x size in a block."""
+    return max(1, BLOCK_BYTES // (size * size * 4))
+
+
+def manifest_text(values: dict[str, Any]) -> str:
+    """The text of store.json: the values and their hash."""
+    return json.dumps({**values, "hash": _manifest_hash(values)}, indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The contents of store.json."""
+
+    preprocess: Preprocess
+    images: int
+    columns: tuple[str, ...]
+    hashes: dict[str, str]  # of each array but the pixels
+    blocks: tuple[str, ...]  # of the pixels
+    hash: str
+
+    def __post_init__(self) -> None:
+        pixels = (self.images, *asdict(self.preprocess).values())
+        _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
+        _require(self.columns == COLUMNS, f"the columns {COLUMNS[0]} to {COLUMNS[-1]}")
+        _require({IDS} <= set(self.hashes) <= set(ARRAYS), f"a hash of {IDS}, and at most of {LABELS} and {NAMES}")
+        _require(len(self.blocks) == -(-self.images // block_rows(self.preprocess.size)), "a hash for each block")
+
+
+def _require(holds: bool, part: str) -> None:
+    if not holds:
+        raise ValueError(f"one without {part}")
+
+
+def _manifest(path: Path) -> _Manifest:
+    file = path / MANIFEST
+    try:
+        values = read_json(file)
+        version, known = values["version"], values.pop("hash")
+        if version != VERSION:
+            do = "pack it again, or use the release that wrote it"
+            raise DataFault(expected(f"store format version {VERSION}", f"version {reprlib.repr(version)}", file, do))
+        check_hash(_manifest_hash(values), known, file)
+        parts = Preprocess(**values["preprocess"]), values["images"], tuple(values["columns"])
+        return _Manifest(*parts, dict(values["hashes"]), tuple(values["blocks"]), known)
+    except OSError as error:
+        raise DataFault(expected("a store", _missing(path, error), path, "make one with `pack`")) from error
+    except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
+        raise broken("the store.json of a store", reason(error), file) from error
+
+
+def _missing(path: Path, error: OSError) -> str:
+    """Why there is no store, and whether `pack` left a partial one."""
+    leftover = f" beside {partial(path)}, left by a `pack` that was stopped" * partial(path).exists()
+    return f"{reason(error)}{leftover}"
+
+
+def _manifest_hash(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _check_names(names: NDArray[np.str_], ids: NDArray[np.int64], file: Path) -> None:
+    for name, number in zip(names.tolist(), ids.tolist(), strict=True):
+        check_name(name, file)
+        if galaxy_id(name) != number:
+            raise broken("the names of the store's ids", f"{name!r} for {number}", file)

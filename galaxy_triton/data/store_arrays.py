@@ -1,7 +1,4 @@
-"""The arrays of a store on disk, read without trust: each has the type, shape and values that `pack` writes.
-
-The hashes show damage, not intent: whoever makes a store can make them match.
-"""
+"""Reading the arrays of a store from disk: each must have the type, shape and values that `pack` writes."""
 
 import hashlib
 import io
@@ -21,14 +18,14 @@ HEADER_BYTES = 128  # of pixels.npy
 
 
 def read_array(file: Path, known: str, images: int) -> NDArray[Any]:
-    """One of ARRAYS, by the file's name.
+    """Read one of ARRAYS, by the name of its file; objects are never unpickled.
 
     Args:
-        known: The SHA-256 of the file.
-        images: The length of its first axis.
+        known: the SHA-256 that the file must have.
+        images: the length of the first axis.
 
     Raises:
-        DataFault: it is missing, not as packed, or no such array; objects are never unpickled.
+        DataFault: the file is missing, has another hash, or does not hold the array that ARRAYS describes.
     """
     want, is_right = ARRAYS[file.name]
     try:
@@ -47,11 +44,10 @@ def read_array(file: Path, known: str, images: int) -> NDArray[Any]:
 
 
 def map_pixels(file: Path, images: int, size: int, mode: Literal["r", "c"] = "r") -> NDArray[np.uint8]:
-    """The pixels as a map, uint8 [images, size, size, 4]; only the header is checked.
+    """Map pixels.npy into memory, uint8 [images, size, size, 4]; only the header is checked.
 
     Args:
-        file: pixels.npy. images, size: what its shape must be.
-        mode: read-only, or copy-on-write for torch, which wants memory that could be written. The file stays as it is.
+        mode: "r" for read-only, "c" for copy-on-write, as torch wants writable memory. The file never changes.
 
     Raises:
         DataFault: the file is missing, of another length, or has another header.
@@ -72,9 +68,9 @@ def map_pixels(file: Path, images: int, size: int, mode: Literal["r", "c"] = "r"
 
 
 def pixels_header(images: int, size: int) -> bytes:
-    """The head of pixels.npy in NumPy's format 1.0 (NEP 1), padded to 128 bytes whatever the count.
+    """The header of pixels.npy in NumPy's format 1.0 (NEP 1), always 128 bytes.
 
-    NumPy's own padding depends on its version; ours must be written again when the count is known.
+    NumPy's own padding depends on its version; ours has to be overwritten in place when the count is known.
     """
     magic = b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little")
     text = str({"descr": "|u1", "fortran_order": False, "shape": (images, size, size, 4)})
@@ -82,17 +78,17 @@ def pixels_header(images: int, size: int) -> bytes:
 
 
 def check_hash(got: str, known: str, where: object) -> None:
-    """Raise unless two SHA-256 are the same.
+    """Raise unless a file's SHA-256 is the known one.
 
     Raises:
-        DataFault: they differ.
+        DataFault: the two differ.
     """
     if got != known:
         raise broken(f"the bytes that were packed (SHA-256 {str(known)[:12]})", f"others ({got[:12]})", where)
 
 
 def broken(want: str, got: str, where: object) -> DataFault:
-    """The fault of a store that is not what it should be."""
+    """The exception for a damaged store."""
     return DataFault(expected(want, got, where, "copy the store again or pack it again"))
 
 
@@ -112,7 +108,7 @@ def _are_names(array: NDArray[Any], images: int) -> bool:
     return array.dtype.kind == "U" and array.dtype.isnative and array.shape == (images,)
 
 
-# The file's name -> what it holds, a row an image, and whether an array is that.
+# File name -> (description of its rows, test of an array for a number of images).
 ARRAYS: dict[str, tuple[str, Callable[[NDArray[Any], int], bool]]] = {
     IDS: ("ids, int64, ascending from 0", _are_ids),
     LABELS: (f"rows of {len(COLUMNS)} fractions or of NaN, float32", _are_labels),

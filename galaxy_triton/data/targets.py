@@ -1,27 +1,29 @@
-"""What a network is taught: the answers of the store, and where a label is but the mean of its class, that mean moved
-away from the mean answer.
+"""Training targets: the labels, with the means of classes moved away from the mean label.
 
-A class's mean varies less between galaxies than people's answers do, and a network that learns such means predicts
-answers that are too near to the mean of all. If an answer v and what an image shows of it are jointly normal, and
-y = E[v | class], the best linear predictions of y and of v differ by the factor Var(y) / Var(v), as
-Cov(y, image) = Cov(v, image) Var(y) / Var(v): to be taught its inverse undoes it.
+Some labels are only the mean answers of a galaxy's class. Such means vary less between galaxies than people's answers
+do, and a network that learns them predicts answers too near to the mean of all. If an answer v and an image's features
+are jointly normal, and y = E[v | class], the best linear predictions of y and of v differ by the factor
+Var(y) / Var(v), as Cov(y, image) = Cov(v, image) Var(y) / Var(v). Stretching y by the inverse factor undoes this.
 """
 
 import torch
 from torch import Tensor
 
-SHARED = 10  # galaxies with the very same 37 answers: by chance they are a few at most
+SHARED = 10  # more galaxies with the very same 37 answers are a class; by chance only a few agree
 
 
 def targets(answers: Tensor, rows: Tensor, stretch: float) -> Tensor:
-    """The answers to learn, fp32 [N, 37]: labels that more than SHARED of the galaxies trained on share lie `stretch`
-    times as far from the mean of these galaxies, all others stay.
+    """Move labels that more than SHARED training galaxies share `stretch` times as far from the mean training label.
 
-    A target may then lie outside [0, 1]; the sums of the decision tree hold as they did.
+    Other labels stay. A target may lie outside [0, 1]; the sums of the decision tree stay as they are.
 
     Args:
-        answers: fp32 [N, 37] in [0, 1]. rows: int64 [M], of the galaxies trained on, on the same device.
+        answers: fp32 [N, 37] in [0, 1].
+        rows: int64 [M], the rows of the training galaxies, on the same device.
         stretch: the factor; 1 changes nothing.
+
+    Returns:
+        fp32 [N, 37].
     """
     if stretch == 1:
         return answers

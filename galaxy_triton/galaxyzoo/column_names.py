@@ -1,102 +1,63 @@
-"""What the 37 columns are called: by Kaggle, by us, by Galaxy Zoo 2's catalogue and by galaxy-datasets."""
+"""Names of the 37 columns: Kaggle's, ours, the Galaxy Zoo 2 catalogue's and galaxy-datasets'."""
 
 from galaxy_triton.galaxyzoo.questions import COLUMNS, QUESTIONS
 from galaxy_triton.system.errors import UsageFault, expected
 
 READABLE: tuple[str, ...] = tuple(f"{question.name}_{answer}" for question in QUESTIONS for answer in question.answers)
+SPREADS: tuple[str, ...] = tuple(f"{name}_spread" for name in READABLE)  # columns of `predict --layout wide`
 
 
-SPREADS: tuple[str, ...] = tuple(f"{name}_spread" for name in READABLE)  # of the readable columns of a prediction
+def _names(questions: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(f"{question}_{answer}" for question, answers in questions.items() for answer in answers)
 
 
-# The catalogue's columns, without the endings _count, _weight, _fraction, _weighted_fraction, _debiased and _flag: from
-# SkyServer's schema (GalaxyZoo2Tables.sql, 2013); Hart et al. 2016 (gz2_hart16.csv) kept them.
-GZ2: tuple[str, ...] = (
-    "t01_smooth_or_features_a01_smooth",
-    "t01_smooth_or_features_a02_features_or_disk",
-    "t01_smooth_or_features_a03_star_or_artifact",
-    "t02_edgeon_a04_yes",
-    "t02_edgeon_a05_no",
-    "t03_bar_a06_bar",
-    "t03_bar_a07_no_bar",
-    "t04_spiral_a08_spiral",
-    "t04_spiral_a09_no_spiral",
-    "t05_bulge_prominence_a10_no_bulge",
-    "t05_bulge_prominence_a11_just_noticeable",
-    "t05_bulge_prominence_a12_obvious",
-    "t05_bulge_prominence_a13_dominant",
-    "t06_odd_a14_yes",
-    "t06_odd_a15_no",
-    "t07_rounded_a16_completely_round",
-    "t07_rounded_a17_in_between",
-    "t07_rounded_a18_cigar_shaped",
-    "t08_odd_feature_a19_ring",
-    "t08_odd_feature_a20_lens_or_arc",
-    "t08_odd_feature_a21_disturbed",
-    "t08_odd_feature_a22_irregular",
-    "t08_odd_feature_a23_other",
-    "t08_odd_feature_a24_merger",
-    "t08_odd_feature_a38_dust_lane",
-    "t09_bulge_shape_a25_rounded",
-    "t09_bulge_shape_a26_boxy",
-    "t09_bulge_shape_a27_no_bulge",
-    "t10_arms_winding_a28_tight",
-    "t10_arms_winding_a29_medium",
-    "t10_arms_winding_a30_loose",
-    "t11_arms_number_a31_1",
-    "t11_arms_number_a32_2",
-    "t11_arms_number_a33_3",
-    "t11_arms_number_a34_4",
-    "t11_arms_number_a36_more_than_4",
-    "t11_arms_number_a37_cant_tell",
+# The Galaxy Zoo 2 catalogue, without the endings _count, _weight, _fraction, _weighted_fraction, _debiased and _flag:
+# from SkyServer's schema (GalaxyZoo2Tables.sql, 2013); Hart et al. 2016 (gz2_hart16.csv) kept the names.
+GZ2 = _names(
+    {
+        "t01_smooth_or_features": ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"),
+        "t02_edgeon": ("a04_yes", "a05_no"),
+        "t03_bar": ("a06_bar", "a07_no_bar"),
+        "t04_spiral": ("a08_spiral", "a09_no_spiral"),
+        "t05_bulge_prominence": ("a10_no_bulge", "a11_just_noticeable", "a12_obvious", "a13_dominant"),
+        "t06_odd": ("a14_yes", "a15_no"),
+        "t07_rounded": ("a16_completely_round", "a17_in_between", "a18_cigar_shaped"),
+        "t08_odd_feature": (
+            *("a19_ring", "a20_lens_or_arc", "a21_disturbed", "a22_irregular", "a23_other", "a24_merger"),
+            "a38_dust_lane",
+        ),
+        "t09_bulge_shape": ("a25_rounded", "a26_boxy", "a27_no_bulge"),
+        "t10_arms_winding": ("a28_tight", "a29_medium", "a30_loose"),
+        "t11_arms_number": ("a31_1", "a32_2", "a33_3", "a34_4", "a36_more_than_4", "a37_cant_tell"),
+    }
 )
 
-
-# galaxy-datasets' (galaxy_datasets/shared/label_metadata.py), put in our order: theirs has the bulge's sizes from
-# dominant to none, spiral before bar, and no question 8. `gz2_pairs`, as here, is in earlier versions and in zoobot's;
+# galaxy-datasets (galaxy_datasets/shared/label_metadata.py), in our order: theirs has the bulge's sizes from dominant
+# to none, spiral before bar, and no question 8. `gz2_pairs`, as here, is in earlier versions and in zoobot;
 # `gz2_ortho_pairs` has -gz2 after the question.
 GZ2_PAIRS: tuple[str | None, ...] = (
-    "smooth-or-featured_smooth",
-    "smooth-or-featured_featured-or-disk",
-    "smooth-or-featured_artifact",
-    "disk-edge-on_yes",
-    "disk-edge-on_no",
-    "bar_yes",
-    "bar_no",
-    "has-spiral-arms_yes",
-    "has-spiral-arms_no",
-    "bulge-size_no",
-    "bulge-size_just-noticeable",
-    "bulge-size_obvious",
-    "bulge-size_dominant",
-    "something-odd_yes",
-    "something-odd_no",
-    "how-rounded_round",
-    "how-rounded_in-between",
-    "how-rounded_cigar",
-    None,
-    None,
-    None,
-    None,
-    None,
-    None,
-    None,
-    "bulge-shape_round",
-    "bulge-shape_boxy",
-    "bulge-shape_no-bulge",
-    "spiral-winding_tight",
-    "spiral-winding_medium",
-    "spiral-winding_loose",
-    "spiral-arm-count_1",
-    "spiral-arm-count_2",
-    "spiral-arm-count_3",
-    "spiral-arm-count_4",
-    "spiral-arm-count_more-than-4",
-    "spiral-arm-count_cant-tell",
+    *_names(
+        {
+            "smooth-or-featured": ("smooth", "featured-or-disk", "artifact"),
+            "disk-edge-on": ("yes", "no"),
+            "bar": ("yes", "no"),
+            "has-spiral-arms": ("yes", "no"),
+            "bulge-size": ("no", "just-noticeable", "obvious", "dominant"),
+            "something-odd": ("yes", "no"),
+            "how-rounded": ("round", "in-between", "cigar"),
+        }
+    ),
+    *[None] * len(QUESTIONS[7].answers),
+    *_names(
+        {
+            "bulge-shape": ("round", "boxy", "no-bulge"),
+            "spiral-winding": ("tight", "medium", "loose"),
+            "spiral-arm-count": ("1", "2", "3", "4", "more-than-4", "cant-tell"),
+        }
+    ),
 )
 
-
-# What to call the 37 columns, each in the order of COLUMNS. None: the scheme has no such answer.
+# Scheme -> its names of the 37 columns, in the order of COLUMNS. None: the scheme has no such answer.
 SCHEMES: dict[str, tuple[str | None, ...]] = {
     "kaggle": COLUMNS,
     "readable": READABLE,
@@ -107,18 +68,20 @@ SCHEMES: dict[str, tuple[str | None, ...]] = {
 
 
 def renamed(name: str, source: str, target: str) -> str | None:
-    """What a column of one scheme is called in another: `renamed("bar_yes", "readable", "gz2")` is "t03_bar_a06_bar".
+    """Translate a column's name: `renamed("bar_yes", "readable", "gz2")` is "t03_bar_a06_bar".
 
-    Names only; values differ. Kaggle's are cumulative. The fractions of GZ2's catalogue are of those who were asked the
-    question, as are those that `predict --layout conditional` writes under our readable names. galaxy-datasets has
-    numbers of votes, and takes "featured" for the parent of bar, spiral and bulge, where Kaggle has "not edge-on".
+    Names only; the values differ. Kaggle's fractions are cumulative. The fractions in GZ2's catalogue, and those that
+    `predict --layout conditional` writes under our readable names, are among the people who were asked the question.
+    galaxy-datasets has numbers of votes, and its parent of bar, spiral and bulge is "featured", where Kaggle's is "not
+    edge-on".
 
     Args:
-        name: of a column. source, target: keys of SCHEMES: ours are "kaggle" and "readable"; "gz2" is the catalogue's
-            (Willett et al. 2013, Hart et al. 2016), "gz2_pairs" and "gz2_ortho_pairs" galaxy-datasets' and zoobot's.
+        name: a column in the scheme `source`.
+        source, target: keys of SCHEMES. "kaggle" and "readable" are ours; "gz2" is the catalogue's (Willett et al.
+            2013, Hart et al. 2016); "gz2_pairs" and "gz2_ortho_pairs" are galaxy-datasets' and zoobot's.
 
     Returns:
-        None where the target has no such answer: question 8, what is odd, is not in galaxy-datasets' lists.
+        None where the target has no such answer: galaxy-datasets leaves out question 8, the odd feature.
 
     Raises:
         UsageFault: no such scheme, or no such name in it.
@@ -127,6 +90,6 @@ def renamed(name: str, source: str, target: str) -> str | None:
         if scheme not in SCHEMES:
             raise UsageFault(expected(f"one of {', '.join(SCHEMES)}", repr(scheme), "a scheme of names", "choose one"))
     if name not in SCHEMES[source]:
-        do = f"see galaxy_triton.galaxyzoo.questions.SCHEMES[{source!r}]"
+        do = f"see galaxy_triton.galaxyzoo.column_names.SCHEMES[{source!r}]"
         raise UsageFault(expected(f"a column's name in {source}", repr(name), "a column to rename", do))
     return SCHEMES[target][SCHEMES[source].index(name)]

@@ -1,20 +1,19 @@
 """The decision tree of Galaxy Zoo 2 (Willett et al. 2013, table 2) as Kaggle's Galaxy Zoo Challenge numbers it.
 
-The only place that knows what the 37 columns mean, and what others call them. A column holds a cumulative fraction: the
-fraction of volunteers who gave this answer, out of all, so the answers of a question sum to the answer that leads to
-it.
+A column holds a cumulative fraction: of all volunteers, the fraction who gave this answer. So the answers of a question
+sum to its parent, the answer that leads to the question.
 """
 
 from typing import NamedTuple
 
 
 class Question(NamedTuple):
-    """One question: its text, its answers in the order of the columns, and the column it hangs from."""
+    """A question, with its answers in the order of the columns."""
 
     name: str
     text: str
     answers: tuple[str, ...]
-    parent: int | None  # column of the answer that leads here; None: asked of every galaxy
+    parent: int | None  # index in COLUMNS of the answer that leads here; None: asked of every galaxy
 
 
 # Question 6 is reached from several places; the challenge's table rescales it so that it always sums to one.

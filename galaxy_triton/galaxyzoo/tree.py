@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES, SPANS
 
-# About forty people looked at a galaxy. Where less than one of them would be asked, a fraction says nothing.
+# About forty people looked at a galaxy; where fewer than one of them would be asked, a fraction is meaningless.
 LEAST_ASKED = 1 / 40
 
 Values = NDArray[np.float64]
 
 
 def sums(answers: NDArray[np.floating]) -> Values:
-    """What the answers of each question sum to: float64 [n, 11]."""
+    """The sum of each question's answers: float64 [n, 11]."""
     exact = answers.astype(np.float64)
     return np.stack([exact[:, span].sum(axis=1) for span in SPANS], axis=1)
 
@@ -25,18 +25,18 @@ def asked(answers: NDArray[np.floating]) -> Values:
 
 
 def gaps(answers: NDArray[np.floating]) -> Values:
-    """How far the answers of each question are from summing to the fraction who were asked: float64 [n, 11]."""
+    """|sum of a question's answers - fraction of people asked it|, float64 [n, 11]; 0 where the tree holds."""
     return np.abs(sums(answers) - asked(answers))
 
 
 def conditional(answers: NDArray[np.floating]) -> Values:
-    """The fraction who gave each answer among those who were asked the question, float64 [n, 37].
+    """The fraction of each answer among the people who were asked the question, float64 [n, 37].
 
     An answer divided by the sum of its question's answers, so that the answers of a question sum to one. Where the tree
-    holds, that sum is the parent's answer; the answers of a sigmoid head only nearly sum to it. NaN for a question that
-    less than LEAST_ASKED were asked, by the parent's answer, or whose answers are all zero.
+    holds, that sum is the parent's answer; with a sigmoid head the two are only nearly equal. NaN for a question that
+    fewer than LEAST_ASKED were asked, by the parent's answer, or whose answers are all zero.
     """
     totals = sums(answers)
-    told = (asked(answers) >= LEAST_ASKED) & (totals > 0)
-    fractions: Values = answers / np.repeat(np.where(told, totals, np.nan), SIZES, axis=1)
+    defined = (asked(answers) >= LEAST_ASKED) & (totals > 0)
+    fractions: Values = answers / np.repeat(np.where(defined, totals, np.nan), SIZES, axis=1)
     return fractions
