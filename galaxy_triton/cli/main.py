@@ -38,13 +38,13 @@ def doctor(ctx: click.Context, /) -> None:
 @example("galaxy-triton cache --clear")
 def cache(clear: bool) -> None:
     """List the simulated skies that `train` without a STORE keeps in the user's cache, or remove them."""
-    from galaxy_triton.simulation import first_run
+    from galaxy_triton.simulation.cache import cache_root, clear_cache, list_cache
 
-    entries = first_run.clear_cache() if clear else first_run.cached()
+    entries = clear_cache() if clear else list_cache()
     for entry in entries:
         click.echo(f"{'removed  ' * clear}{entry.bytes / 2**20:8.1f} MiB  {entry.path}")
     if not entries:
-        click.echo(f"Nothing is kept in {first_run.cache_root()}")
+        click.echo(f"Nothing is kept in {cache_root()}")
 
 
 # In the order of the pipeline.

@@ -68,7 +68,7 @@ def batches(
         waiting: measures the time that the host waits.
     """
     shares, waiting = shares or [1.0] * len(rows), waiting or Waiting()
-    make = _resident if galaxies.pixels.device == galaxies.ids.device else _streamed
+    make = resident if galaxies.pixels.device == galaxies.ids.device else streamed
     return make(galaxies, rows, shares, waiting)
 
 
@@ -77,7 +77,7 @@ def batch_of(galaxies: Galaxies, rows: Tensor) -> Batch:
     return next(batches(galaxies, [rows]))
 
 
-def _resident(
+def resident(
     galaxies: Galaxies, rows: Sequence[Tensor], shares: Sequence[float], waiting: Waiting
 ) -> Generator[Batch, None, None]:
     for chosen, share in zip(rows, shares, strict=True):
@@ -86,7 +86,7 @@ def _resident(
         yield batch
 
 
-def _streamed(
+def streamed(
     galaxies: Galaxies, rows: Sequence[Tensor], shares: Sequence[float], waiting: Waiting
 ) -> Generator[Batch, None, None]:
     on_host = _on_host(rows)

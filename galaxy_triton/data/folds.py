@@ -67,8 +67,8 @@ def ids_to_hold_out(store: Store, table: Path | None) -> NDArray[np.int64]:
         return np.array(labelled)
     ids = np.intersect1d(labelled, read_ids(table))
     if len(ids) == 0:
-        do = "check --fold-ids against the store's ids"
-        raise DataFault(expected("labelled galaxies to be held out", "none", store.path, do))
+        do = "check --fold-ids against the store's labelled ids"
+        raise DataFault(expected("labelled galaxies for the folds", "none", store.path, do))
     return ids
 
 

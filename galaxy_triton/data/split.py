@@ -12,7 +12,7 @@ from galaxy_triton.system.errors import DataFault, expected
 
 
 class Split(NamedTuple):
-    """Rows of the store, int64, ascending: to train on, and held out."""
+    """The rows of the store to train on and to validate on, int64, ascending."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -51,8 +51,7 @@ def split_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def _checked(split: Split, store: Store) -> Split:
-    for part, rows in (("trained on", split.train), ("held out", split.validation)):
+    for want, rows in (("labelled galaxies to train on", split.train), ("validation galaxies", split.validation)):
         if len(rows) == 0:
-            want, do = f"labelled galaxies to be {part}", "check --validation against the store's ids"
-            raise DataFault(expected(want, "none", store.path, do))
+            raise DataFault(expected(want, "none", store.path, "check --validation against the store's labelled ids"))
     return split

@@ -1,4 +1,4 @@
-"""Where a simulated galaxy's light is: its parts on a grid of pixels, each in its colour.
+"""The light of a simulated galaxy: its parts on a grid of pixels, each in its colour.
 
 Light is float32 [3, n, n] in SDSS's bands i, r, g, which become red, green and blue; the shape of a part is [n, n].
 """
@@ -19,11 +19,11 @@ Light = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The pixels' places in the galaxy's frame: x along its major axis, y across, in R90. float32 [n, n]."""
+    """Coordinates of the pixels in the galaxy's frame, float32 [n, n]: x along its major axis, y across it, in R90."""
 
     x: Light
     y: Light
-    pixel: float  # side of one, R90
+    pixel: float  # side of a pixel, R90
 
     @property
     def radius(self) -> Light:
@@ -45,7 +45,7 @@ class Grid:
 
 
 def galaxy_light(galaxy: Galaxy, grid: Grid, rng: Generator) -> Light:
-    """The light of a galaxy and its companion, without seeing and noise, about one in all in r: float32 [3, n, n]."""
+    """The light of a galaxy and its companion before seeing and noise, float32 [3, n, n]; its sum in r is about one."""
     bent = _bent(grid, galaxy.disturbance)
     light = np.zeros((3, *grid.x.shape), dtype=np.float32)
     if galaxy.bulge is not None:
@@ -65,7 +65,7 @@ def galaxy_light(galaxy: Galaxy, grid: Grid, rng: Generator) -> Light:
 
 
 def sersic(bulge: Bulge, grid: Grid) -> Light:
-    """Sersic's (1963) profile exp(-b (r/re)^(1/n)), its light one in all: [n, n]. b after Ciotti & Bertin (1999)."""
+    """Sersic's (1963) profile exp(-b (r/re)^(1/n)), normalised: [n, n]. b after Ciotti & Bertin (1999)."""
     n = bulge.index
     b = 2 * n - 1 / 3 + 4 / (405 * n)
     x, y = np.abs(grid.x), np.abs(grid.y) / np.float32(bulge.axis_ratio)
@@ -73,7 +73,7 @@ def sersic(bulge: Bulge, grid: Grid) -> Light:
         power = np.float32(2 + bulge.boxiness)
         radius = (x**power + y**power) ** (1 / power)
     else:
-        # the profile of a whole pixel, not of the cusp at its centre
+        # softened at the centre, as a pixel averages over the cusp
         radius = np.sqrt(x * x + y * y + np.float32((0.35 * grid.pixel) ** 2))
     return normalised(np.exp(-np.float32(b) * (radius / np.float32(bulge.radius)) ** np.float32(1 / n)))
 
@@ -118,7 +118,7 @@ def tinted(shape: Light, colour: float) -> Light:
 
 
 def normalised(shape: Light) -> Light:
-    """The same light, one in all."""
+    """The same light, scaled to the sum one."""
     return np.asarray(shape / shape.sum())
 
 
@@ -129,7 +129,7 @@ def _bulge_light(galaxy: Galaxy, bulge: Bulge, grid: Grid) -> Light:
 
 
 def _disk_light(galaxy: Galaxy, disk: Disk, grid: Grid, rng: Generator) -> Light:
-    """The disk and what lies in its plane."""
+    """The light of the disk, and of the bar, ring and arms in its plane."""
     plane, outside = grid.tilted(disk.axis_ratio), 1.0 if galaxy.bulge is None else 1 - galaxy.bulge.fraction
     share = outside * (1 - sum(part.fraction for part in (galaxy.bar, galaxy.ring) if part is not None))
     light = share * tinted(normalised(disk_profile(disk, grid)), galaxy.colour - 0.13)
@@ -156,7 +156,7 @@ def _ring(ring: Ring, plane: Grid) -> Light:
 
 
 def _dust(disk: Disk, grid: Grid) -> Light:
-    """What the lane of a disk seen edge-on leaves of the light: [3, n, n]; off centre unless it is quite so."""
+    """The fraction of light behind the dust lane of an edge-on disk, [3, n, n]; off centre if not quite edge-on."""
     height = disk.scale_length * disk.thickness
     offset = (grid.y - np.float32(0.5 * disk.scale_length * disk.cos_inclination)) / np.float32(0.5 * height)
     lane = np.exp(np.float32(-0.5) * offset * offset - np.abs(grid.x) / np.float32(2 * disk.scale_length))
@@ -177,7 +177,7 @@ def _arms(arms: Arms, bar: Bar | None, disk: Disk, grid: Grid, rng: Generator) -
 
 
 def _knots(young: Light, rng: Generator) -> Light:
-    """Star-forming regions where the young light is, at most one a pixel: [n, n], about one in all."""
+    """Star-forming regions drawn from the young light, at most one a pixel: [n, n], with a sum of about one."""
     count = int(rng.integers(5, 40))
     places = np.searchsorted(np.cumsum(young), rng.uniform(0, young.sum(), count).astype(np.float32))
     knots = np.zeros(young.size, dtype=np.float32)
@@ -240,5 +240,5 @@ def _ridge(number: int, angle: Light, wound: Light, pitch: float) -> Light:
 
 
 def _edge_on(disk: Disk) -> float:
-    """From 0 to 1: how much of an edge-on disk's profile a disk shows, rather than an inclined one's."""
+    """The weight, from 0 to 1, of an edge-on disk's profile against that of an inclined disk."""
     return 1 / (1 + exp((disk.axis_ratio - 0.3) / 0.03))

@@ -1,4 +1,4 @@
-"""What a simulated galaxy is: parts with known parameters, and a population of them roughly like Galaxy Zoo 2's.
+"""The structure of simulated galaxies: their parts' parameters, and a population roughly like Galaxy Zoo 2's.
 
 Lengths are in units of the galaxy's Petrosian radius R90 and angles in degrees, unless said otherwise. Colours are
 g - r in magnitudes, as SDSS measures them.
@@ -25,12 +25,12 @@ class Bulge:
 
 @dataclass(frozen=True)
 class Disk:
-    """An exponential disk (Freeman 1970) of some thickness; it takes the light that no other part has."""
+    """An exponential disk (Freeman 1970) of some thickness; it has the light that is left by the other parts."""
 
     scale_length: float
     cos_inclination: float  # 1 face-on, 0 edge-on
     thickness: float  # scale height / scale length
-    dust: float = 0.0  # optical depth in r of the lane that is seen across an edge-on disk
+    dust: float = 0.0  # optical depth in r of the dust lane across an edge-on disk
 
     @property
     def axis_ratio(self) -> float:
@@ -44,7 +44,7 @@ class Bar:
     """A flat ellipse in the plane of the disk."""
 
     fraction: float  # of the light outside the bulge
-    length: float  # half of it
+    length: float  # half the length of the ellipse
     axis_ratio: float
     angle: float  # in the plane of the disk, from its line of nodes
 
@@ -94,11 +94,11 @@ class Galaxy:
     clumps: int = 0  # star-forming blobs away from the centre, which make an irregular
     disturbance: float = 0.0  # 0 none to 1: a warped outline and a tidal tail
     lens: float = 0.0  # fraction of the light in a gravitational arc
-    star: bool = False  # no galaxy: a bright star that the catalogue took for one
+    star: bool = False  # not a galaxy but a bright star in the catalogue
 
 
 def draw_galaxy(rng: Generator) -> Galaxy:
-    """One galaxy of the population; the shares of its families give Galaxy Zoo 2's mean answers, roughly."""
+    """Draw a galaxy of the population; the families' shares roughly give Galaxy Zoo 2's mean answers."""
     families = (_elliptical, _disk_galaxy, _irregular, _merger, _star)
     family = families[rng.choice(len(families), p=(0.33, 0.575, 0.04, 0.045, 0.01))]
     return family(rng)

@@ -1,6 +1,6 @@
-"""How a simulated galaxy looks: its light on the pixels of SDSS, seeing, noise, and the colours of an SDSS cutout.
+"""The picture of a simulated galaxy: its light on the pixels of SDSS, seeing, noise, and an SDSS cutout's colours.
 
-A picture is made as the challenge's were: observed at 0.396 arcseconds a pixel, stretched (Lupton et al. 2004), and
+Pictures are made as the challenge's were: observed at 0.396 arcseconds a pixel, stretched (Lupton et al. 2004), and
 only then enlarged to 424 pixels, so that a small galaxy is blurred and its noise blotchy. Light is float32 [3, n, n],
 in units of the sky's noise in r; its bands, i, r and g, become red, green and blue.
 """
@@ -18,16 +18,16 @@ from galaxy_triton.simulation.morphology import SEEING, Galaxy
 SIDE = 424  # of a picture, pixels
 UNIT = 50  # pixels of a picture in one R90: the challenge's cutouts have 0.02 R90 a pixel
 PIXEL = 0.396  # side of a pixel of SDSS's camera, arcseconds
-ELECTRONS = 25  # that one unit of light frees, about: the sky's noise in r is their square root
+ELECTRONS = 25  # per unit of light, about; the sky's noise in r is their square root
 SKY_NOISE = (1.2, 1.0, 0.65)  # in i, r, g
-PEDESTAL = (0.4, 0.35, 0.1)  # of the sky that a cutout shows, in i, r, g
+PEDESTAL = (0.4, 0.35, 0.1)  # level of the sky in a cutout, in i, r, g
 WEIGHTS = (0.9, 1.0, 1.5)  # of i, r, g in a cutout
 SOFTENING = 8.0  # Lupton's Q
 STRETCH = 0.028  # Lupton's alpha
 
 
 def render(galaxy: Galaxy, rng: Generator) -> NDArray[np.uint8]:
-    """The picture of a galaxy in its field: uint8 [424, 424, 3]. `rng` draws the field, arms' details and noise."""
+    """Draw a galaxy in its field: uint8 [424, 424, 3]. `rng` draws the field, the arms' details and the noise."""
     grid = survey_grid(galaxy.size)
     # R90 holds nine tenths of the light
     brightness = galaxy.depth * pi / grid.pixel**2 / 0.9
@@ -46,7 +46,7 @@ def render(galaxy: Galaxy, rng: Generator) -> NDArray[np.uint8]:
 
 
 def survey_grid(size: float) -> Grid:
-    """The survey's pixels in the cutout of a galaxy whose R90 is `size` arcseconds."""
+    """The grid of the survey's pixels in the cutout of a galaxy whose R90 is `size` arcseconds."""
     pixel = PIXEL / size
     count = round(SIDE / UNIT / pixel)
     line = (np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)) * np.float32(pixel)
@@ -55,7 +55,7 @@ def survey_grid(size: float) -> Grid:
 
 
 def blurred(light: Light, sigma: float) -> Light:
-    """Light [3, n, n] through a Gaussian seeing of `sigma` pixels; the border is repeated outward."""
+    """Convolve light [3, n, n] with a Gaussian seeing of `sigma` pixels; border pixels are repeated outward."""
     reach = int(np.ceil(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     taps = (taps / taps.sum()).astype(np.float32)
@@ -65,16 +65,16 @@ def blurred(light: Light, sigma: float) -> Light:
 
 
 def add_noise(light: Light, rng: Generator) -> Light:
-    """Light as counted: the sky's noise and the photons' own, both as normal deviates."""
+    """Add the sky's level and noise, and the photons' own noise, both as normal deviates."""
     sky = np.array(SKY_NOISE, dtype=np.float32)[:, None, None]
     deviation = np.sqrt(sky * sky + np.maximum(light, 0) / np.float32(ELECTRONS))
-    # what is left of the sky when its level is taken off
+    # the sky's level after an imperfect subtraction
     left = np.float32(rng.exponential(0.15)) + np.array(PEDESTAL, dtype=np.float32)[:, None, None]
     return light + left + deviation * rng.standard_normal(light.shape, dtype=np.float32)
 
 
 def lupton_rgb(light: Light) -> NDArray[np.uint8]:
-    """Light [3, n, n] -> uint8 [n, n, 3]: asinh of the bands' mean, their ratios kept (Lupton et al. 2004)."""
+    """Convert light [3, n, n] to uint8 [n, n, 3]: asinh of the bands' mean, at their ratios (Lupton et al. 2004)."""
     weighted = light * np.array(WEIGHTS, dtype=np.float32)[:, None, None]
     scaled = weighted.mean(axis=0) * np.float32(SOFTENING * STRETCH)
     # asinh(x) / x is 1 at 0
@@ -94,7 +94,7 @@ def bright_star(grid: Grid, flux: float, colour: float) -> Light:
 
 
 def _field(grid: Grid, rng: Generator) -> Light:
-    """Stars and other galaxies, brighter ones rarer, as many as the cutout's area on the sky holds."""
+    """Stars and other galaxies, brighter ones rarer, in proportion to the cutout's area on the sky."""
     side = len(grid.x)
     light = np.zeros((3, side, side), dtype=np.float32)
     for _ in range(rng.poisson(7 * (side * PIXEL / 60) ** 2 + 1)):
@@ -110,7 +110,7 @@ def _field(grid: Grid, rng: Generator) -> Light:
 
 
 def _add_blob(light: Light, flux: float, width: float, axis_ratio: float, colour: float, rng: Generator) -> None:
-    """Add Moffat's (1969) profile, `width` pixels wide, somewhere to `light`, within the window that it reaches."""
+    """Add Moffat's (1969) profile, `width` pixels wide, at a random place to `light`, within a window around it."""
     place = rng.uniform(0, light.shape[1], 2)
     reach = int(8 * width) + 4
     low = np.maximum(place.astype(int) - reach, 0)
@@ -122,7 +122,7 @@ def _add_blob(light: Light, flux: float, width: float, axis_ratio: float, colour
 
 
 def _moffat(radius: Light, width: float, beta: float) -> Light:
-    """Moffat's (1969) profile, one in all over the plane, radius and width in pixels."""
+    """Moffat's (1969) profile with an integral of one over the plane; radius and width in pixels."""
     squared = (radius / np.float32(width)) ** 2
     return np.float32((beta - 1) / (pi * width**2)) * (1 + squared) ** np.float32(-beta)
 

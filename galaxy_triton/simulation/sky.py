@@ -1,4 +1,4 @@
-"""A sky of simulated galaxies in a folder laid out as Kaggle's Galaxy Zoo data, with answers whose truth is known."""
+"""A simulated sky in the layout of Kaggle's data: pictures of galaxies, volunteers' answers and true answers."""
 
 import io
 import json
@@ -32,16 +32,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What `simulate` wrote."""
+    """The result of `simulate`."""
 
     images: Path  # folder of the JPEGs
     labels: Path  # the volunteers' answers
     count: int
-    noise_floor: float  # RMSE of the true probabilities against the votes: what no model can beat
+    noise_floor: float  # RMSE of the true probabilities against the votes; no model can score less
 
 
 class Answers(NamedTuple):
-    """float64 [37] each."""
+    """The answers about a galaxy, float64 [37] each."""
 
     votes: Floats
     truth: Floats
@@ -58,18 +58,18 @@ def simulate(
 ) -> SimulationSummary:
     """Write `count` simulated galaxies and their answers into the new folder `out`, whole or not at all.
 
-    `out` then holds images_training_rev1/<GalaxyID>.jpg (424 x 424, RGB), training_solutions_rev1.csv (the fractions
-    of the volunteers), true_probabilities.csv (what infinitely many would answer; same columns) and noise_floor.json
-    (the RMSE between the two tables). A galaxy is a function of (seed, its index) alone: not of `count` or `workers`,
-    and its picture not of `volunteers`. With the same versions on the same machine the bytes are the same.
+    `out` gets images_training_rev1/<GalaxyID>.jpg (424 x 424, RGB), training_solutions_rev1.csv (fractions of the
+    volunteers), true_probabilities.csv (the limit of infinitely many volunteers; same columns) and noise_floor.json
+    (the RMSE between the two tables). A galaxy depends on (seed, its index) alone, not on `count` or `workers`; its
+    picture does not depend on `volunteers`. The same versions on the same machine write the same bytes.
 
     Args:
-        out: The folder; it must not exist.
-        count: Galaxies, 1 to 900,000.
-        seed: From 0 to 2^63 - 1.
-        volunteers: People who answer about each galaxy.
-        workers: Threads.
-        progress: Called after each galaxy with (galaxies done, count).
+        out: the folder; it must not exist.
+        count: number of galaxies, 1 to 900,000.
+        seed: from 0 to 2^63 - 1.
+        volunteers: people who answer about each galaxy.
+        workers: threads.
+        progress: called after each galaxy with (galaxies done, count).
 
     Raises:
         UsageFault: an impossible count, seed, or number of volunteers or workers.
@@ -92,14 +92,14 @@ def simulate(
 
 
 def galaxy_ids(seed: int, count: int) -> NDArray[np.int64]:
-    """The ids of the first `count` galaxies of a seed: int64 [count], six digits, each once, in no order."""
-    # a seed's galaxies are keyed by (index, part); an empty key is theirs in common
+    """The ids of the first `count` galaxies of a seed: int64 [count], six digits, unique, unordered."""
+    # random numbers of a galaxy have the key (index, part); these have the empty key
     everything = Generator(PCG64(SeedSequence(seed))).permutation(LAST_ID - FIRST_ID + 1)
     return np.asarray(everything[:count] + FIRST_ID, dtype=np.int64)
 
 
 def simulated(seed: int, index: int, volunteers: int) -> tuple[Galaxy, NDArray[np.uint8], Answers]:
-    """One galaxy, its picture (uint8 [424, 424, 3]) and its answers."""
+    """Draw a galaxy, its picture (uint8 [424, 424, 3]) and its answers."""
     structure, picture, people = (_generator(seed, index, part) for part in range(3))
     galaxy = draw_galaxy(structure)
     shares = answer_shares(galaxy)
@@ -112,7 +112,7 @@ def _generator(seed: int, index: int, part: int) -> Generator:
 
 
 def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, workers: int) -> Iterator[Answers]:
-    """Draw every galaxy into `folder`; its answers, in the order of `ids`."""
+    """Write the picture of every galaxy into `folder`; yield their answers in the order of `ids`."""
 
     def work(index: int) -> Answers:
         _, pixels, answers = simulated(seed, index, volunteers)
@@ -122,7 +122,7 @@ def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, wor
         (folder / f"{ids[index]}.jpg").write_bytes(content.getvalue())
         return answers
 
-    # threads: NumPy and Pillow let go of the interpreter's lock, and a killed process leaves none behind
+    # threads suffice, as NumPy and Pillow release the GIL; they end with their process, even if it is killed
     pool = ThreadPoolExecutor(workers)
     try:
         yield from pool.map(work, range(len(ids)))
@@ -131,7 +131,7 @@ def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, wor
 
 
 def _write_answers(folder: Path, ids: NDArray[np.int64], answers: list[Answers]) -> float:
-    """Write both tables by ascending id, as Kaggle's is, and return their RMSE."""
+    """Write both tables by ascending id, as Kaggle's, and return the RMSE between them."""
     order = np.argsort(ids)
     votes, truth = (np.stack(values)[order] for values in zip(*answers, strict=True))
     write_answers(folder / VOTES, [(ids[order], votes)])

@@ -1,7 +1,7 @@
-"""How people answer about a simulated galaxy: a probability for each answer, and votes of finitely many volunteers.
+"""Volunteers' answers about a simulated galaxy: a probability for each answer, and the votes of a number of people.
 
-The questions and their order are those of Willett et al. (2013). The probabilities are ours: smooth functions of how
-well a part shows, that is of its strength, of the inclination, and of its size over the seeing.
+The questions and their order are those of Willett et al. (2013). The probabilities are ours: smooth functions of the
+visibility of each part, that is of its strength, the inclination, and its size over the seeing.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ Floats = NDArray[np.float64]
 
 
 def answer_shares(galaxy: Galaxy) -> tuple[Floats, ...]:
-    """For each question in the tree's order, float64 [answers]: the probabilities of its answers once it is asked."""
+    """The probabilities of each question's answers among people asked it, float64 [answers], in the tree's order."""
     asked = (_smooth, _edge_on, _bar, _spiral, _bulge, _odd, _round, _odd_feature, _edge_on_bulge, _winding, _arms)
     return tuple(_normalised(weigh(galaxy)) for weigh in asked)
 
 
 def true_answers(shares: Sequence[Floats]) -> Floats:
-    """What infinitely many volunteers would answer: float64 [37], each question summing to what leads to it."""
+    """The answers of infinitely many volunteers, float64 [37]: those of a question sum to its parent's answer."""
     answers = np.zeros(len(COLUMNS))
     for question, span, share in zip(QUESTIONS, SPANS, shares, strict=True):
         answers[span] = share * (1.0 if question.parent is None else answers[question.parent])
@@ -33,9 +33,9 @@ def true_answers(shares: Sequence[Floats]) -> Floats:
 
 
 def vote(shares: Sequence[Floats], volunteers: int, rng: Generator) -> Floats:
-    """Let volunteers walk the tree: float64 [37], the fraction of them who gave each answer.
+    """Let volunteers walk the tree: float64 [37], the fraction of all volunteers who gave each answer.
 
-    All are asked question 6, as the challenge's table, which rescales it to sum to one, reads.
+    All are asked question 6, as in the challenge's table, which rescales its answers to sum to one.
     """
     counts = np.zeros(len(COLUMNS), dtype=np.int64)
     for question, span, share in zip(QUESTIONS, SPANS, shares, strict=True):
@@ -107,7 +107,7 @@ def _arms(galaxy: Galaxy) -> Sequence[float]:
 
 
 def _oddities(galaxy: Galaxy) -> tuple[float, ...]:
-    """How well each answer of question 8 shows: ring, lens or arc, disturbed, irregular, other, merger, dust lane."""
+    """The visibility of question 8's answers: ring, lens or arc, disturbed, irregular, other, merger, dust lane."""
     irregular = _logistic((galaxy.clumps - 3.5) / 0.8)
     disturbed = _logistic((galaxy.disturbance - 0.55) / 0.1)
     merger = 0.0
@@ -135,7 +135,7 @@ def _arm_sight(galaxy: Galaxy) -> float:
 def _bar_sight(galaxy: Galaxy) -> float:
     if galaxy.bar is None:
         return 0.0
-    # a bar tells from the bulge by what reaches beyond it
+    # a bar is seen by the part that reaches beyond the bulge
     strength = galaxy.bar.fraction * galaxy.bar.length * _resolved(galaxy, 0.2) / (0.05 + _bulge_share(galaxy))
     return _logistic((log(strength) - log(0.1)) / 0.4) * (1 - _flatness(galaxy))
 
@@ -152,20 +152,20 @@ def _edge_sight(galaxy: Galaxy) -> float:
 
 
 def _trouble(galaxy: Galaxy) -> float:
-    """How far clumps, tails or a companion keep people from calling a galaxy smooth."""
+    """From 0 to 1: how strongly clumps, tails or a companion keep people from calling a galaxy smooth."""
     _, _, disturbed, irregular, _, merger, _ = _oddities(galaxy)
     return max(0.6 * disturbed, 0.85 * irregular, 0.3 * merger)
 
 
 def _flatness(galaxy: Galaxy) -> float:
-    """How surely a disk shows as edge-on."""
+    """From 0 to 1: how clearly a disk is seen edge-on."""
     if galaxy.disk is None or galaxy.clumps:
         return 0.0
     return _logistic((0.32 - galaxy.disk.axis_ratio) / 0.04) * _logistic((_disk_share(galaxy) - 0.3) / 0.06)
 
 
 def _apparent_axis_ratio(galaxy: Galaxy) -> float:
-    """Mean axis ratio by light; the seeing rounds what is small."""
+    """The mean axis ratio weighted by light; seeing makes small galaxies rounder."""
     bulge = 1.0 if galaxy.bulge is None else galaxy.bulge.axis_ratio
     disk = 1.0 if galaxy.disk is None else galaxy.disk.axis_ratio
     own = (1 - _disk_share(galaxy)) * bulge + _disk_share(galaxy) * disk
@@ -182,12 +182,12 @@ def _bulge_share(galaxy: Galaxy) -> float:
 
 
 def _resolved(galaxy: Galaxy, width: float) -> float:
-    """What the seeing leaves of the contrast of a detail `width` R90 wide."""
+    """From 0 to 1: the contrast after seeing of a detail `width` R90 wide."""
     return 1 / (1 + (0.6 * SEEING / (width * galaxy.size)) ** 2)
 
 
 def _depth(galaxy: Galaxy) -> float:
-    """What the noise leaves of faint details."""
+    """From 0 to 1: the visibility of faint details above the noise."""
     return galaxy.depth / (galaxy.depth + 3)
 
 
@@ -202,7 +202,7 @@ def _ordered(value: float, edges: Sequence[float], width: float) -> list[float]:
 
 
 def _mixed(seen: Sequence[float] | Floats, guess: Sequence[float], sight: float) -> list[float]:
-    """Those who see it answer `seen`, the others `guess`."""
+    """Answers of a fraction `sight` who see the part and answer `seen`; the others answer `guess`."""
     return [sight * yes + (1 - sight) * no for yes, no in zip(seen, guess, strict=True)]
 
 

@@ -21,7 +21,7 @@ from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
 from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.simulation.first_run import DemoSky, advising, demo_sky, prepare
+from galaxy_triton.simulation.first_run import DemoSky, cache_advice, demo_sky, prepare
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.processes import ALONE, Processes, from_environment, join_processes
@@ -74,7 +74,7 @@ class Session:
             path, truth_table, sky = _source(options, config)
             start = _start(options, config)
             _show_choices(config, backend, processes, display)
-            with advising(sky):
+            with cache_advice(sky):
                 store = _open_store(path, config.preprocess, sky, display, dry_run)
                 if options.resume:
                     run_folder.check_source(folder, store)

@@ -117,11 +117,11 @@ RUNS: tuple[Case, ...] = (
     fault("train: store of another size", "train {made} {tiny}", OTHER_SIZE, _size(16)),
     fault("train: no labels", "train {made} {tiny}", "Expected ", _size(24, labels=False)),
     fault("train: damaged store", "train {made} {tiny}", "bytes that were packed", _flipped),
-    fault("train: ids of others", "train {store} {tiny} --validation {made}", "to be held out", unknown_ids),
+    fault("train: ids of others", "train {store} {tiny} --validation {made}", "validation galaxies", unknown_ids),
     fault(
         "train: folds of others",
         "train {store} {tiny} --folds 2 --fold-ids {made}",
-        "Expected labelled galaxies to be held out, got none",
+        "Expected labelled galaxies for the folds, got none",
         unknown_ids,
     ),
     Case("train: not finite", "train {store} {tiny} --lr 1e30 --run {out}", 1, "a finite loss, got", leaves=("out",)),

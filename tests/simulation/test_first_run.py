@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.toml import override
@@ -14,7 +14,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.runs.folder import read_split
-from galaxy_triton.simulation import first_run as demo
+from galaxy_triton.simulation import cache, first_run
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 
@@ -25,8 +25,8 @@ SMALL = ("--epochs", 1, "--width", "4,8", "--set", "preprocess.size=24", "--set"
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache's folder, somewhere else than the user's; the sky is small."""
-    monkeypatch.setattr(demo, "user_cache_path", lambda *name, **options: tmp_path / "cache" / "galaxy-triton")
-    monkeypatch.setattr(demo, "COUNT", COUNT)
+    monkeypatch.setattr(cache, "user_cache_path", lambda *name, **options: tmp_path / "cache" / "galaxy-triton")
+    monkeypatch.setattr(first_run, "COUNT", COUNT)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cache" / "galaxy-triton"
 
@@ -75,8 +75,8 @@ def test_every_recipe_has_its_store(kept: Path, display: Display) -> None:
     """One sky, packed as each recipe wants it."""
     for size in (16, 24):
         preprocess = override(RECIPES["demo"], {"preprocess.size": size, "augmentation.size": 16}).preprocess
-        demo.prepare(demo.demo_sky(preprocess), preprocess, display)
-        assert open_store(demo.demo_sky(preprocess).store).preprocess == preprocess
+        first_run.prepare(first_run.demo_sky(preprocess), preprocess, display)
+        assert open_store(first_run.demo_sky(preprocess).store).preprocess == preprocess
     assert len(list(kept.glob("sky-*"))) == 3
 
 
@@ -100,18 +100,13 @@ def test_a_cache_that_cannot_be_written(kept: Path, call: Callable[..., Any]) ->
     assert "Expected a cache to write to, got" in result.output
 
 
-def test_cache_is_changed_by_one_at_a_time(kept: Path) -> None:
-    """Two first runs on a shared disk draw one sky; who fails lets go."""
-
-    def fail() -> None:
-        with demo._locked_cache() as folder:
-            with pytest.raises(Timeout):
-                FileLock(folder / demo.LOCK).acquire(timeout=0)
-            raise DataFault("in the middle")
-
-    with pytest.raises(DataFault, match="in the middle"):
-        fail()
-    FileLock(kept / demo.LOCK).acquire(timeout=0).lock.release()
+def test_one_process_changes_the_cache_at_a_time(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two first runs on a shared disk draw one sky; the second of them waits."""
+    kept.mkdir(parents=True)
+    monkeypatch.setattr(cache, "WAIT", 0)
+    with FileLock(kept / cache.LOCK), pytest.raises(DataFault, match="Expected a free cache"):
+        cache.clear_cache()
+    assert cache.clear_cache() == []
 
 
 def test_folds_of_the_sky(kept: Path, tmp_path: Path, succeed: Callable[..., str]) -> None:
