@@ -30,7 +30,7 @@ def resident(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
 
 def streamed(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
     """As from the host's memory, but to the CPU."""
-    return feed._streamed(galaxies, rows, [1.0] * len(rows), Waiting())
+    return feed.streamed(galaxies, rows, [1.0] * len(rows), Waiting())
 
 
 def streamed_to_a_gpu(galaxies: Galaxies, rows: list[Tensor]) -> Iterator[Batch]:
@@ -65,40 +65,40 @@ def test_batches(make: Callable[..., Iterator[Batch]], galaxies: Galaxies, rows:
 def test_pixels_elsewhere_are_streamed(galaxies: Galaxies, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the devices alone; ids on `meta` stand for a GPU."""
     chosen: list[str] = []
-    monkeypatch.setattr(feed, "_resident", lambda *given: chosen.append("resident"))
-    monkeypatch.setattr(feed, "_streamed", lambda *given: chosen.append("streamed"))
+    monkeypatch.setattr(feed, "resident", lambda *given: chosen.append("resident"))
+    monkeypatch.setattr(feed, "streamed", lambda *given: chosen.append("streamed"))
     batches(galaxies, [])
     batches(galaxies._replace(ids=galaxies.ids.to("meta")), [])
     assert chosen == ["resident", "streamed"]
 
 
 def test_streamed_stays_a_few_batches_ahead(galaxies: Galaxies, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more are in memory than there are slots, and what nobody takes is not read."""
-    filled: list[int] = []
-    fill = feed._Slot.fill
+    """At most as many batches are read as there are slots, and none after the last one is taken."""
+    read: list[int] = []
+    select = torch.index_select
 
-    def noting(slot: Any, rows: Tensor) -> None:
-        filled.append(len(rows))
-        fill(slot, rows)
+    def counting(source: Tensor, dim: int, rows: Tensor, **options: Any) -> Tensor:
+        read.append(len(rows))
+        return select(source, dim, rows, **options)
 
-    monkeypatch.setattr(feed._Slot, "fill", noting)
-    coming = feed._streamed(galaxies, list(torch.arange(COUNT).split(1)), [1.0] * COUNT, Waiting())
+    monkeypatch.setattr(torch, "index_select", counting)
+    coming = streamed(galaxies, list(torch.arange(COUNT).split(1)))
     for _ in range(3):
         next(coming)
-    coming.close()
-    assert len(filled) <= 2 + feed.SLOTS
+    coming.close()  # type: ignore[attr-defined]
+    assert 3 <= len(read) <= 2 + feed.SLOTS
 
 
 def test_streamed_in_inference_mode(galaxies: Galaxies) -> None:
     rows = list(torch.arange(COUNT).split(3))
     with torch.inference_mode():
-        for chosen, batch in zip(rows, feed._streamed(galaxies, rows, [1.0] * len(rows), Waiting()), strict=True):
+        for chosen, batch in zip(rows, streamed(galaxies, rows), strict=True):
             assert torch.equal(batch.pixels[batch.places], galaxies.pixels[chosen])
 
 
 def test_a_fault_of_the_reader_is_raised(galaxies: Galaxies) -> None:
     with pytest.raises(IndexError):
-        list(feed._streamed(galaxies, [torch.tensor([COUNT])], [1.0], Waiting()))
+        list(streamed(galaxies, [torch.tensor([COUNT])]))
 
 
 def test_waiting_is_counted(galaxies: Galaxies, monkeypatch: pytest.MonkeyPatch) -> None:

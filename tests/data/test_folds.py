@@ -90,7 +90,7 @@ def test_listed_ids_alone_are_held_out(sky: Any, tmp_path: Path) -> None:
         assert len(split.validation) == 2
         assert sorted([*split.train, *split.validation]) == list(range(44))
     table.write_text("GalaxyID\n5\n")
-    with pytest.raises(DataFault, match="Expected labelled galaxies to be held out, got none"):
+    with pytest.raises(DataFault, match="galaxies for the folds, got none"):
         ids_to_hold_out(store, table)
 
 

@@ -99,7 +99,7 @@ def test_split_by_fraction_hardly_moves(store: Store, store_of: Callable[[int], 
 
 @pytest.mark.parametrize("fraction", [0.99, 0.999])
 def test_split_by_fraction_leaves_some_to_train_on(store: Store, fraction: float) -> None:
-    with pytest.raises(DataFault, match="Expected labelled galaxies to be trained on, got none"):
+    with pytest.raises(DataFault, match="galaxies to train on, got none"):
         split_by_fraction(store, fraction, 1)
 
 
@@ -110,9 +110,9 @@ def test_split_by_ids(store: Store) -> None:
     assert split.train.tolist() == [row for row in range(44) if row not in (3, 40)]
 
 
-@pytest.mark.parametrize(("rows", "part"), [([45], "held out"), (list(range(44)), "trained on")])
+@pytest.mark.parametrize(("rows", "part"), [([45], "validation galaxies"), (list(range(44)), "galaxies to train on")])
 def test_split_by_ids_needs_both_parts(store: Store, rows: list[int], part: str) -> None:
-    with pytest.raises(DataFault, match=f"Expected labelled galaxies to be {part}, got none"):
+    with pytest.raises(DataFault, match=f"{part}, got none"):
         split_by_ids(store, store.ids[rows])
 
 
