@@ -67,5 +67,6 @@ def sweep(store: Path, fields: tuple[str, ...], dry_run: bool, quiet: bool, **as
 
     own = {name: asked.pop(name) for name in ("trials", "out", "space")}
     settings, _ = options.settings_of(asked, fields, None)
-    chosen = SweepOptions(TrainOptions(store, settings=settings, **asked), **own)
+    auto_batch = options.take_auto_batch(settings)
+    chosen = SweepOptions(TrainOptions(store, settings=settings, auto_batch=auto_batch, **asked), **own)
     run_sweep(chosen, Display(quiet=quiet), dry_run=dry_run)
