@@ -11,7 +11,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 from torch import device
 
 from bench.publish.made_with import made_with
@@ -20,6 +19,7 @@ from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.data.galaxies import answers_by_row
 from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate.report import PAGE
+from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import IMAGES, TRUTH, VOTES
@@ -75,7 +75,7 @@ def noise_floor(sky: Path, store: Path, run: Path) -> float:
     opened, ids = open_store(store), run_folder.read_split(run).validation
     votes, truth = (answers_by_row(sky / table, opened) for table in (VOTES, TRUTH))
     rows = rows_of(opened.ids, ids)
-    return float(np.sqrt(np.mean((votes[rows].astype(np.float64) - truth[rows]) ** 2)))
+    return rmse(votes[rows], truth[rows])
 
 
 def _make(sky: Path, store: Path, options: argparse.Namespace) -> None:

@@ -20,11 +20,11 @@ from galaxy_triton.config.schema import LAYOUTS
 @example("galaxy-triton report runs/first")
 def report(run: Path, quiet: bool, **asked: Any) -> None:
     """Draw a RUN's report: report.html, which needs nothing else, and its figures in plots/."""
-    from galaxy_triton.evaluate.report import Asked, write_report
+    from galaxy_triton.evaluate.report import ReportOptions, write_report
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
-    display.say(f"report  {write_report(run, Asked(**asked), display).page}")
+    display.say(f"report  {write_report(run, ReportOptions(**asked), display).page}")
 
 
 @click.command()
@@ -50,10 +50,10 @@ def evaluate(
     mean          RMSE of the mean answer, the same for every galaxy
     ECE           expected calibration error, in ten bins of predicted fraction
     slope         of people's fractions on predicted ones; below 1: too extreme
-    off the tree  a question's answers less the answer that leads to it
+    tree gap      between the sum of a question's answers and the answer that leads to it
     """
-    from galaxy_triton.evaluate import output as table
-    from galaxy_triton.evaluate.evaluate import Asked
+    from galaxy_triton.evaluate import output
+    from galaxy_triton.evaluate.evaluate import EvaluateOptions
     from galaxy_triton.evaluate.evaluate import evaluate as score
     from galaxy_triton.system.console import Display
     from galaxy_triton.system.whole_files import check_place
@@ -62,14 +62,14 @@ def evaluate(
         if file:
             check_place(file, option)
     display = Display(quiet=quiet)
-    found = score(run, store, Asked(**asked), display)
+    found = score(run, store, EvaluateOptions(**asked), display)
     if json_file:
-        table.write_json(json_file, found)
+        output.write_json(json_file, found)
     if errors:
-        table.write_errors(errors, found.findings.by_galaxy())
-    for line in table.lines(found):
+        output.write_errors(errors, found.findings.by_galaxy())
+    for line in output.lines(found):
         display.say(line)
-    for line in table.warnings(found):
+    for line in output.warnings(found):
         display.warn(line)
 
 

@@ -1,42 +1,51 @@
-"""The evaluation of a run, or of a table of predictions, on labelled galaxies."""
+"""Score a run, or a table of predictions, on labelled galaxies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from galaxy_triton.data.folds import answers_in
-from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows, open_store, require_labels, require_preprocess
-from galaxy_triton.evaluate.compare import Named, chosen_on, table_answers
-from galaxy_triton.evaluate.findings import Findings, Inquiry, compared, find
-from galaxy_triton.evaluate.scores import constants, score
+from galaxy_triton.evaluate.compare import compare_with, predictions_in
+from galaxy_triton.evaluate.findings import Findings
+from galaxy_triton.evaluate.loaded_run import Labelled, LoadedRun, load_galaxies, overlap, predict
+from galaxy_triton.evaluate.rotation import GALAXIES, RotationConsistency, rotation_consistency
+from galaxy_triton.evaluate.scores import constant_scores, rmse, score
 from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
 from galaxy_triton.galaxyzoo.tables import read_answers, read_names
-from galaxy_triton.model.device import free_memory
-from galaxy_triton.model.head import training_bytes
-from galaxy_triton.model.memory import residence
-from galaxy_triton.predict.predictor import Predictor, load_predictor
+from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import require_alone
 
-# The options that ask a network -> the fields that they set.
-ASKING = {"--views": "views", "--checkpoint": "which", "--device": "device", "--batch-size": "batch_size"}
+# Options that only a network can follow -> the fields that they set.
+OF_NETWORKS = {"--views": "views", "--checkpoint": "which", "--device": "device", "--batch-size": "batch_size"}
 
 
 @dataclass(frozen=True)
-class Asked(Inquiry):
-    """What an evaluation is asked for.
+class ScoreOptions(PredictOptions):
+    """How a network is scored.
 
-    ids: a CSV whose first column lists the galaxies to score; None: the run's validation part, or of a table of
-    predictions every galaxy with a label. labels: a table of labels, for a table of predictions alone.
+    against: a table of other predictions for the same galaxies, or another run's folder, to compare with; None: do not
+    compare. consistency: galaxies to turn and mirror, at most; 0: none.
+    """
+
+    against: Path | None = None
+    consistency: int = GALAXIES
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(ScoreOptions):
+    """Options of `evaluate`.
+
+    ids: a CSV whose first column lists the galaxies to score; None: the run's validation galaxies, or for a table of
+    predictions every galaxy with a label. labels: a table of labels, for a table of predictions only.
     """
 
     ids: Path | None = None
@@ -45,169 +54,171 @@ class Asked(Inquiry):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found of a run or a table, and what a reader must know of it.
+    """Findings about a run or a table, and what may flatter them.
 
-    trained_on: how many of the scored galaxies the weights were trained on, in the run or before it. chosen_on: whether
-    they chose the checkpoint.
-    unlabelled: rows of a table of predictions that were not scored, as they have no label.
+    subject: the run's folder or the table. trained_on: how many of the scored galaxies the weights were trained on, in
+    the run or before it. chosen_on: whether some of them chose the checkpoint. unlabelled: rows of a table that were
+    not scored because they have no label.
     """
 
     subject: Path
-    asked: Asked
+    options: EvaluateOptions
     findings: Findings
     trained_on: int = 0
     chosen_on: bool = False
     unlabelled: int = 0
 
 
-def evaluate(subject: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
-    """Score a run's folder, or a table of predictions, on labelled galaxies of a store; of the folder of a
-    cross-validation the table of its answers.
+def evaluate(subject: Path, store_path: Path | None, options: EvaluateOptions, display: Display) -> Evaluation:
+    """Score a run's folder, a table of predictions, or a cross-validation's folder by its table of predictions.
 
     Args:
-        store_path: None: for a run or a cross-validation the store it was trained on, for a table `asked.labels`.
+        store_path: the store with the labels. None: the store of the run or cross-validation; for a table
+            `options.labels`.
 
     Raises:
         DataFault: no run, table or store there, a store packed otherwise, or galaxies without labels.
-        UsageFault: no such device here, several processes, no labels or two sources of them for a table, or what only a
-            network can be asked.
+        UsageFault: no such device here, several processes, no labels or two sources of them for a table, or options
+            that only a network can follow.
     """
     require_alone("evaluate")
     table = answers_in(subject)
     if table == subject and subject.is_dir():
-        return _of_run(subject, store_path, asked, display)
-    if table != subject and store_path is None and asked.labels is None:
+        return _evaluate_run(subject, store_path, options, display)
+    if table != subject and store_path is None and options.labels is None:
         store_path = run_folder.open_source(subject).path
-    return _of_table(table, store_path, asked, display, run_folder.read_seen(subject))
+    return _evaluate_table(table, store_path, options, display, run_folder.read_seen(subject))
 
 
-def _of_run(run: Path, store_path: Path | None, asked: Asked, display: Display) -> Evaluation:
-    if asked.labels is not None:
-        do = "leave --labels out, or pack a store with these labels"
-        raise UsageFault(expected("--labels with a table of predictions", "it with a run", run, do))
-    predictor = load_predictor(run, asked.which, asked.device)
-    store = open_store(store_path) if store_path else run_folder.open_source(run)
-    require_preprocess(store, predictor.config.preprocess)
-    rows = _scored(store, run, asked.ids)
-    galaxies = galaxies_of(store, predictor, asked.batch_size, display)
-    split = Split(_trained_on(store, run_folder.read_split(run).train), rows)
-    return Evaluation(
-        run,
-        asked,
-        find(predictor, galaxies, split, names_of(store), None, asked, display),
-        trained_on=int(np.isin(store.ids[rows], run_folder.training_ids(run)).sum()),
-        chosen_on=chosen_on(run, asked.which, store.ids[rows]),
+def score_run(run: LoadedRun, options: ScoreOptions, display: Display) -> Findings:
+    """Predict and score the galaxies in `run.split.validation`, at least one.
+
+    Raises:
+        DataFault: predictions that are not finite, or what `compare_with` raises.
+        UsageFault: what `compare_with` raises.
+    """
+    rows, train = run.split.validation, run.split.train
+    galaxies = run.labelled(rows)
+    training_mean = run.labelled(train).labels.mean(axis=0, dtype=np.float64) if len(train) else None
+    predictions = predict(run.predictor, run.galaxies, run.on_device(rows), options, display)
+    return Findings(
+        galaxies.names,
+        predictions,
+        galaxies.labels,
+        score(predictions, galaxies.labels),
+        constant_scores(galaxies.labels, training_mean),
+        noise_floor=None if run.truth is None else rmse(run.truth[rows], galaxies.labels),
+        views=options.views,
+        rotation=_turn(run, options, display) if options.consistency else None,
+        comparison=compare_with(options.against, galaxies, predictions, options, display, run),
     )
 
 
-def galaxies_of(store: Store, predictor: Predictor, batch_size: int, display: Display) -> Galaxies:
-    """The galaxies of a store, for a network to be asked about so many at a time: their pixels where the network is if
-    they fit there, else on the host.
-
-    Raises:
-        DataFault: as `load`.
-    """
-    backend, network, size = predictor.backend, predictor.config.network, predictor.config.augmentation.size
-    step = training_bytes(network, batch_size, size, backend.dtype.itemsize)  # asking takes less
-    # a CPU has no other place for them, and a smaller store would be none of this run
-    free = None if backend.device.type == "cpu" else free_memory(backend.device)
-    choice = residence("auto", backend.device, store.pixels.nbytes, step, free)
-    pixels_on = torch.device("cpu") if choice.name == "host" else backend.device
-    with display.progress("reading", "images") as show:
-        return load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
+def _turn(run: LoadedRun, options: ScoreOptions, display: Display) -> RotationConsistency:
+    """Turn some of the scored galaxies, evenly spaced from the first to the last."""
+    rows = run.split.validation
+    places = np.linspace(0, len(rows) - 1, min(options.consistency, len(rows))).round().astype(np.int64)
+    chosen = run.on_device(rows[places])
+    with display.progress("turning", "images") as show:
+        return rotation_consistency(run.predictor, run.galaxies, chosen, options.views, options.batch_size, show)
 
 
-def _of_table(
-    table: Path, store_path: Path | None, asked: Asked, display: Display, seen: NDArray[np.int64]
+def _evaluate_run(folder: Path, store_path: Path | None, options: EvaluateOptions, display: Display) -> Evaluation:
+    if options.labels is not None:
+        do = "leave --labels out, or pack a store with these labels"
+        raise UsageFault(expected("--labels with a table of predictions", "it with a run", folder, do))
+    predictor = load_predictor(folder, options.which, options.device)
+    store = open_store(store_path) if store_path else run_folder.open_source(folder)
+    require_preprocess(store, predictor.config.preprocess)
+    rows = _rows_to_score(store, folder, options.ids)
+    galaxies = load_galaxies(store, predictor, options.batch_size, display)
+    split = Split(_training_rows(store, run_folder.read_split(folder).train), rows)
+    run = LoadedRun(folder, predictor, galaxies, split, names_of(store))
+    findings = score_run(run, options, display)
+    return Evaluation(folder, options, findings, *overlap(folder, options.which, store.ids[rows]))
+
+
+def _evaluate_table(
+    table: Path, store_path: Path | None, options: EvaluateOptions, display: Display, trained_on: NDArray[np.int64]
 ) -> Evaluation:
-    _check_asking(table, asked)
-    truth = _truth(table, store_path, asked.labels)
-    answered, _ = read_answers(table)
-    ids = answered[np.isin(answered, truth.ids)] if asked.ids is None else _listed(asked.ids, truth)
+    _check_table_options(table, options)
+    labelled = _labels_for(table, store_path, options.labels)
+    predicted, _ = read_answers(table)
+    listed = options.ids
+    ids = predicted[np.isin(predicted, labelled.ids)] if listed is None else _read_labelled_ids(listed, labelled)
     if len(ids) == 0:
-        raise DataFault(expected(f"galaxies of {table}", "none of them", truth.where, "give the labels of these"))
-    findings = _findings(table, truth, rows_of(truth.ids, np.sort(ids)), asked, display)
-    unlabelled = len(answered) - len(ids) if asked.ids is None else 0
-    return Evaluation(table, asked, findings, trained_on=int(np.isin(ids, seen).sum()), unlabelled=unlabelled)
+        raise DataFault(expected(f"galaxies of {table}", "none of them", labelled.where, "give the labels of these"))
+    galaxies = labelled.take(rows_of(labelled.ids, np.sort(ids)))
+    predictions = predictions_in(table, galaxies)
+    findings = Findings(
+        galaxies.names,
+        predictions,
+        galaxies.labels,
+        score(predictions, galaxies.labels),
+        constant_scores(galaxies.labels, None),
+        comparison=compare_with(options.against, galaxies, predictions, options, display),
+    )
+    unlabelled = len(predicted) - len(ids) if listed is None else 0
+    seen = int(np.isin(ids, trained_on).sum())
+    return Evaluation(table, options, findings, trained_on=seen, unlabelled=unlabelled)
 
 
-def _check_asking(table: Path, asked: Asked) -> None:
-    """Raise unless what is asked of networks alone is asked of one: of that to compare with, if any."""
-    beside_run = asked.against is not None and answers_in(asked.against).is_dir()
-    names = {} if beside_run else ASKING
-    unused = [option for option, name in names.items() if getattr(asked, name) != getattr(Asked, name)]
-    if asked.consistency not in (0, Asked.consistency):
+def _check_table_options(table: Path, options: EvaluateOptions) -> None:
+    """Raise if an option is set that neither the table nor the predictions to compare with can follow."""
+    with_run = options.against is not None and answers_in(options.against).is_dir()
+    names = {} if with_run else OF_NETWORKS
+    unused = [option for option, name in names.items() if getattr(options, name) != getattr(EvaluateOptions, name)]
+    if options.consistency not in (0, EvaluateOptions.consistency):
         unused.append("--consistency")
     if unused:
         option = " and ".join(unused)
         raise UsageFault(expected(f"{option} with a run", "a table of predictions", table, f"leave {option} out"))
 
 
-class _Truth(NamedTuple):
-    """Labels float32 [n, 37] of the galaxies `ids` int64 [n], which users call `names` [n]; all of `where`."""
-
-    ids: NDArray[np.int64]
-    labels: NDArray[np.float32]
-    names: list[str]
-    where: Path
-
-
-def _truth(table: Path, store_path: Path | None, labels: Path | None) -> _Truth:
-    if labels is not None and store_path is None:
-        return _Truth(*read_answers(labels), read_names(labels), labels)
-    if store_path is None or labels is not None:
-        got = "neither" if store_path is None else "both"
-        do = "name the one that has the labels"
-        raise UsageFault(expected("STORE or --labels with a table of predictions", got, table, do))
-    return _truth_of(open_store(store_path))
+def _labels_for(table: Path, store_path: Path | None, labels: Path | None) -> Labelled:
+    """The labelled galaxies of a store or of a table of labels."""
+    if store_path is not None and labels is None:
+        return _labelled_in(open_store(store_path))
+    if store_path is None and labels is not None:
+        ids, values = read_answers(labels)
+        return Labelled(ids, read_names(labels), values, labels)
+    got, do = "neither" if labels is None else "both", "name the one that has the labels"
+    raise UsageFault(expected("STORE or --labels with a table of predictions", got, table, do))
 
 
-def _truth_of(store: Store) -> _Truth:
-    labels, rows, names = require_labels(store), labelled_rows(store), names_of(store)
-    return _Truth(store.ids[rows], labels[rows], [names[row] for row in rows], store.path)
+def _labelled_in(store: Store) -> Labelled:
+    return Labelled(store.ids, names_of(store), require_labels(store), store.path).take(labelled_rows(store))
 
 
-def _findings(table: Path, truth: _Truth, rows: NDArray[np.int64], asked: Asked, display: Display) -> Findings:
-    galaxies, people = Named(truth.ids[rows], [truth.names[row] for row in rows]), truth.labels[rows]
-    predicted = table_answers(table, galaxies)
-    return Findings(
-        galaxies.names,
-        predicted,
-        people,
-        score(predicted, people),
-        constants(people, None),
-        comparison=compared(galaxies, predicted, people, asked, display),
-    )
-
-
-def _scored(store: Store, run: Path, listed: Path | None) -> NDArray[np.int64]:
-    """The rows of the galaxies to score: those listed, or those that the run held out. int64 [n >= 1], ascending."""
-    truth = _truth_of(store)
-    if listed is not None:
-        return np.sort(rows_of(store.ids, _listed(listed, truth)))
-    ids, where = run_folder.read_split(run).validation, run / run_folder.SPLIT
-    if len(ids) == 0:
-        raise DataFault(expected("galaxies to score", "none: the run held none out", where, "give --ids CSV"))
-    _check_labelled(Named(ids, ids.astype(np.str_)), truth, where, "give --ids CSV, of galaxies with a label there")
+def _rows_to_score(store: Store, run: Path, table: Path | None) -> NDArray[np.int64]:
+    """The rows of the galaxies in a table of ids, or of the run's validation galaxies: int64 [n >= 1], ascending."""
+    labelled = _labelled_in(store)
+    if table is not None:
+        ids = _read_labelled_ids(table, labelled)
+    else:
+        ids, where = run_folder.read_split(run).validation, run / run_folder.SPLIT
+        if len(ids) == 0:
+            raise DataFault(expected("galaxies to score", "none: the run has no validation", where, "give --ids CSV"))
+        _check_labelled(ids, list(map(str, ids)), labelled, where, "give --ids CSV, of galaxies with a label there")
     return np.sort(rows_of(store.ids, ids))
 
 
-def _listed(table: Path, truth: _Truth) -> NDArray[np.int64]:
-    """The galaxies that a table of ids lists, which all have a label: int64 [n]."""
+def _read_labelled_ids(table: Path, labelled: Labelled) -> NDArray[np.int64]:
+    """The ids in a table, all of which have a label: int64 [n]."""
     names = read_names(table)
     ids = np.array([galaxy_id(name) for name in names], np.int64)
-    _check_labelled(Named(ids, names), truth, table, "leave them out")
+    _check_labelled(ids, names, labelled, table, "leave them out")
     return ids
 
 
-def _check_labelled(galaxies: Named, truth: _Truth, where: Path, do: str) -> None:
-    missing = np.flatnonzero(~np.isin(galaxies.ids, truth.ids))
+def _check_labelled(ids: NDArray[np.int64], names: Sequence[str], labelled: Labelled, where: Path, do: str) -> None:
+    missing = np.flatnonzero(~np.isin(ids, labelled.ids))
     if len(missing):
-        got = f"{len(missing)} others, {galaxies.names[missing[0]]} the first"
-        raise DataFault(expected(f"ids of labelled galaxies in {truth.where}", got, where, do))
+        got = f"{len(missing)} others, {names[missing[0]]} the first"
+        raise DataFault(expected(f"ids of labelled galaxies in {labelled.where}", got, where, do))
 
 
-def _trained_on(store: Store, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows of the galaxies trained on; none where the store lacks the label of any: their mean is unknown then."""
+def _training_rows(store: Store, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of the training galaxies; empty where the store lacks some of their labels, as their mean is unknown."""
     rows = rows_of(store.ids, ids)
     return np.sort(rows) if np.isin(rows, labelled_rows(store)).all() else rows[:0]

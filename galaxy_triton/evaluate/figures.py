@@ -1,10 +1,11 @@
-"""The figures of a run's report, each with the words that say the same. Fractions are of the people asked."""
+"""The figures of a run's report, each with a description in words. Fractions are of the people asked."""
 
 import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxy_triton.evaluate.scores import Score
+from galaxy_triton.evaluate.calibration import BINS, Bins, bins_of
+from galaxy_triton.evaluate.scores import Score, rmse
 from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
 
 Floats = NDArray[np.floating]
@@ -41,11 +43,13 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "text.usetex": False,
 }
-EPOCHS = 4  # whose views the augmentation's figure shows
+EPOCHS = 4  # whose views the figure of the augmentation shows
+FEW = 20  # predictions in a bin, below which its mean says little
 
 
-class Picture(NamedTuple):
-    """A figure as PNG, its size in pixels, and what it shows in words."""
+@dataclass(frozen=True)
+class Picture:
+    """A figure as PNG, its size in pixels, and its description in words."""
 
     png: bytes
     width: int
@@ -53,8 +57,9 @@ class Picture(NamedTuple):
     words: str
 
 
-class Example(NamedTuple):
-    """A galaxy with its answers: view [S, S, 3] in [0, 1], fractions [37]."""
+@dataclass(frozen=True)
+class Example:
+    """A galaxy: its name, its view [S, S, 3] in [0, 1], and predicted and labelled fractions [37]."""
 
     name: str
     view: Floats
@@ -63,13 +68,20 @@ class Example(NamedTuple):
 
     @property
     def rmse(self) -> float:
-        """Over the galaxy's 37 answers."""
-        return float(np.sqrt(np.mean(np.square(self.predicted.astype(np.float64) - self.people))))
+        """Over the galaxy's 37 fractions."""
+        return rmse(self.predicted, self.people)
+
+    @property
+    def columns(self) -> list[int]:
+        """The columns to show: the first question's, and the two others that differ most."""
+        differ = np.abs(self.predicted - self.people)
+        differ[SPANS[0]] = -1
+        return [*range(len(QUESTIONS[0].answers)), *np.argsort(-differ, kind="stable")[:2].tolist()]
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """What every figure is drawn in, whatever the user's own settings of matplotlib."""
+    """Draw in STYLE, whatever the user's own settings of matplotlib are."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -79,15 +91,15 @@ def style() -> Iterator[None]:
 
 
 def curves(metrics: pd.DataFrame, references: dict[str, float]) -> Picture:
-    """The RMSE of training and of the galaxies held out by epoch, above the learning rate.
+    """The RMSE of training and validation by epoch, above the learning rate.
 
     metrics: the columns of run_folder.EpochRow. references: the RMSE of "mean answer" and "noise floor", those known.
     """
-    figure, above, below = two_panels(4.3)
-    epochs, held_out = metrics["epoch"], metrics["validation_rmse"]
+    figure, above, below = _two_panels(4.3)
+    epochs, validation = metrics["epoch"], metrics["validation_rmse"]
     words = [_plot_curve(above, epochs, metrics["train_loss"].pow(0.5), "0.55", "training (augmented views)")]
-    if held_out.notna().any():
-        words.append(_plot_curve(above, epochs, held_out, PREDICTED, "held out"))
+    if validation.notna().any():
+        words.append(_plot_curve(above, epochs, validation, PREDICTED, "validation"))
     for (name, value), colour in zip(references.items(), (MEAN_ANSWER, NOISE_FLOOR), strict=False):
         above.axhline(value, color=colour, linewidth=1, linestyle="--", label=name)
         words.append(f"The {name} scores {value:.4f}.")
@@ -97,18 +109,18 @@ def curves(metrics: pd.DataFrame, references: dict[str, float]) -> Picture:
     below.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     _legend(figure, above)
-    return png_of(figure, " ".join(words))
+    return _picture(figure, " ".join(words))
 
 
 def questions(network: Score, mean_answer: Score) -> Picture:
-    """The RMSE of each question with its interval, beside what the mean answer scores."""
+    """The RMSE of each question with its interval, beside that of the mean answer."""
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = figure.add_subplot(xlabel="RMSE")
     names = [plain(name) for name in network.questions]
     values, low, high = np.array(list(network.questions.values())).T
-    means = [value for value, _, _ in mean_answer.questions.values()]
+    means = [estimate.value for estimate in mean_answer.questions.values()]
     axes.barh(names, values, 0.62, color=PREDICTED, label="network")
-    # rounding can put an estimate a hair outside its interval
+    # Rounding can put an estimate a hair outside its interval.
     bars = np.maximum((values - low, high - values), 0)
     axes.errorbar(values, names, xerr=bars, fmt="none", ecolor="black", elinewidth=1)
     axes.plot(means, names, "D", color=MEAN_ANSWER, markersize=5, label="mean answer")
@@ -117,11 +129,11 @@ def questions(network: Score, mean_answer: Score) -> Picture:
     _legend(figure, axes)
     each = zip(names, values, means, strict=True)
     words = "; ".join(f"{name} {ours:.3f} (mean answer {mean:.3f})" for name, ours, mean in each)
-    return png_of(figure, f"RMSE: {words}.")
+    return _picture(figure, f"RMSE: {words}.")
 
 
 def classes(predicted: Floats, people: Floats) -> Picture:
-    """The mean fraction of each of the 37 answers, as people gave it and as predicted; both [37]."""
+    """The mean fraction of each of the 37 answers, by people and predicted; both [37]."""
     figure = Figure(figsize=(WIDTH, 8.8), layout="constrained")
     axes = figure.add_subplot(xlabel="mean fraction of all people")
     headings = [span.start + 1.4 * number for number, span in enumerate(SPANS)]
@@ -137,29 +149,63 @@ def classes(predicted: Floats, people: Floats) -> Picture:
     axes.grid()
     _legend(figure, axes)
     furthest = int(np.argmax(np.abs(predicted - people)))
-    return png_of(figure, f"The two differ most for {_pair(furthest, predicted, people)}.")
+    return _picture(figure, f"The two differ most for {_pair(furthest, predicted, people)}.")
+
+
+def reliability(predictions: Floats, labels: Floats) -> Picture:
+    """The mean fraction by people against the predicted one, above the number of predictions in each bin; [n, 37]."""
+    bins = bins_of(predictions, labels)
+    figure, above, below = _two_panels(4.9)
+    _plot_bins(above, bins, 6)
+    above.set(ylabel="mean fraction of people", ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
+    centres = (np.arange(BINS) + 0.5) / BINS
+    below.bar(centres, bins.counts, 0.9 / BINS, color="0.6")
+    below.set(xlabel="predicted fraction", ylabel="answers", yscale="log", ylim=(0.8, None))
+    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    filled = np.flatnonzero(bins.counts)
+    each = (f"{bins.predicted[i]:.2f} predicted, {bins.people[i]:.2f} by people ({bins.counts[i]:,})" for i in filled)
+    return _picture(figure, f"Mean fractions by bin, and how many predictions: {'; '.join(each)}.")
+
+
+def calibration(predictions: Floats, labels: Floats, ece: dict[str, float]) -> Picture:
+    """Reliability in a panel for each question, below its expected calibration error; predictions, labels [n, 37]."""
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    panels = figure.subplots(4, 3, sharex=True, sharey=True).ravel()
+    for axes, (name, error), span in zip(panels, ece.items(), SPANS, strict=False):
+        _plot_bins(axes, bins_of(predictions[:, span], labels[:, span]), 4)
+        axes.set_title(f"{plain(name)}\nECE {error:.3f}")
+        axes.grid()
+    for empty in panels[len(ece) :]:
+        empty.set_axis_off()
+    # The last panel of each column has the numbers.
+    for axes in panels[len(ece) - 3 : len(ece)]:
+        axes.tick_params(labelbottom=True)
+    panels[0].set(xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
+    panels[0].set_xticks((0, 0.5, 1), ("0", "½", "1"))
+    panels[0].set_yticks((0, 0.5, 1), ("0", "½", "1"))
+    figure.supxlabel("predicted fraction", fontsize="medium")
+    figure.supylabel("mean fraction of people", fontsize="medium")
+    words = "; ".join(f"{plain(name)} {error:.3f}" for name, error in ece.items())
+    return _picture(figure, f"Expected calibration error: {words}.")
 
 
 def examples(chosen: list[Example]) -> Picture:
-    """Galaxies with the three answers to the first question and the two where network and people differ most."""
+    """Galaxies beside the fractions of the first question and of the two answers that differ most."""
     height = EXAMPLE_HEAD + EXAMPLE_HEIGHT * len(chosen)
     figure = Figure(figsize=(NARROW, height))
-    # The same places in every figure, whatever the answers are called; inches become shares.
+    # The same places in every figure, however long the labels are; inches become shares.
     edges = {"left": 0.01, "right": 0.98, "top": 1 - EXAMPLE_HEAD / height, "bottom": 0.25 / height}
     grid = figure.add_gridspec(len(chosen), 2, width_ratios=(1.1, 0.8), wspace=1.65, hspace=0.45, **edges)
     for row, example in enumerate(chosen):
         _draw_view(figure.add_subplot(grid[row, 0]), example)
-        _draw_answers(figure.add_subplot(grid[row, 1]), example)
+        _draw_fractions(figure.add_subplot(grid[row, 1]), example)
     handles, labels = figure.axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper left", ncols=2, borderaxespad=0)
-    return png_of(figure, " ".join(_example_words(example) for example in chosen))
+    return _picture(figure, " ".join(_example_words(example) for example in chosen))
 
 
 def augmentation(views: Floats) -> Picture:
-    """Galaxies as stored, and their views in the first epochs, at most EPOCHS.
-
-    views: [galaxies, 1 + epochs, S, S, 3] in [0, 1].
-    """
+    """Galaxies as stored and their views in the first epochs: [galaxies, 1 + epochs, S, S, 3] in [0, 1]."""
     galaxies, columns, side = views.shape[:3]
     gap = max(1, side // 16)
     # As wide as all EPOCHS would be, so that the views of a short run are no larger.
@@ -172,17 +218,22 @@ def augmentation(views: Floats) -> Picture:
     names = ["stored", *(f"epoch {epoch}" for epoch in range(1, columns))]
     axes.set_xticks([column * (side + gap) + side / 2 for column in range(columns)], names)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, labelleft=False)
-    return png_of(figure, f"{galaxies} galaxies of the training part: each as stored, then in {columns - 1} views.")
+    return _picture(figure, f"{galaxies} training galaxies: each as stored, then in {columns - 1} views.")
 
 
 def answer_name(column: int) -> str:
-    """One of the 37 answers in words; those of the first question need no question."""
+    """One of the 37 answers in words, after its question unless that is the first."""
     number = next(number for number, span in enumerate(SPANS) if column < span.stop)
     answer = plain(QUESTIONS[number].answers[column - SPANS[number].start])
     return answer if number == 0 else f"{plain(QUESTIONS[number].name)}: {answer}"
 
 
-def two_panels(height: float) -> tuple[Figure, Axes, Axes]:
+def plain(name: str) -> str:
+    """The name of a question or answer as text."""
+    return name.replace("_", " ")
+
+
+def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
     """A tall panel above a low one, over the same x."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
@@ -192,13 +243,7 @@ def two_panels(height: float) -> tuple[Figure, Axes, Axes]:
     return figure, above, below
 
 
-def plain(name: str) -> str:
-    """The name of a question or answer as text."""
-    return name.replace("_", " ")
-
-
-def png_of(figure: Figure, words: str) -> Picture:
-    """A figure as a picture with these words."""
+def _picture(figure: Figure, words: str) -> Picture:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
     with Image.open(file) as image:
@@ -212,8 +257,16 @@ def _legend(figure: Figure, axes: Axes) -> None:
 def _plot_curve(axes: Axes, epochs: pd.Series, values: pd.Series, colour: str, name: str) -> str:
     axes.plot(epochs, values, ".-", color=colour, linewidth=1.2, markersize=4, label=name)
     first, last = int(epochs.iloc[0]), int(epochs.iloc[-1])
-    what = f"RMSE of {name}: {values.iloc[0]:.4f} in epoch {first}"
-    return f"{what}, {values.iloc[-1]:.4f} in epoch {last}, {values.min():.4f} at its lowest."
+    start = f"RMSE of {name}: {values.iloc[0]:.4f} in epoch {first}"
+    return f"{start}, {values.iloc[-1]:.4f} in epoch {last}, {values.min():.4f} at its lowest."
+
+
+def _plot_bins(axes: Axes, bins: Bins, size: float) -> None:
+    """The bins' means beside the diagonal, hollow where they say little. size: of a dot, points."""
+    many = bins.counts >= FEW
+    axes.plot((0, 1), (0, 1), color="0.6", linewidth=1)
+    axes.plot(bins.predicted[many], bins.people[many], "o-", color=PREDICTED, markersize=size)
+    axes.plot(bins.predicted[~many], bins.people[~many], "o", color=PREDICTED, markersize=size, markerfacecolor="white")
 
 
 def _sheet(views: Floats, gap: int) -> Floats:
@@ -224,21 +277,14 @@ def _sheet(views: Floats, gap: int) -> Floats:
     return padded.reshape(rows * (side + gap), columns * (side + gap), 3)[:-gap, :-gap]
 
 
-def _shown(example: Example) -> list[int]:
-    """The columns that an example shows: the first question's, and those two others that differ most."""
-    differ = np.abs(example.predicted - example.people)
-    differ[SPANS[0]] = -1
-    return [*range(len(QUESTIONS[0].answers)), *np.argsort(-differ, kind="stable")[:2].tolist()]
-
-
 def _draw_view(axes: Axes, example: Example) -> None:
     axes.imshow(np.clip(example.view, 0, 1))
     axes.set_axis_off()
     axes.set_title(_short(example.name), loc="left")
 
 
-def _draw_answers(axes: Axes, example: Example) -> None:
-    shown = _shown(example)
+def _draw_fractions(axes: Axes, example: Example) -> None:
+    shown = example.columns
     rows = np.arange(len(shown))
     axes.barh(rows - 0.19, example.people[shown], 0.36, color=PEOPLE, label="people")
     axes.barh(rows + 0.19, example.predicted[shown], 0.36, color=PREDICTED, label="network")
@@ -251,7 +297,7 @@ def _draw_answers(axes: Axes, example: Example) -> None:
 
 
 def _example_words(example: Example) -> str:
-    each = "; ".join(_pair(column, example.predicted, example.people) for column in _shown(example))
+    each = "; ".join(_pair(column, example.predicted, example.people) for column in example.columns)
     return f"{example.name}, RMSE {example.rmse:.3f}: {each}."
 
 

@@ -1,16 +1,17 @@
-"""An evaluation as lines for a terminal, as JSON, and as a CSV of every galaxy's error."""
+"""An evaluation as text for a terminal, as JSON, and as a CSV of every galaxy's error."""
 
 import csv
 import io
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from galaxy_triton.evaluate.evaluate import Evaluation
 from galaxy_triton.evaluate.findings import Comparison, Findings, GalaxyError
-from galaxy_triton.evaluate.rotation import Consistency
+from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import LEVEL, Estimate
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.system.provenance import provenance
@@ -21,74 +22,61 @@ ERROR_COLUMNS = (ID_COLUMN, "rmse", "worst_question", "worst_question_rmse")
 
 
 def lines(evaluation: Evaluation) -> Iterator[str]:
-    """What a terminal shows: the score, what constants score, a row a question, consistency, and the comparison."""
+    """Lines for a terminal: the score, constant predictions, each question, rotation consistency, the comparison."""
     found = evaluation.findings
-    low, high = found.score.interval
-    yield f"RMSE {found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {found.score.galaxies} galaxies, 37 columns"
-    of = "the galaxies trained on" if found.constants.of_training else "these galaxies"
-    yield f"  all zeros {found.constants.zeros:.4f}, all ones {found.constants.ones:.4f}"
-    yield f"  mean answer {found.constants.mean.rmse:.4f}, of {of}"
+    constants, of = found.constants, "training" if found.constants.of_training else "scored"
+    score = _estimate(Estimate(found.score.rmse, *found.score.interval))
+    yield f"RMSE {score}  {found.score.galaxies} galaxies, 37 columns"
+    yield f"  all zeros {constants.zeros:.4f}, all ones {constants.ones:.4f}"
+    yield f"  mean answer {constants.mean.rmse:.4f} (mean label of the {of} galaxies)"
     yield ""
-    yield from _questions(found)
-    if found.consistency is not None:
-        yield from _consistency(found.consistency)
+    yield f"  {'':<13}  {'RMSE':<6}  {f'{LEVEL:.0%} interval':<16}  mean     ECE    slope  tree gap"
+    for row in found.by_question():
+        calibration = f"{row.mean_answer:.4f}  {row.ece:.4f}  {row.slope:6.2f}"
+        gap = f"{row.tree_mean:.4f}, at most {row.tree_largest:.4f}"
+        yield f"  {row.name:<13}  {_estimate(row.rmse)}  {calibration}  {gap}"
+    if found.rotation is not None:
+        turned = found.rotation.galaxies
+        yield ""
+        yield f"rotation consistency: RMS change of the predictions when {turned} galaxies are turned or mirrored"
+        for views, estimate in found.rotation.by_views.items():
+            yield f"  {_estimate(estimate)}  with {views} view{'s' * (views > 1)}"
     if found.comparison is not None:
-        yield from _comparison(found.comparison)
+        lower = found.comparison.lower
+        yield ""
+        yield f"RMSE lower than {found.comparison.name} by {_estimate(lower.overall)}  paired; negative: higher"
+        for name, estimate in lower.questions.items():
+            yield f"  {name:<13}  {_estimate(estimate)}"
 
 
 def warnings(evaluation: Evaluation) -> Iterator[str]:
-    """What a reader must know of the figures."""
+    """Whatever makes a figure look better than it is, or leaves galaxies out."""
     if evaluation.trained_on:
-        yield f"these weights were trained on {evaluation.trained_on} of these galaxies"
+        yield f"the network was trained on {evaluation.trained_on} of these galaxies"
     if evaluation.chosen_on:
-        yield "`best` was chosen on some of these galaxies, so the figure flatters it"
+        yield "checkpoint best was chosen on some of these galaxies, so expect a higher RMSE on new ones"
     if evaluation.unlabelled:
-        yield f"{evaluation.unlabelled} galaxies of {evaluation.subject} have no label, and were not scored"
+        yield f"{evaluation.unlabelled} galaxies of {evaluation.subject} have no label and were not scored"
     comparison = evaluation.findings.comparison
     if comparison is not None and comparison.trained_on:
-        yield f"{comparison.name} trained on {comparison.trained_on} of these galaxies"
+        yield f"{comparison.name} was trained on {comparison.trained_on} of these galaxies"
     if comparison is not None and comparison.chosen_on:
-        yield f"`best` of {comparison.name} was chosen on some of these galaxies, which flatters it"
+        yield f"checkpoint best of {comparison.name} was chosen on some of these galaxies"
 
 
 def write_json(file: Path, evaluation: Evaluation) -> None:
-    """Everything that `lines` and `warnings` say, unrounded; an interval follows its value. null: unknown.
+    """Write everything that `lines` and `warnings` say, unrounded, each interval after its value; null: unknown.
 
     Raises:
         DataFault: it cannot be written.
     """
     with whole_file(file) as temporary:
-        text = json.dumps(as_json(evaluation), indent=1, allow_nan=False)
+        text = json.dumps(_as_json(evaluation), indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """What `write_json` writes."""
-    found, asked = evaluation.findings, evaluation.asked
-    return {
-        "version": VERSION,
-        "subject": str(evaluation.subject),
-        "checkpoint": None if found.views is None else asked.which,
-        "views": found.views,
-        "galaxies": found.score.galaxies,
-        "level": LEVEL,
-        "rmse": (found.score.rmse, *found.score.interval),
-        "all_zeros": found.constants.zeros,
-        "all_ones": found.constants.ones,
-        "mean_answer": (found.constants.mean.rmse, *found.constants.mean.interval),
-        "mean_answer_of": "training" if found.constants.of_training else "scored",
-        "questions": _questions_json(found),
-        "consistency": found.consistency and _consistency_json(found.consistency),
-        "comparison": found.comparison and _comparison_json(found.comparison),
-        "trained_on": evaluation.trained_on,
-        "chosen_on": evaluation.chosen_on,
-        "unlabelled": evaluation.unlabelled,
-        "surroundings": provenance(),
-    }
-
-
 def write_errors(file: Path, errors: list[GalaxyError]) -> None:
-    """A row a galaxy: its id or name, RMSE over its 37 answers, the question where that is largest, and its RMSE there.
+    """Write a row for each galaxy: its id or name, RMSE, the question with its largest RMSE, and that RMSE.
 
     Raises:
         DataFault: it cannot be written.
@@ -101,46 +89,43 @@ def write_errors(file: Path, errors: list[GalaxyError]) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def _questions(found: Findings) -> Iterator[str]:
-    yield f"  {'':<13}  {'RMSE':<6}  {f'{LEVEL:.0%} interval':<16}  mean     ECE    slope  off the tree"
-    for row in found.by_question():
-        calibration = f"{row.mean_answer:.4f}  {row.ece:.4f}  {row.slope:6.2f}"
-        tree = f"{row.tree_mean:.4f}, at most {row.tree_largest:.4f}"
-        yield f"  {row.name:<13}  {_estimate(row.rmse)}  {calibration}  {tree}"
-
-
-def _consistency(found: Consistency) -> Iterator[str]:
-    yield ""
-    yield f"turned or mirrored, {found.galaxies} of these galaxies are answered otherwise by an RMS of"
-    for views, estimate in found.by_views.items():
-        yield f"  {_estimate(estimate)}  with {views} view{'s' * (views > 1)}"
-
-
-def _comparison(comparison: Comparison) -> Iterator[str]:
-    yield ""
-    yield f"lower than {comparison.name} by {_estimate(comparison.lower.overall)}  paired; below 0 is higher"
-    for name, estimate in comparison.lower.questions.items():
-        yield f"  {name:<13}  {_estimate(estimate)}"
-
-
 def _estimate(estimate: Estimate) -> str:
-    value, low, high = estimate
-    return f"{value:.4f}  [{low:.4f}, {high:.4f}]"
+    return f"{estimate.value:.4f}  [{estimate.low:.4f}, {estimate.high:.4f}]"
 
 
-def _questions_json(found: Findings) -> dict[str, dict[str, Any]]:
-    rows = {row.name: row._asdict() for row in found.by_question()}
+def _as_json(evaluation: Evaluation) -> dict[str, Any]:
+    found = evaluation.findings
     return {
-        name: {key: None if _is_nan(value) else value for key, value in row.items() if key != "name"}
-        for name, row in rows.items()
+        "version": VERSION,
+        "subject": str(evaluation.subject),
+        "checkpoint": None if found.views is None else evaluation.options.which,
+        "views": found.views,
+        "galaxies": found.score.galaxies,
+        "level": LEVEL,
+        "rmse": (found.score.rmse, *found.score.interval),
+        "all_zeros": found.constants.zeros,
+        "all_ones": found.constants.ones,
+        "mean_answer": (found.constants.mean.rmse, *found.constants.mean.interval),
+        "mean_answer_of": "training" if found.constants.of_training else "scored",
+        "questions": _questions_json(found),
+        "consistency": found.rotation and _rotation_json(found.rotation),
+        "comparison": found.comparison and _comparison_json(found.comparison),
+        "trained_on": evaluation.trained_on,
+        "chosen_on": evaluation.chosen_on,
+        "unlabelled": evaluation.unlabelled,
+        "surroundings": provenance(),
     }
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _questions_json(found: Findings) -> dict[str, dict[str, Any]]:
+    rows = {row.name: asdict(row) for row in found.by_question()}
+    for row in rows.values():
+        del row["name"]
+        row["slope"] = None if math.isnan(row["slope"]) else row["slope"]
+    return rows
 
 
-def _consistency_json(found: Consistency) -> dict[str, Any]:
+def _rotation_json(found: RotationConsistency) -> dict[str, Any]:
     # 110 degrees, and not 110.00000000000001
     poses = [{"degrees": round(360 * pose.turn, 9), "mirrored": pose.mirrored} for pose in found.poses]
     return {"galaxies": found.galaxies, "poses": poses, "rms_by_views": found.by_views}

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 
 from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
-from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
@@ -140,9 +139,9 @@ def _train_folds(session: Session, folds: Folds) -> list[FoldResult]:
 
 def _write_predictions(trainer: Trainer) -> None:
     """Draw the report of a fold, and write its predictions."""
-    found, names = report(trainer), names_of(trainer.session.store)
-    if found.answers is not None:
-        write_answers(trainer.folder / HELD_OUT, [([names[row] for row in trainer.split.validation], found.answers)])
+    found = report(trainer).findings
+    if found is not None:
+        write_answers(trainer.folder / HELD_OUT, [(found.names, found.predictions)])
 
 
 def _summarise(session: Session, results: list[FoldResult]) -> None:

@@ -10,7 +10,8 @@ from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import count_batches
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
 from galaxy_triton.data.targets import SHARED
-from galaxy_triton.evaluate.report import Asked, Report, Subject, report_of
+from galaxy_triton.evaluate.loaded_run import LoadedRun
+from galaxy_triton.evaluate.report import Report, ReportOptions, report_of
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
@@ -113,8 +114,8 @@ def report(trainer: Trainer) -> Report:
     """Draw the report of a trained run, with the options that `report` and `evaluate` have by default."""
     session = trainer.session
     names, predictor = names_of(session.store), trainer.learner.predictor()
-    subject = Subject(trainer.folder, predictor, session.galaxies, trainer.split, names, session.truth)
-    return report_of(subject, Asked(), session.display)
+    run = LoadedRun(trainer.folder, predictor, session.galaxies, trainer.split, names, session.truth)
+    return report_of(run, ReportOptions(), session.display)
 
 
 def resume_command(session: Session) -> str:
@@ -225,12 +226,12 @@ def _say_stretched(trainer: Trainer) -> None:
 def _say_result(trainer: Trainer, found: Report) -> None:
     display = trainer.session.display
     display.note()
-    if found.score is not None:
-        low, high = found.score.interval
-        held_out = f"galaxies held out: {found.score.galaxies}, views: {Asked().views}"
-        display.result("RMSE", f"{found.score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {held_out}")
-        display.result("mean answer", f"{found.mean_answer:.4f}  predicting the mean of the training labels")
-    if found.noise_floor is not None:
-        display.result("noise floor", f"{found.noise_floor:.4f}  predicting the true probabilities")
+    if (findings := found.findings) is not None:
+        score, (low, high) = findings.score, findings.score.interval
+        galaxies = f"validation galaxies: {score.galaxies}, views: {findings.views}"
+        display.result("RMSE", f"{score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {galaxies}")
+        display.result("mean answer", f"{findings.constants.mean.rmse:.4f}  predicting the mean of the training labels")
+        if findings.noise_floor is not None:
+            display.result("noise floor", f"{findings.noise_floor:.4f}  predicting the true probabilities")
     display.result("report", f"{found.page}")
     display.result("network", f"{trainer.folder / run_folder.LAST}")

@@ -20,7 +20,7 @@ from PIL import Image
 
 import galaxy_triton
 from galaxy_triton.cli.main import main
-from galaxy_triton.evaluate.findings import Inquiry
+from galaxy_triton.evaluate.evaluate import ScoreOptions
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.model import doctor as doctor_module
@@ -109,9 +109,9 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     assert low < value < high
     assert len(re.findall(r"^  \w+ +[\d.]+  \[.*at most", said, re.MULTILINE)) == 11
     assert re.search(r"lower than \S+ by -?0\.0000  \[-?0\.0000, -?0\.0000\]  paired", said)
-    assert "turned or mirrored, 11 of these galaxies" in said
+    assert "when 11 galaxies are turned or mirrored" in said
     assert "Warning" not in said
-    assert "Warning: these weights were trained on 33 of these" in succeed(
+    assert "Warning: the network was trained on 33 of these" in succeed(
         "evaluate", folder, sky.store, "--ids", sky.labels
     )
 
@@ -137,7 +137,7 @@ def test_evaluate_writes_what_it_says(run: Path, sky: Any, tmp_path: Path, succe
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_the_command_line_asks_as_the_functions_do(command: str) -> None:
     defaults = {option.name: option.default for option in main.commands[command].params}
-    asked = {name: value for name, value in asdict(Inquiry()).items() if value is not None}
+    asked = {name: value for name, value in asdict(ScoreOptions()).items() if value is not None}
     assert asked == {name: defaults[name] for name in asked}
 
 

@@ -1,5 +1,6 @@
-"""What an evaluation says of a run and of a table of predictions."""
+"""Evaluation of a run and of a table of predictions."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,22 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from galaxy_triton.config.toml import override
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.pack import pack
+from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import open_store
-from galaxy_triton.evaluate.evaluate import Asked, evaluate, galaxies_of
-from galaxy_triton.evaluate.report import Asked as ReportAsked
-from galaxy_triton.evaluate.report import write_report
+from galaxy_triton.evaluate.evaluate import EvaluateOptions, evaluate, score_run
+from galaxy_triton.evaluate.loaded_run import LoadedRun, load_galaxies
+from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN
 from galaxy_triton.galaxyzoo.write_tables import write_answers
-from galaxy_triton.model.backend import Backend
 from galaxy_triton.predict.predictor import load_predictor
-from galaxy_triton.runs.checkpoint import read_checkpoint
 from galaxy_triton.runs.folder import read_split
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
 
-ASKED = Asked(views=1, device="cpu", consistency=0)
-OF_TABLE = Asked()  # nothing that only a network can be asked
+OPTIONS = EvaluateOptions(views=1, device="cpu", consistency=0)
+OF_TABLE = EvaluateOptions()  # no option that only a network can follow
 
 
 def write_ids(path: Path, ids: Any) -> Path:
@@ -33,208 +34,266 @@ def write_ids(path: Path, ids: Any) -> Path:
     return path
 
 
-def test_evaluate(run: Path, sky: Any, display: Display) -> None:
-    """By default on what the run held out, and so without a warning."""
-    found = evaluate(run, sky.store, ASKED, display)
-    held_out = np.isin(sky.ids[:44], read_split(run).validation)
-    assert (found.findings.score.galaxies, held_out.sum()) == (11, 11)
-    assert (found.trained_on, found.chosen_on, found.findings.comparison) == (0, False, None)
-    last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
-    assert found.findings.score.rmse == pytest.approx(float(last[3]), abs=1e-6)  # one view, as the run's validation
-
-
-def test_evaluate_scores_constants(run: Path, sky: Any, display: Display) -> None:
-    found = evaluate(run, sky.store, ASKED, display).findings.constants
-    held_out = np.isin(sky.ids[:44], read_split(run).validation)
-    labels, mean = sky.answers[held_out], sky.answers[~held_out].mean(axis=0)
-    for value, answer in ((found.zeros, 0), (found.ones, 1), (found.mean.rmse, mean)):
-        assert value == pytest.approx(np.sqrt(np.square(answer - labels).mean()), rel=1e-6)
-    assert found.of_training
-
-
-def test_evaluate_on_a_store_without_the_galaxies_trained_on(
-    run: Path, sky: Any, display: Display, tmp_path: Path
-) -> None:
-    """The mean of the galaxies trained on is unknown there: the galaxies scored give theirs, and it is said."""
-    held_out = np.isin(sky.ids[:44], read_split(run).validation)
-    write_answers(tmp_path / "labels.csv", [(sky.ids[:44][held_out], sky.answers[held_out])])
-    pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
-    found = evaluate(run, tmp_path / "store", ASKED, display).findings
-    labels = sky.answers[held_out]
-    assert found.constants.mean.rmse == pytest.approx(np.sqrt(labels.var(axis=0).mean()), rel=1e-6)
-    assert not found.constants.of_training
-    assert found.score.rmse == pytest.approx(evaluate(run, sky.store, ASKED, display).findings.score.rmse, abs=1e-6)
-
-
-def test_evaluate_warns_of_galaxies_trained_on(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
-    split = read_split(run)
-    ids = write_ids(tmp_path / "ids.csv", [*split.train[:5], *split.validation[:3]])
-    found = evaluate(run, sky.store, replace(ASKED, ids=ids), display)
-    assert (found.findings.score.galaxies, found.trained_on) == (8, 5)
-
-
-@pytest.mark.parametrize(("which", "part", "chosen_on"), [("best", "validation", True), ("best", "train", False)])
-def test_evaluate_warns_of_galaxies_that_chose(
-    which: str, part: str, chosen_on: bool, run: Path, sky: Any, display: Display, tmp_path: Path
-) -> None:
-    ids = write_ids(tmp_path / "ids.csv", getattr(read_split(run), part))
-    assert evaluate(run, sky.store, replace(ASKED, which=which, ids=ids), display).chosen_on == chosen_on
-
-
-def test_evaluate_averages_views(run: Path, sky: Any, display: Display) -> None:
-    """The RMSE of a mean over views is not above the views' own root mean square."""
-    one = evaluate(run, sky.store, ASKED, display).findings.score.rmse
-    many = evaluate(run, sky.store, replace(ASKED, views=8), display).findings.score.rmse
-    assert many != one
-    assert many < 1.05 * one
-
-
-def test_evaluate_is_the_same_in_any_batch(run: Path, sky: Any, display: Display) -> None:
-    scores = [evaluate(run, sky.store, replace(ASKED, views=4, batch_size=size), display) for size in (1, 4, 256)]
-    for found in scores[1:]:
-        assert found.findings.score.rmse == pytest.approx(scores[0].findings.score.rmse, abs=1e-6)
-
-
-def test_evaluate_names_the_galaxies(run: Path, sky: Any, display: Display) -> None:
-    found = evaluate(run, sky.store, ASKED, display).findings
+def test_a_run_is_scored_on_its_validation_galaxies(run: Path, sky: Any, display: Display) -> None:
+    """Beside all zeros, all ones and the mean label of the training galaxies; there is nothing to warn of."""
+    evaluation = evaluate(run, sky.store, OPTIONS, display)
+    found = evaluation.findings
+    rows = np.isin(sky.ids[:44], read_split(run).validation)
+    labels, mean = sky.answers[rows], sky.answers[~rows].mean(axis=0)
+    assert (found.score.galaxies, rows.sum()) == (11, 11)
     assert list(found.names) == [str(number) for number in read_split(run).validation]
-    assert found.people == pytest.approx(sky.answers[np.isin(sky.ids[:44], read_split(run).validation)], abs=1e-6)
+    assert found.labels == pytest.approx(labels, abs=1e-6)
+    assert (evaluation.trained_on, evaluation.chosen_on, found.comparison) == (0, False, None)
+    last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
+    assert found.score.rmse == pytest.approx(float(last[3]), abs=1e-6)  # one view, as the run's validation
+    constants = found.constants
+    for value, constant in ((constants.zeros, 0), (constants.ones, 1), (constants.mean.rmse, mean)):
+        assert value == pytest.approx(np.sqrt(np.square(constant - labels).mean()), rel=1e-6)
+    assert constants.of_training
 
 
-def test_evaluate_against(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
-    """The labels themselves, in another order and with others' rows: the difference is minus our RMSE."""
+def test_a_store_without_the_training_galaxies(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
+    """Their mean label is unknown there, so that of the scored galaxies is taken."""
+    rows = np.isin(sky.ids[:44], read_split(run).validation)
+    write_answers(tmp_path / "labels.csv", [(sky.ids[:44][rows], sky.answers[rows])])
+    pack(sky.images, tmp_path / "labels.csv", tmp_path / "store", size=24, workers=1)
+    found = evaluate(run, tmp_path / "store", OPTIONS, display).findings
+    assert found.constants.mean.rmse == pytest.approx(np.sqrt(sky.answers[rows].var(axis=0).mean()), rel=1e-6)
+    assert not found.constants.of_training
+    assert found.score.rmse == pytest.approx(evaluate(run, sky.store, OPTIONS, display).findings.score.rmse, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("which", "train", "validation", "chosen_on"), [("last", 5, 3, False), ("best", 0, 3, True), ("best", 5, 0, False)]
+)
+def test_galaxies_that_the_run_has_seen_are_counted(
+    which: str, train: int, validation: int, chosen_on: bool, run: Path, sky: Any, display: Display, tmp_path: Path
+) -> None:
+    parts = read_split(run)
+    ids = write_ids(tmp_path / "ids.csv", [*parts.train[:train], *parts.validation[:validation]])
+    found = evaluate(run, sky.store, replace(OPTIONS, which=which, ids=ids), display)
+    assert (found.findings.score.galaxies, found.trained_on) == (train + validation, train)
+    assert found.chosen_on == chosen_on
+
+
+def test_the_score_is_of_the_mean_over_views_in_any_batch(run: Path, sky: Any, display: Display) -> None:
+    """Its RMSE is not above the views' own root mean square; fp32 predictions are within 1e-6 in any batch."""
+    one = evaluate(run, sky.store, OPTIONS, display).findings.score.rmse
+    first, *others = (
+        evaluate(run, sky.store, replace(OPTIONS, views=4, batch_size=size), display).findings.score.rmse
+        for size in (1, 4, 256)
+    )
+    assert first != one
+    assert first < 1.05 * one
+    assert others == pytest.approx([first, first], abs=1e-6)
+
+
+def test_a_run_beside_the_labels_themselves(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
+    """In another order and with others' rows: the difference is minus the run's RMSE."""
     order = np.random.default_rng(2).permutation(44)
     others = [(sky.ids[:44][order], sky.answers[order]), ([5], np.full((1, 37), 0.5))]
     write_answers(tmp_path / "others.csv", others)
-    found = evaluate(run, sky.store, replace(ASKED, against=tmp_path / "others.csv"), display).findings
+    found = evaluate(run, sky.store, replace(OPTIONS, against=tmp_path / "others.csv"), display).findings
     value, low, high = found.comparison.lower.overall
-    assert value == pytest.approx(-found.score.rmse, abs=1e-6)
-    assert (-high, -low) == pytest.approx(found.score.interval, abs=1e-6)
+    assert (-value, -high, -low) == pytest.approx((found.score.rmse, *found.score.interval), abs=1e-6)
     for name, (value, low, high) in found.comparison.lower.questions.items():
         assert (-value, -high, -low) == pytest.approx(found.score.questions[name], abs=1e-6)
     assert found.comparison.name == str(tmp_path / "others.csv")
 
 
+def test_predictions_that_are_not_finite_are_a_fault(run: Path, sky: Any, display: Display) -> None:
+    predictor = load_predictor(run, "last", "cpu")
+    with torch.no_grad():
+        predictor.network.answers.bias.fill_(torch.nan)
+    store, rows = open_store(sky.store), np.arange(3)
+    galaxies = load(store, torch.device("cpu"), lambda done: None)
+    loaded = LoadedRun(run, predictor, galaxies, Split(rows[:0], rows), names_of(store))
+    with pytest.raises(DataFault, match="finite"):
+        score_run(loaded, OPTIONS, display)
+
+
 @pytest.fixture
 def predictions(sky: Any, tmp_path: Path) -> Path:
-    """A table of answers to all 48 galaxies, in another order than the store's."""
-    answers = np.random.default_rng(4).random((48, 37))
+    """A table of predictions for all 48 galaxies, in another order than the store's."""
+    values = np.random.default_rng(4).random((48, 37))
     order = np.random.default_rng(5).permutation(48)
-    write_answers(tmp_path / "predictions.csv", [(sky.ids[order], answers[order])])
+    write_answers(tmp_path / "predictions.csv", [(sky.ids[order], values[order])])
     return tmp_path / "predictions.csv"
 
 
 @pytest.mark.parametrize("source", ["store", "labels"])
-def test_evaluate_a_table(source: str, predictions: Path, sky: Any, display: Display) -> None:
+def test_a_table_is_scored(source: str, predictions: Path, sky: Any, display: Display) -> None:
     """With the labels of a store or of a table; galaxies without one are counted."""
-    asked = replace(OF_TABLE, labels=sky.labels if source == "labels" else None)
-    found = evaluate(predictions, sky.store if source == "store" else None, asked, display)
-    errors = np.random.default_rng(4).random((48, 37))[:44] - sky.answers
-    assert found.findings.score.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-6)
-    assert (found.findings.score.galaxies, found.unlabelled) == (44, 4)
-    assert found.findings.constants.mean.rmse == pytest.approx(np.sqrt(sky.answers.var(axis=0).mean()), rel=1e-6)
-    assert not found.findings.constants.of_training
-    assert (found.findings.views, found.findings.consistency) == (None, None)
-    errors_by_name = {row.name: row.rmse for row in found.findings.by_galaxy()}
+    options = replace(OF_TABLE, labels=sky.labels if source == "labels" else None)
+    evaluation = evaluate(predictions, sky.store if source == "store" else None, options, display)
+    found, errors = evaluation.findings, np.random.default_rng(4).random((48, 37))[:44] - sky.answers
+    assert found.score.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-6)
+    assert (found.score.galaxies, evaluation.unlabelled) == (44, 4)
+    assert found.constants.mean.rmse == pytest.approx(np.sqrt(sky.answers.var(axis=0).mean()), rel=1e-6)
+    assert (found.constants.of_training, found.views, found.rotation) == (False, None, None)
+    errors_by_name = {row.name: row.rmse for row in found.by_galaxy()}
     assert errors_by_name[str(sky.ids[7])] == pytest.approx(np.sqrt(np.square(errors[7]).mean()), rel=1e-6)
 
 
-def test_evaluate_a_table_on_some_galaxies_beside_a_run(
+def test_a_table_beside_a_run_is_the_run_beside_the_table(
     predictions: Path, run: Path, sky: Any, display: Display, tmp_path: Path
 ) -> None:
-    """The run beside the table is the table beside the run."""
+    """Options of networks count for the run beside the table, but nothing is turned."""
     ids = write_ids(tmp_path / "ids.csv", read_split(run).validation[::2])
-    of_table = evaluate(predictions, None, replace(ASKED, ids=ids, labels=sky.labels, against=run), display)
-    of_run = evaluate(run, None, replace(ASKED, ids=ids, against=predictions), display)
+    options = replace(OPTIONS, ids=ids, labels=sky.labels, against=run)
+    of_table = evaluate(predictions, None, options, display)
+    of_run = evaluate(run, None, replace(OPTIONS, ids=ids, against=predictions), display)
     assert (of_table.findings.score.galaxies, of_table.unlabelled) == (6, 0)
     ours, theirs = (each.findings.comparison.lower.overall for each in (of_table, of_run))
     assert ours == pytest.approx((-theirs[0], -theirs[2], -theirs[1]), abs=1e-6)
+    two_views = evaluate(predictions, None, replace(options, views=2), display)
+    assert two_views.findings.comparison.lower.overall != ours
+    with pytest.raises(UsageFault, match="--consistency"):
+        evaluate(predictions, None, replace(options, consistency=8), display)
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_evaluate_a_table_needs_one_source_of_labels(both: bool, predictions: Path, sky: Any, display: Display) -> None:
-    sources = (sky.store, sky.labels) if both else (None, None)
-    with pytest.raises(UsageFault, match=f"Expected STORE or --labels .*, got {'both' if both else 'neither'}"):
-        evaluate(predictions, sources[0], replace(OF_TABLE, labels=sources[1]), display)
+NAMES = ["NGC 1300", "IC 10", "42"]
 
 
-def test_evaluate_a_table_of_other_galaxies(predictions: Path, display: Display, tmp_path: Path) -> None:
-    write_answers(tmp_path / "labels.csv", [([1, 2], np.zeros((2, 37)))])
-    asked = replace(OF_TABLE, labels=tmp_path / "labels.csv")
-    with pytest.raises(DataFault, match=r"Expected galaxies of .*predictions.csv, got none of them \(.*labels.csv"):
-        evaluate(predictions, None, asked, display)
-    asked = replace(asked, ids=write_ids(tmp_path / "ids.csv", [1, 3]))
-    with pytest.raises(
-        DataFault, match=r"Expected ids of labelled galaxies in .*labels.csv, got 1 others, 3 the first"
+@pytest.fixture
+def named(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and labels of three galaxies, two of which have a name; the ids are the last column of the labels."""
+    values = np.random.default_rng(1).random((2, 3, 37))
+    write_answers(tmp_path / "named.csv", [(NAMES[::-1], values[0])])
+    with (tmp_path / "labels.csv").open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow([*COLUMNS, ID_COLUMN])
+        writer.writerows([*row, f" {name} "] for row, name in zip(values[1].tolist(), NAMES, strict=True))
+    return tmp_path / "named.csv", tmp_path / "labels.csv"
+
+
+def test_galaxies_keep_their_names(named: tuple[Path, Path], tmp_path: Path, succeed: Callable[..., str]) -> None:
+    succeed("evaluate", named[0], "--labels", named[1], "--errors", tmp_path / "errors.csv")
+    with (tmp_path / "errors.csv").open(newline="") as handle:
+        assert sorted(row[ID_COLUMN] for row in csv.DictReader(handle)) == sorted(NAMES)
+
+
+def test_faults_name_the_galaxy(
+    named: tuple[Path, Path], run: Path, sky: Any, display: Display, tmp_path: Path
+) -> None:
+    """One without a label, one without a prediction, and one without a prediction to compare with."""
+    table, labels = named
+    write_answers(tmp_path / "one.csv", [(NAMES[2:], np.zeros((1, 37)))])
+    unlabelled = replace(OF_TABLE, labels=labels, ids=write_ids(tmp_path / "ids.csv", ["42", "NGC 7"]))
+    unpredicted = replace(OF_TABLE, labels=labels, ids=write_ids(tmp_path / "2.csv", ["IC 10"]))
+    for subject, store, options, named_first in (
+        (table, None, unlabelled, "NGC 7"),
+        (run, sky.store, replace(OPTIONS, ids=unlabelled.ids), "42"),
+        (tmp_path / "one.csv", None, unpredicted, "IC 10"),
+        (table, None, replace(OF_TABLE, labels=labels, against=tmp_path / "one.csv"), "(NGC 1300|IC 10)"),
     ):
-        evaluate(predictions, None, asked, display)
+        with pytest.raises(DataFault, match=f"{named_first} the first"):
+            evaluate(subject, store, options, display)
 
 
-def test_evaluate_takes_labels_with_a_table_alone(run: Path, sky: Any, display: Display) -> None:
-    with pytest.raises(UsageFault, match="Expected --labels with a table of predictions, got it with a run"):
-        evaluate(run, None, replace(ASKED, labels=sky.labels), display)
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--views", {"views": 8}),
+        ("--checkpoint", {"which": "best"}),
+        ("--device", {"device": "cpu"}),
+        ("--batch-size and --consistency", {"batch_size": 8, "consistency": 8}),
+    ],
+)
+@pytest.mark.parametrize("folds", [False, True])
+def test_a_table_refuses_the_options_of_networks(
+    option: str, values: dict[str, Any], folds: bool, named: tuple[Path, Path], display: Display
+) -> None:
+    """So do a cross-validation, by its table, and a table beside a table."""
+    table, labels = named
+    subject = as_folds(table) if folds else table
+    for against in (None, table):
+        with pytest.raises(UsageFault, match=f"^Expected {option} with a run, got a table .*: leave {option} out"):
+            evaluate(subject, None, replace(OF_TABLE, labels=labels, against=against, **values), display)
 
 
-def spoil_unknown(run: Path, sky: Any, folder: Path) -> Asked:
-    return replace(ASKED, ids=write_ids(folder / "ids.csv", [sky.ids[0], 5, 6]))
+def as_folds(table: Path) -> Path:
+    """The folder of a cross-validation with this table of predictions."""
+    folder = table.parent / "cv"
+    folder.mkdir()
+    (folder / "folds.csv").write_text("GalaxyID,fold\n1,1\n")
+    table.rename(folder / "out_of_fold.csv")
+    table.symlink_to(folder / "out_of_fold.csv")
+    return folder
 
 
-def spoil_unlabelled(run: Path, sky: Any, folder: Path) -> Asked:
-    return replace(ASKED, ids=write_ids(folder / "ids.csv", [sky.ids[0], sky.ids[45]]))
+def test_sources_of_labels(predictions: Path, run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
+    """A table needs one, that has some of its galaxies; a run takes no table of labels."""
+    with pytest.raises(UsageFault, match=r"STORE or --labels .*, got neither"):
+        evaluate(predictions, None, OF_TABLE, display)
+    with pytest.raises(UsageFault, match=r"STORE or --labels .*, got both"):
+        evaluate(predictions, sky.store, replace(OF_TABLE, labels=sky.labels), display)
+    with pytest.raises(UsageFault, match="--labels with a table of predictions"):
+        evaluate(run, None, replace(OPTIONS, labels=sky.labels), display)
+    write_answers(tmp_path / "labels.csv", [([1, 2], np.zeros((2, 37)))])
+    options = replace(OF_TABLE, labels=tmp_path / "labels.csv")
+    with pytest.raises(DataFault, match=r"got none of them \(.*labels.csv"):
+        evaluate(predictions, None, options, display)
+    with pytest.raises(DataFault, match="got 1 others, 3 the first"):
+        evaluate(predictions, None, replace(options, ids=write_ids(tmp_path / "ids.csv", [1, 3])), display)
 
 
-def spoil_against(run: Path, sky: Any, folder: Path) -> Asked:
-    write_answers(folder / "others.csv", [(sky.ids[:1], sky.answers[:1])])
-    return replace(ASKED, against=folder / "others.csv")
+def spoil_unknown(run: Path, sky: Any, folder: Path) -> EvaluateOptions:
+    return replace(OPTIONS, ids=write_ids(folder / "ids.csv", [sky.ids[0], 5, 6]))
 
 
-def spoil_split(run: Path, sky: Any, folder: Path) -> Asked:
+def spoil_unlabelled(run: Path, sky: Any, folder: Path) -> EvaluateOptions:
+    return replace(OPTIONS, ids=write_ids(folder / "ids.csv", [sky.ids[0], sky.ids[45]]))
+
+
+def spoil_split(run: Path, sky: Any, folder: Path) -> EvaluateOptions:
     split = run / "split.csv"
     split.write_text(split.read_text().replace("validation", "train"))
-    return ASKED
+    return OPTIONS
 
 
-def spoil_best(run: Path, sky: Any, folder: Path) -> Asked:
+def spoil_best(run: Path, sky: Any, folder: Path) -> EvaluateOptions:
     shutil.rmtree(run / "best")
-    return replace(ASKED, which="best")
+    return replace(OPTIONS, which="best")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_unknown, r"Expected ids of labelled galaxies in .*, got 2 others, 5 the first \(.*ids.csv\)"),
-        (spoil_unlabelled, r"Expected ids of labelled galaxies in .*, got 1 others"),
-        (spoil_against, r"Expected answers for every galaxy scored, got no row for \d+ of them"),
-        (spoil_split, r"Expected galaxies to score, got none: the run held none out"),
-        (spoil_best, r"Expected the checkpoint best, got a run without it .*: ask for --checkpoint last"),
+        (spoil_unknown, r"got 2 others, 5 the first \(.*ids.csv\)"),
+        (spoil_unlabelled, r"labelled galaxies in .*, got 1 others"),
+        (spoil_split, r"galaxies to score, got none: .* give --ids CSV"),
+        (spoil_best, r"the checkpoint best, got a run without it .* --checkpoint last"),
     ],
 )
-def test_evaluate_explains(
-    spoil: Callable[[Path, Any, Path], Asked], message: str, run: Path, sky: Any, display: Display, tmp_path: Path
+def test_faults_of_a_run_say_what_to_do(
+    spoil: Callable[[Path, Any, Path], EvaluateOptions],
+    message: str,
+    run: Path,
+    sky: Any,
+    display: Display,
+    tmp_path: Path,
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
-    asked = spoil(tmp_path / "run", sky, tmp_path)
+    options = spoil(tmp_path / "run", sky, tmp_path)
     with pytest.raises(DataFault, match=message):
-        evaluate(tmp_path / "run", sky.store, asked, display)
+        evaluate(tmp_path / "run", sky.store, options, display)
 
 
-def test_evaluate_refuses_another_preprocessing(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
-    pack(sky.images, sky.labels, tmp_path / "s", size=24, crop=30, workers=1)
-    message = r"Expected a store of Preprocess\(frame=40, crop=40, size=24\), got Preprocess\(frame=40, crop=30"
-    with pytest.raises(DataFault, match=message + r".*pack with --crop 40 --size 24"):
-        evaluate(run, tmp_path / "s", ASKED, display)
-
-
-def test_evaluate_needs_a_store_with_labels(run: Path, sky: Any, display: Display, tmp_path: Path) -> None:
-    """And with those of the galaxies held out, whose list is no user's to shorten."""
+def test_a_store_must_be_packed_alike_and_have_the_labels(
+    run: Path, sky: Any, display: Display, tmp_path: Path
+) -> None:
+    pack(sky.images, sky.labels, tmp_path / "cropped", size=24, crop=30, workers=1)
+    with pytest.raises(DataFault, match=r"crop=40.*crop=30.*pack with --crop 40 --size 24"):
+        evaluate(run, tmp_path / "cropped", OPTIONS, display)
     pack(sky.images, None, tmp_path / "bare", size=24, workers=1)
-    with pytest.raises(DataFault, match=r"store with labels, got one without \(.*bare\): pack it again with --labels"):
-        evaluate(run, tmp_path / "bare", ASKED, display)
+    with pytest.raises(DataFault, match=r"got one without \(.*bare\): pack it again with --labels"):
+        evaluate(run, tmp_path / "bare", OPTIONS, display)
     trained_on = np.isin(sky.ids[:44], read_split(run).train)
     write_answers(tmp_path / "labels.csv", [(sky.ids[:44][trained_on], sky.answers[trained_on])])
     pack(sky.images, tmp_path / "labels.csv", tmp_path / "other", size=24, workers=1)
     with pytest.raises(DataFault, match=r"got 11 others, \d+ the first \(.*split.csv\): give --ids CSV"):
-        evaluate(run, tmp_path / "other", ASKED, display)
+        evaluate(run, tmp_path / "other", OPTIONS, display)
 
 
 @pytest.mark.parametrize(("step", "where"), [(0, "cpu"), (10**12, "meta")])
@@ -244,43 +303,7 @@ def test_pixels_lie_on_the_device_where_they_fit(
     """Beside a batch; else on the host. The device is torch's "meta", in place of a GPU."""
     predictor, store = load_predictor(run, "last", "cpu"), open_store(sky.store)
     elsewhere = replace(predictor, backend=replace(predictor.backend, device=torch.device("meta")))
-    monkeypatch.setattr("galaxy_triton.evaluate.evaluate.free_memory", lambda device: store.pixels.nbytes + step)
-    galaxies = galaxies_of(store, elsewhere, 8, display)
+    monkeypatch.setattr("galaxy_triton.evaluate.loaded_run.free_memory", lambda device: store.pixels.nbytes + step)
+    galaxies = load_galaxies(store, elsewhere, 8, display)
     assert (galaxies.pixels.device.type, galaxies.ids.device.type) == (where, "meta")
     assert galaxies.pixels.shape == store.pixels.shape
-
-
-def test_evaluate_and_report_choose_a_place_for_the_pixels(
-    run: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Chosen(Exception):
-        pass
-
-    def choose(*asked: object) -> None:
-        raise Chosen
-
-    monkeypatch.setattr("galaxy_triton.evaluate.evaluate.residence", choose)
-    with pytest.raises(Chosen):
-        evaluate(run, sky.store, ASKED, display)
-    with pytest.raises(Chosen):
-        write_report(run, ReportAsked(store=sky.store), display)
-
-
-def test_open_run_asks_a_deterministic_vgg_on_a_gpu(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pooling has no deterministic gradient there, which no question needs."""
-    checkpoint = read_checkpoint(run, "last")
-    vgg = {"network.name": "vgg11", "preprocess.size": 40, "augmentation.size": 32}
-    trained = replace(checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True}))
-    chosen: list[Backend] = []
-    monkeypatch.setattr("galaxy_triton.predict.predictor.read_checkpoint", lambda *asked: trained)
-    monkeypatch.setattr("galaxy_triton.predict.predictor.make_predictor", lambda *made: chosen.append(made[2]))
-    for name, value in (("is_available", True), ("get_device_name", "GPU"), ("get_device_capability", (8, 0))):
-        monkeypatch.setattr(torch.cuda, name, lambda *device, value=value: value)
-    load_predictor(run, "last", "cuda")
-    assert chosen[0].device.type == "cuda"
-
-
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an Apple GPU")
-def test_open_run_refuses_a_device_that_is_not_there(run: Path) -> None:
-    with pytest.raises(UsageFault, match="Expected a machine with mps, got one with"):
-        load_predictor(run, "last", "mps")

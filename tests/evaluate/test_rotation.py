@@ -1,4 +1,4 @@
-"""Consistency: against a loop over poses, and of networks whose answers are known to move or not to."""
+"""Rotation consistency: against a loop over poses, and of networks whose answers are known to move or not to."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from galaxy_triton.config.schema import Augmentation
 from galaxy_triton.data.galaxies import Galaxies
-from galaxy_triton.evaluate.rotation import POSES, Consistency, consistency, poses_for
+from galaxy_triton.evaluate.rotation import POSES, RotationConsistency, poses_for, rotation_consistency
 from galaxy_triton.model.head import HEADS
 from galaxy_triton.model.views import Pose, ViewMaker, fixed_affines
 from galaxy_triton.predict.predictor import Predictor, load_predictor
@@ -51,8 +51,8 @@ def answering(run: Path) -> Callable[[Tensor], Predictor]:
     return make
 
 
-def asked(predictor: Predictor, galaxies: Galaxies, views: int) -> Consistency:
-    return consistency(predictor, galaxies, ROWS, views, 2, lambda done, total: None)
+def turned(predictor: Predictor, galaxies: Galaxies, views: int) -> RotationConsistency:
+    return rotation_consistency(predictor, galaxies, ROWS, views, 2, lambda done, total: None)
 
 
 def test_it_is_the_rms_over_galaxies_columns_and_poses(
@@ -60,16 +60,16 @@ def test_it_is_the_rms_over_galaxies_columns_and_poses(
 ) -> None:
     """A probability in fp32 is within 1e-6 of the exact one in any batch and on any CPU, and so is the RMS."""
     predictor = answering(torch.randn(16, 16, generator=torch.Generator().manual_seed(5)))
-    found = asked(predictor, sky_of_noise, 4)
+    found = turned(predictor, sky_of_noise, 4)
     assert (found.galaxies, list(found.by_views)) == (5, [4, 1])
     for views, (value, low, high) in found.by_views.items():
-        still, *turned = (
+        still, *others = (
             predictor.answer(sky_of_noise, ROWS, views, 8, lambda done: None, pose=pose).tolist()
             for pose in (Pose(), *poses_for(4))
         )
         squares = [
             (answers[row][column] - still[row][column]) ** 2
-            for answers in turned
+            for answers in others
             for row in range(5)
             for column in range(37)
         ]
@@ -81,7 +81,7 @@ def test_a_network_that_sees_a_direction_is_inconsistent_and_more_views_help(
     answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     weight = torch.linspace(-1, 1, 16).expand(16, 16)
-    found = asked(answering(weight), sky_of_noise, 16).by_views
+    found = turned(answering(weight), sky_of_noise, 16).by_views
     assert found[1][0] > 1e-3
     assert found[16][0] < 0.5 * found[1][0]
 
@@ -89,13 +89,13 @@ def test_a_network_that_sees_a_direction_is_inconsistent_and_more_views_help(
 def test_a_network_that_sees_nothing_is_consistent(
     answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
-    assert asked(answering(torch.zeros(16, 16)), sky_of_noise, 16).by_views == {16: (0, 0, 0), 1: (0, 0, 0)}
+    assert turned(answering(torch.zeros(16, 16)), sky_of_noise, 16).by_views == {16: (0, 0, 0), 1: (0, 0, 0)}
 
 
 def test_one_view_is_asked_once(answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies) -> None:
     seen: list[tuple[int, int]] = []
     predictor = answering(torch.ones(16, 16))
-    found = consistency(predictor, sky_of_noise, ROWS, 1, 2, lambda *progress: seen.append(progress))
+    found = rotation_consistency(predictor, sky_of_noise, ROWS, 1, 2, lambda *progress: seen.append(progress))
     assert list(found.by_views) == [1]
     total = 5 * (1 + len(POSES))
     assert seen == [(done, total) for done in range(5, total + 1, 5)]
@@ -105,7 +105,7 @@ def test_answers_that_are_not_finite_are_a_fault(
     answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
 ) -> None:
     with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
-        asked(answering(torch.full((16, 16), torch.nan)), sky_of_noise, 1)
+        turned(answering(torch.full((16, 16), torch.nan)), sky_of_noise, 1)
 
 
 def off(views: int, pose: Pose) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from galaxy_triton.evaluate.scores import by_galaxy, compare, constants, rmse, root_mean_squares, score
+from galaxy_triton.evaluate.scores import compare, constant_scores, galaxy_errors, rmse, root_mean_squares, score
 from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
 
 FIRST_COLUMNS = {"smooth": (0, 3), "edge_on": (3, 5), "bar": (5, 7), "spiral": (7, 9), "bulge": (9, 13)}
@@ -114,7 +114,7 @@ def test_compare_intervals_are_the_bootstraps() -> None:
 
 def test_constants() -> None:
     labels, mean = answers(20, 1), answers(1, 2)[0].astype(np.float64)
-    found = constants(labels, mean)
+    found = constant_scores(labels, mean)
     assert found.zeros == pytest.approx(np.sqrt((labels.astype(np.float64) ** 2).mean()), rel=1e-12)
     assert found.ones == pytest.approx(np.sqrt(((1 - labels.astype(np.float64)) ** 2).mean()), rel=1e-12)
     assert found.mean.rmse == pytest.approx(np.sqrt(((mean - labels) ** 2).mean()), rel=1e-12)
@@ -124,21 +124,20 @@ def test_constants() -> None:
 
 def test_no_constant_scores_below_the_mean_of_the_galaxies_themselves() -> None:
     labels = answers(20, 1)
-    own = constants(labels, None)
+    own = constant_scores(labels, None)
     assert own.mean.rmse == pytest.approx(labels.astype(np.float64).std(axis=0).dot(labels.std(axis=0) / 37) ** 0.5)
     assert not own.of_training
 
 
-def test_by_galaxy() -> None:
+def test_galaxy_errors() -> None:
     labels = answers(4, 1)
     given = labels + np.float32(0.01)
     given[0, 9:13] += 0.2
     given[1, 36] += 0.5
     given[2, 0] -= 0.3
-    found = by_galaxy(given, labels)
-    assert [QUESTIONS[number].name for number in found.worst[:3]] == ["bulge", "arms", "smooth"]
+    found = galaxy_errors(given, labels)
+    assert [QUESTIONS[number].name for number in found[:3, 1:].argmax(axis=1)] == ["bulge", "arms", "smooth"]
     squares = (given.astype(np.float64) - labels) ** 2
-    assert found.rmse == pytest.approx(np.sqrt(squares.mean(axis=1)), rel=1e-12)
-    assert found.worst_rmse[:2] == pytest.approx(
-        [np.sqrt(squares[0, 9:13].mean()), np.sqrt(squares[1, 31:].mean())], rel=1e-12
-    )
+    assert found[:, 0] == pytest.approx(np.sqrt(squares.mean(axis=1)), rel=1e-12)
+    for number, span in enumerate(SPANS, 1):
+        assert found[:, number] == pytest.approx(np.sqrt(squares[:, span].mean(axis=1)), rel=1e-12)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galaxy_triton.data.folds import read_folds
 from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.store import open_store
-from galaxy_triton.evaluate.evaluate import Asked, evaluate
+from galaxy_triton.evaluate.evaluate import EvaluateOptions, evaluate
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.predict.predictor import load_predictor
 from galaxy_triton.runs.folder import read_split
@@ -124,7 +124,7 @@ def test_evaluate_scores_the_answers(done: Path, sky: Any, succeed: Callable[...
     shutil.copytree(done, tmp_path / "cv")
     (tmp_path / "cv" / "out_of_fold.csv").unlink()
     with pytest.raises(DataFault, match=r"Expected a cross-validation that is done, got one without out_of_fold\.csv"):
-        evaluate(tmp_path / "cv", None, Asked(), Display(quiet=True))
+        evaluate(tmp_path / "cv", None, EvaluateOptions(), Display(quiet=True))
 
 
 def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: Display) -> None:

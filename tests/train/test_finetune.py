@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from galaxy_triton.config.schema import Run
-from galaxy_triton.evaluate.evaluate import Asked, evaluate
+from galaxy_triton.evaluate.evaluate import EvaluateOptions, evaluate
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs.folder import read_config, read_split
 from galaxy_triton.system.console import Display
@@ -219,11 +219,11 @@ def test_knows_what_the_run_before_the_run_has_seen(
     resumed = Display(Console(file=io.StringIO(), width=200))
     train(TrainOptions(run=options.run, store=sky.store, resume=True), resumed, dry_run=True)
     assert "trained on 5 of the galaxies held out" in said(resumed)
-    evaluation = evaluate(options.run, None, Asked(views=1), Display(quiet=True))
+    evaluation = evaluate(options.run, None, EvaluateOptions(views=1), Display(quiet=True))
     assert evaluation.trained_on == 5
     told = (options.run / "report.html").read_text()
     assert "seed, fine-tuned" in told
-    assert "5 held out, 5 of them known to the weights that it began with" in told
+    assert "5 for validation, 5 of which the initial weights were trained on" in told
 
 
 def test_a_stopped_run_goes_on_without_the_other(
@@ -257,7 +257,7 @@ def test_each_fold_begins_there(
         assert same(weights(options.run / fold), weights(run))
     seen = len(read_split(run).train)
     assert f"trained on {seen} of the galaxies held out, which will score too well" in said(display)
-    evaluation = evaluate(options.run, None, Asked(against=options.run), Display(quiet=True))
+    evaluation = evaluate(options.run, None, EvaluateOptions(against=options.run), Display(quiet=True))
     assert evaluation.trained_on == seen
     assert evaluation.findings.comparison is not None
     assert evaluation.findings.comparison.trained_on == seen

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from galaxy_triton.data.pack import pack
-from galaxy_triton.evaluate import evaluate as evaluate_module
-from galaxy_triton.evaluate.evaluate import Asked, evaluate
+from galaxy_triton.evaluate import loaded_run
+from galaxy_triton.evaluate.evaluate import EvaluateOptions, evaluate
 from galaxy_triton.model import memory as memory
 from galaxy_triton.runs.folder import read_config
 from galaxy_triton.system.console import Display
@@ -95,9 +95,9 @@ def test_launch_warns_of_an_edited_configuration(run: Path, sky: Any, tmp_path: 
 def test_launch_ends_with_the_score_and_the_report(options: TrainOptions, display: Display) -> None:
     """The figures that are said are those of `evaluate` on the same galaxies."""
     train(options, display)
-    found = evaluate(options.run, None, Asked(), Display(quiet=True)).findings.score
+    found = evaluate(options.run, None, EvaluateOptions(), Display(quiet=True)).findings.score
     low, high = found.interval
-    score = f"RMSE         {found.rmse:.4f}  [{low:.4f}, {high:.4f}]  galaxies held out: 11, views: 16"
+    score = f"RMSE         {found.rmse:.4f}  [{low:.4f}, {high:.4f}]  validation galaxies: 11, views: 16"
     assert score in said(display)
     assert "mean answer  0." in said(display)
     assert f"report       {options.run / 'report.html'}" in said(display)
@@ -234,7 +234,7 @@ def test_memory_that_runs_out_is_explained(
 
 
 def test_advice_names_options_of_the_command(run: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate_module, "load", raiser(MemoryError()))
+    monkeypatch.setattr(loaded_run, "load", raiser(MemoryError()))
     said = " ".join(call("evaluate", run).output.split())
     assert said.endswith("(--device): lower --batch-size; what was saved is whole")
 
