@@ -11,10 +11,12 @@ from galaxy_triton.kernels import (
     AugmentParams,
     RandomView,
     Ranges,
+    Tree,
     augment,
     norm_relu_pool,
     sample,
     sigmoid_mse,
+    tree_mse,
 )
 
 PIXELS = torch.zeros(5, 8, 8, 4, dtype=torch.uint8)
@@ -43,6 +45,16 @@ def _view(batch=BATCH, *given: object, size=6, **options) -> Callable[[], object
 def _norm(x=(2, 3, 4, 4), weight=(3,), mean=(3,), **options) -> Callable[[], object]:
     x, weight, mean = (torch.zeros(one) if isinstance(one, tuple) else one for one in (x, weight, mean))
     return lambda: norm_relu_pool(x, weight, torch.zeros(3), mean, torch.ones(3), **{"impl": "torch", **options})
+
+
+def _tree(logits=(2, 3), targets=(2, 3), **options) -> Callable[[], object]:
+    tensors = [torch.zeros(one) if isinstance(one, tuple) else one for one in (logits, targets)]
+    return lambda: tree_mse(*tensors, Tree((3,), (None,)), **options)
+
+
+def _fused(tree: Tree) -> Callable[[], object]:
+    zeros = torch.zeros(1, sum(tree.sizes))
+    return lambda: tree_mse(zeros, zeros, tree, impl="triton")
 
 
 AUGMENT = [
@@ -133,7 +145,30 @@ RANGES = [
 ]
 
 
-CASES = AUGMENT + VIEW + LOSS + NORM + RANGES
+NINE_LEVELS = Tree((2,) * 9, (None, *range(0, 16, 2)))
+
+TREE = [
+    (lambda: Tree((2, 2), (None,)), "Expected as many parents as sizes, got 1 (Tree): match"),
+    (lambda: Tree((2, 0), (None, 0)), "Expected at least one answer, got 0 (Tree, question 1): remove the question"),
+    (lambda: Tree((2, 2), (None, 2)), "Expected a parent column below 2, got 2 (Tree, question 1): order parents"),
+    (lambda: Tree((2, 2), (None, -1)), "Expected a parent column below 2, got -1 (Tree, question 1): order parents"),
+    (lambda: Tree((2,), (0,)), "Expected a parent column below 0, got 0 (Tree, question 0): order parents"),
+    (_tree(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
+    (_tree(logits=(2, 4)), "Expected shape [any, 3], got [2, 4] (logits): reshape it"),
+    (_tree(logits=(0, 3)), "Expected at least one row, got [0, 3] (logits): skip an empty batch"),
+    (_tree(logits=torch.zeros(2, 3).double()), "Expected float32 or float16 or bfloat16, got float64 (logits)"),
+    (_tree(logits=torch.zeros(3, 2).T), "Expected contiguous memory, got (1, 2) (logits): call .contiguous()"),
+    (_tree(targets=(3, 3)), "Expected shape [2, 3], got [3, 3] (targets): reshape it"),
+    (_tree(targets=torch.zeros(2, 3).half()), "Expected float32, got float16 (targets): convert it"),
+    (_tree(targets=torch.zeros(1, 3).expand(2, 3)), "Expected contiguous memory, got (0, 1) (targets)"),
+    (_tree(weight=torch.ones(2)), "Expected shape [3], got [2] (weight): reshape it"),
+    (_tree(weight=torch.ones(6)[::2]), "Expected contiguous memory, got (2,) (weight): call .contiguous()"),
+    (_fused(Tree((1025,), (None,))), "Expected at most 1024 answers, got 1025 (tree): choose impl='torch' or"),
+    (_fused(Tree((2,) * 65, (None,) * 65)), "Expected at most 64 questions, got 65 (tree): choose impl='torch' or"),
+    (_fused(NINE_LEVELS), "Expected at most 8 levels, got 9 (tree): choose impl='torch' or 'compile'"),
+]
+
+CASES = AUGMENT + VIEW + LOSS + TREE + NORM + RANGES
 
 
 @pytest.mark.parametrize(("use", "message"), CASES, ids=[message for _, message in CASES])

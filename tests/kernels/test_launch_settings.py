@@ -1,17 +1,14 @@
 """Launch settings change the speed and nothing else: how many programs share the work, and how much each takes."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, Tree, augment, sigmoid_mse, tree_mse
+from galaxy_triton.kernels import AugmentDraw, AugmentParams, Ranges, augment
 from galaxy_triton.kernels.augmentation import fused
 from galaxy_triton.kernels.launch_settings import BY_GPU, Launch, Settings
-from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
-from galaxy_triton.kernels.tree_loss import fused as tree_loss
 from tests.kernels import oracle
 from tests.kernels.oracle import View
 from tests.kernels.scenes import scenes, tolerance
@@ -83,60 +80,6 @@ def test_images_are_shared_where_multiprocessors_are_idle(
     launched = launches(fused)
     _views("draw", 0.0, device)
     assert [one.grid for one in launched] == [(COUNT, programs)]
-
-
-LOSSES = {"sigmoid": sigmoid_mse, "tree": partial(tree_mse, tree=Tree((3, 2, 4), (None, 1, None)))}
-# For 63 answers in 7 rows: one program, then several, each of a part of a row, a row or a few.
-SHARES = [Launch(64, 4, alone=128), Launch(32, 4, alone=32), Launch(8, 4, alone=8), Launch(4, 4, alone=32)]
-
-
-@pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_do_not_depend_on_the_programs(
-    name: str, share: Launch, monkeypatch: pytest.MonkeyPatch, device: torch.device
-) -> None:
-    """But for the order in which they are summed."""
-    generator = torch.Generator().manual_seed(2)
-    logits, targets = (torch.randn(7, 9, generator=generator).to(device) for _ in range(2))
-    weight = torch.rand(9, generator=generator).to(device)
-
-    def run() -> tuple[Tensor, Tensor]:
-        z = logits.clone().requires_grad_()
-        loss = LOSSES[name](z, targets, weight=weight, impl="triton")
-        return loss.detach(), torch.autograd.grad(loss, z)[0]
-
-    usual = run()
-    for module in (sigmoid_loss, tree_loss):
-        monkeypatch.setattr(module, "settings", lambda device: Settings(sigmoid=share, tree=share))
-    got = run()
-    torch.testing.assert_close(got[0], usual[0], rtol=1e-6, atol=0)
-    torch.testing.assert_close(got[1], usual[1], rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("tile", [1024, 4])
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_a_tensor_of_its_own(
-    name: str, tile: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
-) -> None:
-    """It can be divided in place, as steps that accumulate do, whether one program made it or many."""
-    for module in (sigmoid_loss, tree_loss):
-        monkeypatch.setattr(module, "settings", lambda device: Settings(sigmoid=SHARES[3], tree=Launch(tile, 4)))
-    z = torch.zeros(7, 9, device=device, requires_grad=True)
-    targets = torch.ones(7, 9, device=device)
-    (whole,) = torch.autograd.grad(LOSSES[name](z, targets, impl="triton"), z)
-    loss = LOSSES[name](z, targets, impl="triton")
-    loss /= 2
-    loss.backward()
-    assert torch.equal(z.grad, whole / 2)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_differentiated_once(name: str, device: torch.device) -> None:
-    """Its gradient is a constant to autograd: a penalty on it would silently be none."""
-    z = torch.zeros(7, 9, device=device, requires_grad=True)
-    loss = LOSSES[name](z, torch.ones(7, 9, device=device), impl="triton")
-    with pytest.raises(RuntimeError, match="choose impl='torch'"):
-        torch.autograd.grad(loss, z, create_graph=True)
 
 
 def test_every_gpu_has_settings_that_fit() -> None:

@@ -118,23 +118,6 @@ def test_sigmoid_mse_gradcheck(weighted: bool, monkeypatch: pytest.MonkeyPatch) 
     assert torch.autograd.gradcheck(lambda z: reference.sigmoid_mse(z, *arguments), (z,))
 
 
-def test_sigmoid_mse_of_a_batch_and_its_halves(impl: str, device: torch.device) -> None:
-    """The loss is a mean, so a half's gradient is twice the batch's: bit for bit, as the factor is a power of two."""
-    logits, targets, weight = _inputs((900, 37), True, device)
-    loss, gradient = _run(impl, logits, targets, weight)
-    halves = [_run(impl, logits[half], targets[half], weight) for half in (slice(450), slice(450, 900))]
-    assert torch.equal(torch.cat([half[1] for half in halves]), 2 * gradient)
-    assert sum(half[0].item() for half in halves) / 2 == pytest.approx(loss.item(), rel=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(7, 37), (900, 37)])
-def test_sigmoid_mse_is_repeatable(shape: tuple[int, int], impl: str, device: torch.device) -> None:
-    inputs = _inputs(shape, True, device)
-    first = _run(impl, *inputs)
-    for _ in range(3):
-        assert all(torch.equal(a, b) for a, b in zip(first, _run(impl, *inputs), strict=True))
-
-
 @pytest.mark.parametrize(("rows", "programs"), [(256, 1), (442, 1), (443, 5)])
 def test_sigmoid_mse_is_one_launch(
     rows: int, programs: int, launches, monkeypatch: pytest.MonkeyPatch, device: torch.device
@@ -150,23 +133,6 @@ def test_sigmoid_mse_is_one_launch(
 def test_op_is_registered_soundly(weighted: bool, device: torch.device) -> None:
     arguments = _inputs((7, 37), weighted, device)
     torch.library.opcheck(torch.ops.galaxy_triton.sigmoid_mse.default, arguments)
-
-
-# Inductor takes half a minute to start.
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_sigmoid_mse_inside_a_compiled_graph(backend: str, impl: str, device: torch.device) -> None:
-    """Loss and backward as the end of a network, with no break of the graph."""
-    logits, targets, weight = _inputs((16, 37), True, device)
-    factor = torch.tensor(1.5, device=device, requires_grad=True)
-
-    def step(factor: Tensor) -> Tensor:
-        return sigmoid_mse(logits * factor, targets, weight=weight, impl=impl)
-
-    (want,) = torch.autograd.grad(step(factor), factor)
-    loss = torch.compile(step, fullgraph=True, backend=backend)(factor)
-    torch.testing.assert_close(loss, step(factor), rtol=1e-6, atol=0)
-    (got,) = torch.autograd.grad(loss, factor)
-    torch.testing.assert_close(got, want, rtol=1e-5, atol=0)
 
 
 def test_reference_is_the_mean_squared_error(device: torch.device) -> None:

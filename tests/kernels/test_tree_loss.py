@@ -178,24 +178,6 @@ def test_tree_mse_below_an_impossible_answer(impl: str, device: torch.device) ->
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-def test_tree_mse_of_a_batch_and_its_halves(impl: str, device: torch.device) -> None:
-    """The loss is a mean, so a half's gradient is twice the batch's: bit for bit, as the factor is a power of two."""
-    logits, targets, weight = make_inputs(GALAXY_ZOO_2, 300, True, device)
-    loss, gradient = measured((logits, targets, weight), GALAXY_ZOO_2, impl)
-    halves = [
-        measured((logits[half], targets[half], weight), GALAXY_ZOO_2, impl) for half in (slice(150), slice(150, 300))
-    ]
-    assert torch.equal(torch.cat([half[1] for half in halves]), 2 * gradient)
-    assert sum(half[0].item() for half in halves) / 2 == pytest.approx(loss.item(), rel=1e-6)
-
-
-@pytest.mark.parametrize("rows", [7, 300])
-def test_tree_mse_is_repeatable(rows: int, impl: str, device: torch.device) -> None:
-    inputs = make_inputs(GALAXY_ZOO_2, rows, True, device)
-    first = measured(inputs, GALAXY_ZOO_2, impl)
-    assert all(torch.equal(a, b) for a, b in zip(first, measured(inputs, GALAXY_ZOO_2, impl), strict=True))
-
-
 @pytest.mark.parametrize(("rows", "programs"), [(1, 1), (128, 1), (129, 2)])
 def test_tree_mse_is_one_launch(
     rows: int, programs: int, launches, monkeypatch: pytest.MonkeyPatch, device: torch.device
@@ -222,18 +204,20 @@ def test_op_is_registered_soundly(weighted: bool, device: torch.device) -> None:
     torch.library.opcheck(torch.ops.galaxy_triton.tree_mse.default, arguments)
 
 
-# Inductor takes half a minute to start.
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_tree_mse_inside_a_compiled_graph(backend: str, impl: str, device: torch.device) -> None:
-    """Loss and backward as the end of a network, with no break of the graph."""
-    logits, targets, weight = make_inputs(GALAXY_ZOO_2, 16, True, device)
-    factor = torch.tensor(1.5, device=device, requires_grad=True)
+def chain(questions: int) -> Tree:
+    """Each question hangs from the first answer of the one before."""
+    return Tree((2,) * questions, (None, *(2 * number for number in range(questions - 1))))
 
-    def step(factor: Tensor) -> Tensor:
-        return tree_mse(logits * factor, targets, GALAXY_ZOO_2, weight=weight, impl=impl)
 
-    (want,) = torch.autograd.grad(step(factor), factor)
-    loss = torch.compile(step, fullgraph=True, backend=backend)(factor)
-    torch.testing.assert_close(loss, step(factor), rtol=1e-6, atol=0)
-    (got,) = torch.autograd.grad(loss, factor)
-    torch.testing.assert_close(got, want, rtol=1e-5, atol=0)
+LARGEST = [
+    (Tree((1024,), (None,)), 1 / 1024**2),
+    (Tree((2,) * 64, (None,) * 64), 1 / 4),
+    (chain(8), sum(1 / 4**level for level in range(1, 9)) / 8),
+]
+
+
+@pytest.mark.parametrize(("tree", "loss"), LARGEST, ids=["answers", "questions", "levels"])
+def test_largest_trees_are_taken(tree: Tree, loss: float, impl: str, device: torch.device) -> None:
+    """Of logits 0 each softmax is 1 / size, so p is that to the power of the level."""
+    zeros = torch.zeros(3, sum(tree.sizes), device=device)
+    assert tree_mse(zeros, zeros, tree, impl=impl).item() == pytest.approx(loss, rel=1e-5)
