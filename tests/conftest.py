@@ -27,13 +27,13 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.signals import INTERRUPTED, Stop
+from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import train
 from galaxy_triton.train.session import Session
 from tests.support import figures
-from tests.support.sessions import open_session
+from tests.support.sessions import StopAfter, open_session
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,18 +125,6 @@ def run(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_session(sky: Sky) -> Callable[..., Session]:
     """make_session(folder, **{"optimiser.lr": 1, ...}): the session of a small run on the sky."""
     return lambda folder, **settings: open_session(sky.store, folder, {**TINY, **settings})
-
-
-class StopAfter(Stop):
-    """Asks to stop once the optimiser has made so many steps."""
-
-    def __init__(self, trainer: Trainer, steps: int) -> None:
-        self.trainer, self.steps = trainer, steps
-
-    @property
-    def code(self) -> int:
-        states = list(self.trainer.learner.optimiser.state.values())
-        return INTERRUPTED if states and int(states[0]["step"]) >= self.steps else 0
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""One of several processes that average gradients once and leave each other, started by test_ranks.py.
+"""One of several processes that average gradients once and leave each other, started by test_processes.py.
 
-    python tests/leave_job.py done|stopped|failed
+    python leave_job.py done|stopped|failed
 
 They leave at the end of their work, by `Stopped`, or by a fault that came of another. What is written is the number of
 threads while they are together, and of those that are left.

@@ -1,10 +1,9 @@
-"""One of several processes that train together, started by test_ranks.py: what it saw and did goes into a file.
+"""One of several processes that train together, started by test_processes.py; it writes its steps to a file.
 
-    python tests/rank_job.py STORE OUT [--resume] [--die]
+    python rank_job.py STORE OUT [--resume] [--die]
 
-A run is made whole in OUT/whole-COUNT, with everything noted. Another in OUT/stopped is stopped by the last process
-alone after its second step; or, with --resume, goes on from there to its end. With --die the last process is killed in
-its second step.
+A run in OUT/whole-COUNT is trained to its end. Another in OUT/stopped is stopped by the last process alone after its
+second step; with --resume, it goes on from there. With --die the last process is killed in its second step.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.processes import Processes, join_processes
 from galaxy_triton.system.signals import REQUEUE, Stop
 from galaxy_triton.train.loop import Trainer
-from tests.support.sessions import open_session, trainer_of
+from tests.support.sessions import StopAfter, open_session, trainer_of
 from tests.support.tiny import TINY
 
 # Batch norm takes the statistics of a process's part; without it and dropout nothing depends on the parts.
@@ -57,63 +56,51 @@ def without_norms(network: Any) -> Any:
     return network
 
 
-def noted(trainer: Trainer) -> list[dict[str, Any]]:
-    """The list that each step will add its ids, views, loss and gradients to."""
+def record_steps(trainer: Trainer) -> list[dict[str, Any]]:
+    """A list to which each step will add its ids, share, views, loss and gradients."""
     steps: list[dict[str, Any]] = []
     learner, views = trainer.learner, []  # type: ignore[var-annotated]
     step, update, random = learner.step, learner._update, learner.maker.random
 
-    def noting_step(batch: Any, epoch: Tensor, number: int) -> Tensor:
+    def recording_step(batch: Any, epoch: Tensor, number: int) -> Tensor:
         steps.append({"ids": batch.ids, "share": batch.share})
         loss = step(batch, epoch, number)
         steps[-1] |= {"loss": loss, "views": torch.cat(views)}
         views.clear()
         return loss
 
-    def noting_random(*given: Any) -> Tensor:
+    def recording_random(*given: Any) -> Tensor:
         views.append(random(*given).clone())
         return views[-1]
 
-    def noting_update() -> None:
+    def recording_update() -> None:
         gradients = [parameter.grad.clone() for parameter in learner.network.parameters() if parameter.grad is not None]
         steps[-1]["gradients"] = gradients
         update()
 
-    object.__setattr__(learner.maker, "random", noting_random)
-    learner.step, learner._update = noting_step, noting_update  # type: ignore[method-assign]
+    object.__setattr__(learner.maker, "random", recording_random)
+    learner.step, learner._update = recording_step, recording_update  # type: ignore[method-assign]
     return steps
 
 
-class StopOfOne(Stop):
-    """Asks to stop after some steps, in one process."""
-
-    def __init__(self, trainer: Trainer, steps: int) -> None:
-        self.trainer, self.steps = trainer, steps
-
-    @property
-    def code(self) -> int:  # type: ignore[override]
-        states = list(self.trainer.learner.optimiser.state.values())
-        return REQUEUE if states and int(states[0]["step"]) >= self.steps else 0
-
-
-def whole(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+def train_whole(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
     trainer = small_trainer(store, folder, processes)
-    steps = noted(trainer)
+    steps = record_steps(trainer)
     trainer.fit(Display(quiet=True), Stop())
     return {"steps": steps, "rmse": trainer.last_rmse}
 
 
-def stopped(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+def train_until_a_stop(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
     trainer = small_trainer(store, folder, processes)
     last = processes.rank == processes.count - 1
     try:
-        trainer.fit(Display(quiet=True), StopOfOne(trainer, 2) if last else Stop())
+        trainer.fit(Display(quiet=True), StopAfter(trainer, 2, REQUEUE) if last else Stop())
     except Stopped as stop:
         return {"code": stop.code, "step": trainer.progress.step}
     return {"code": 0}
 
 
-def resumed(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+def train_on(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
     trainer = small_trainer(store, folder, processes)
     trainer.resume(load_checkpoint(folder / run_folder.LAST))
     began = trainer.progress
@@ -132,7 +119,7 @@ def die_in_second_step(trainer: Trainer) -> None:
     trainer.learner.step = dying  # type: ignore[method-assign]
 
 
-def normed(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
+def train_with_norms(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
     """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
     session = open_session(store, folder, {**TINY, "optimiser.average": 0.5, "run.epochs": 1}, processes)
     trainer = trainer_of(session)
@@ -144,7 +131,7 @@ def normed(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
     return {"rmse": trainer.last_rmse, "saved": rmse(answers, session.galaxies.answers[rows].numpy())}
 
 
-def bereft(store: Path, folder: Path, processes: Processes) -> None:
+def lose_a_process(store: Path, folder: Path, processes: Processes) -> None:
     trainer = small_trainer(store, folder, processes)
     if processes.rank == processes.count - 1:
         die_in_second_step(trainer)
@@ -157,18 +144,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--die", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     try:
         with join_processes("cpu") as processes:
-            if asked.die:
-                bereft(asked.store, asked.out / "bereft", processes)
-            found = whole(asked.store, asked.out / f"whole-{processes.count}", processes)
-            if not asked.resume:
-                found["normed"] = normed(asked.store, asked.out / "normed", processes)
-            other = resumed if asked.resume else stopped
-            found |= {other.__name__: other(asked.store, asked.out / "stopped", processes)}
-            torch.save(found, asked.out / f"{processes.count}-{processes.rank}.pt")
+            if options.die:
+                lose_a_process(options.store, options.out / "bereft", processes)
+            found = train_whole(options.store, options.out / f"whole-{processes.count}", processes)
+            if not options.resume:
+                found["normed"] = train_with_norms(options.store, options.out / "normed", processes)
+            name, train = ("resumed", train_on) if options.resume else ("stopped", train_until_a_stop)
+            found[name] = train(options.store, options.out / "stopped", processes)
+            torch.save(found, options.out / f"{processes.count}-{processes.rank}.pt")
     except DataFault as fault:
         raise SystemExit(str(fault)) from fault
 

@@ -33,7 +33,7 @@ def job(*words: object) -> list[str]:
 def found(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
     """What each process noted, by their number. The run that two leave stopped, three end."""
     out = tmp_path_factory.mktemp("ranks")
-    alone = rank_job.whole(sky.store, out / "whole-1", ALONE)
+    alone = rank_job.train_whole(sky.store, out / "whole-1", ALONE)
     for count in (2, 3):
         ends = together(count, job(sky.store, out, *["--resume"] * (count == 3)), JOB.parent)
         assert [end.code for end in ends] == [0] * count, ends

@@ -11,6 +11,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.model.backend import choose
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.processes import ALONE, Processes
+from galaxy_triton.system.signals import INTERRUPTED, Stop
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.session import Session
@@ -34,3 +35,15 @@ def split_of(session: Session) -> Split:
 def trainer_of(session: Session) -> Trainer:
     """A trainer of the session's run."""
     return Trainer(session, split_of(session), session.folder)
+
+
+class StopAfter(Stop):
+    """Asks to stop once the optimiser has made so many steps."""
+
+    def __init__(self, trainer: Trainer, steps: int, code: int = INTERRUPTED) -> None:
+        self.trainer, self.steps, self.wanted = trainer, steps, code
+
+    @property
+    def code(self) -> int:  # type: ignore[override]
+        states = list(self.trainer.learner.optimiser.state.values())
+        return self.wanted if states and int(states[0]["step"]) >= self.steps else 0
