@@ -21,7 +21,7 @@ from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.system.errors import DataFault, UsageFault
-from tests.support.held import held_by, traced
+from tests.support.memory import memory_of, trace_memory
 
 SIDE, SIZE = 20, 8
 STEMS = ("300", "20", "1000", "7")
@@ -230,9 +230,9 @@ def test_pack_holds_few_images(tmp_path: Path) -> None:
 
         def look(done: int, total: int) -> None:
             if done == total:
-                held.append(held_by(packing, images_of))
+                held.append(memory_of(packing, images_of))
 
-        with traced():
+        with trace_memory():
             pack(folder, None, tmp_path / f"s{count}", size=64, workers=1, progress=look)
         return held[0]
 

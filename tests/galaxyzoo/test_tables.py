@@ -16,7 +16,7 @@ from galaxy_triton.galaxyzoo.tables import read_answers, read_ids
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.layouts import CONDITIONAL
 from galaxy_triton.system.errors import DataFault
-from tests.support.held import held_by, traced
+from tests.support.memory import memory_of, trace_memory
 
 HEADER = ["GalaxyID", *COLUMNS]
 
@@ -258,9 +258,9 @@ def test_write_answers_holds_one_chunk(tmp_path: Path) -> None:
         def chunks() -> Iterator[tuple[range, NDArray[np.float64]]]:
             for i in range(count):
                 yield range(i * 50, i * 50 + 50), fractions(50).astype(np.float64)
-            held.append(held_by(table))
+            held.append(memory_of(table))
 
-        with traced():
+        with trace_memory():
             write_answers(tmp_path / "answers.csv", chunks())
         return held[0]
 

@@ -1,4 +1,4 @@
-"""Memory that given modules hold: whatever else the process of the tests does meanwhile is not counted."""
+"""The memory that given modules hold, whatever else the process of the tests does meanwhile."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ FRAMES = 12  # of each allocation, the latest: what a module calls to allocate i
 
 
 @contextmanager
-def traced() -> Iterator[None]:
-    """Trace allocations, for `held_by`."""
+def trace_memory() -> Iterator[None]:
+    """Trace allocations, for `memory_of`."""
     tracemalloc.start(FRAMES)
     try:
         yield
@@ -18,7 +18,7 @@ def traced() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def held_by(*modules: ModuleType) -> int:
-    """Bytes alive now that a function of one of `modules`, or what it called, allocated under `traced`."""
+def memory_of(*modules: ModuleType) -> int:
+    """Bytes alive now that a function of one of `modules`, or what it called, allocated under `trace_memory`."""
     ours = [tracemalloc.Filter(True, str(module.__file__), all_frames=True) for module in modules]
     return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(ours).traces)
