@@ -17,7 +17,7 @@ from galaxy_triton.evaluate.report import ReportOptions, write_report
 from galaxy_triton.system.console import Display
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"), pytest.mark.process]
 
 WIDTHS = (390, 1280)  # CSS pixels: a phone, a desktop
 FIGURES = 9
