@@ -29,9 +29,9 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import train
-from tests.support.figures import real_figures
 from tests.support.parsed_page import Page
 
+pytestmark = pytest.mark.usefixtures("real_figures")
 
 VIEWS, BATCH = 2, 5
 OF_TRAINING = {"curves", "augmentation"}
@@ -67,8 +67,7 @@ def reported(
     write_answers(scratch / "truth.csv", [(sky.ids[: len(truth)], truth)])
     source = folder / run_folder.SOURCE
     source.write_text(json.dumps({**json.loads(source.read_text()), "truth": str(scratch / "truth.csv")}))
-    with real_figures():
-        made = write_report(folder, ReportOptions(views=VIEWS, batch_size=BATCH), Display(quiet=True))
+    made = write_report(folder, ReportOptions(views=VIEWS, batch_size=BATCH), Display(quiet=True))
     succeed("predict", folder, sky.store, "--out", scratch / "out.csv", "--views", VIEWS)
     by_id = dict(zip(*read_answers(scratch / "out.csv"), strict=True))
     parts = run_folder.read_split(folder)
