@@ -144,7 +144,7 @@ RUNS: tuple[Case, ...] = (
     _resume("no split", SPLIT, "split.csv", write("a,b\n1,2\n")),
     _resume(
         "a config.toml of odd values",
-        "Expected network.convs 1 or 2",
+        "Expected network.convs from 1 to 2",
         "config.toml",
         damage.replace("convs = 1", "convs = 9"),
     ),

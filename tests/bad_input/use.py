@@ -66,7 +66,7 @@ COMMANDS: tuple[Case, ...] = (
     usage("predict: no view", PREDICT + " {out} --views 0", "--views"),
     usage("predict: no batch", PREDICT + " {out} --batch-size 0", "--batch-size"),
     usage(
-        "predict: over its images", "predict {run} {archive} --out {archive}", "Expected a file of its own for the answ"
+        "predict: over its images", "predict {run} {archive} --out {archive}", "Expected a file of its own for the pred"
     ),
     usage("predict: out is a folder", PREDICT + " {store}", "Expected a file to write, got"),
     usage("predict: out is a pipe", PREDICT + " {made}", "a file to write, got", lambda w: damage.pipe(w, "p")),
@@ -102,7 +102,7 @@ TRAININGS: tuple[Case, ...] = (
     _train("one fold", "--folds 1", "Expected folds at least 2, got 1"),
     _train("more folds than galaxies", "--folds 45", "Expected a galaxy for each of 45 folds, got 44"),
     _train("folds and a split", "--folds 2 --validation 0.1", "Expected folds alone to hold galaxies out"),
-    usage("train: ids without a use", TRAIN + " --fold-ids {made}", "a use of these ids, got none", unknown_ids),
+    usage("train: ids without a use", TRAIN + " --fold-ids {made}", "folds for these ids, got none", unknown_ids),
     _train("run in use", "--run {run}", "Expected a new or empty folder"),
     _train("run is a file", "--run {labels}", "got Not a directory"),
     _train("run below a file", "--run {labels}/r", "got Not a directory"),

@@ -32,7 +32,8 @@ MADE_WITH = {"gpu": None, "cpu": "a CPU", "threads": 2, "packages": {"torch": "9
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Path:
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark refuses to time beside xdist
     shutil.copy(BENCH / "conftest.py", tmp_path)
     (tmp_path / "test_naps.py").write_text(SUITE)
     return tmp_path / "test_naps.py"

@@ -31,6 +31,7 @@ def test_a_missing_package(name: str, is_fault: bool, monkeypatch: pytest.Monkey
     assert missing == [(name, is_fault)]
 
 
+@pytest.mark.slow  # a minute in Triton's interpreter
 def test_views_agree(device: torch.device) -> None:
     assert doctor.augment_error(device) < doctor.TOLERANCE
 
