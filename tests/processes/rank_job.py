@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def small_trainer(store: Path, folder: Path, processes: Processes) -> Trainer:
-    """A run of two epochs of four steps, of a network without batch norm."""
+    """A run of two epochs of three steps, of a network without batch norm."""
     session = open_session(store, folder, {**TINY, **SETTINGS}, processes)
     made = heads.make_network
     heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]

@@ -45,7 +45,7 @@ def found(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[
 def test_global_batches(found: dict[int, list[dict[str, Any]]], count: int) -> None:
     """The parts of the processes, one after the other, are the one process's batch: ids, and views bit for bit."""
     (alone,) = found[1]
-    assert len(alone["steps"]) == 8
+    assert len(alone["steps"]) == 6
     for number, step in enumerate(alone["steps"]):
         parts = [process["steps"][number] for process in found[count]]
         assert torch.equal(torch.cat([part["ids"] for part in parts]), step["ids"])
