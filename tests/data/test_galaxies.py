@@ -1,6 +1,5 @@
 """Splits and the order of an epoch: functions of ids and seeds, and of nothing else."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,12 +48,6 @@ def test_load(store: Store, sky: Any) -> None:
     assert galaxies.answers[44:].isnan().all()
     assert galaxies.answers.dtype == torch.float32
     assert done == [48]
-
-
-def test_load_needs_labels(sky: Any, tmp_path: Path) -> None:
-    pack(sky.images, None, tmp_path / "s", size=8, workers=1)
-    with pytest.raises(DataFault, match="Expected a store with labels, got one without"):
-        load(open_store(tmp_path / "s"), CPU, print)
 
 
 def test_load_checks_every_block(sky: Any, tmp_path: Path) -> None:
@@ -163,14 +156,3 @@ def test_slices(count: int, size: int) -> None:
     assert [row for part in parts for row in part] == list(range(count))
     assert all(0 < len(part) <= size for part in parts)
     assert all(part.stop <= count for part in slices(count, size))
-
-
-def test_unlabelled_galaxies_are_in_no_part(sky: Any, tmp_path: Path) -> None:
-    """A table with a row for two galaxies alone."""
-    with sky.labels.open(newline="") as handle:
-        rows = list(csv.reader(handle))
-    with (tmp_path / "two.csv").open("w", newline="") as handle:
-        csv.writer(handle).writerows([rows[0], rows[9], rows[30]])
-    pack(sky.images, tmp_path / "two.csv", tmp_path / "s", size=8, workers=1)
-    split = split_by_fraction(open_store(tmp_path / "s"), 0.5, 1)
-    assert sorted(np.concatenate(split).tolist()) == [8, 29]

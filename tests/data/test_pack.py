@@ -4,8 +4,8 @@ import csv
 import io
 import resource
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,63 +128,31 @@ def test_pack_counts_what_it_converts_and_skips(images: Path, labels: Path, tmp_
     assert open_store(tmp_path / "s").ids.tolist() == [1, 2, 3, 20, 300, 1000]
 
 
-def spoil_image(images: Path, labels: Path) -> None:
-    (images / "300.png").write_bytes(b"x")
-
-
-def spoil_all(images: Path, labels: Path) -> None:
-    for file in images.iterdir():
-        file.write_bytes(b"x")
-
-
-def spoil_overlap(images: Path, labels: Path) -> None:
-    labels.write_text(labels.read_text().replace("\n7,", "\n8,").replace("\n300,", "\n301,"))
-
-
-def spoil_labels(images: Path, labels: Path) -> None:
-    labels.write_text("x")
-
-
-def spoil_ids(images: Path, labels: Path) -> None:
-    (images / "007.png").write_bytes(encoded("7"))
-
-
 @pytest.mark.parametrize(
-    ("spoil", "options", "fault", "message"),
+    ("changed", "options", "fault", "message"),
     [
-        (spoil_image, {}, DataFault, r"do not decode \(300.png\)"),
-        (spoil_all, {"skip_bad": True}, DataFault, r"do not decode \(7.png\)"),
-        (spoil_overlap, {}, DataFault, "got ids such as 8, while the images' are such as 7"),
-        (spoil_labels, {}, DataFault, "Expected GalaxyID and the 37 answers"),
-        (spoil_ids, {}, DataFault, "each id once"),
-        (None, {"crop": SIDE + 1}, UsageFault, "preprocess.crop from 1 to frame = 20, got 21"),
-        (None, {"crop": 0}, UsageFault, "preprocess.crop .* got 0"),
-        (None, {"size": 0}, UsageFault, "preprocess.size from 1 to 4096, got 0"),
-        (None, {"workers": 0}, UsageFault, "workers at least 1, got 0"),
+        ({"images/300.png": "x"}, {}, DataFault, r"do not decode \(300.png\)"),
+        ({f"images/{stem}.png": "x" for stem in STEMS}, {"skip_bad": True}, DataFault, r"do not decode \(7.png\)"),
+        ({"labels.csv": ""}, {}, DataFault, "header line"),
+        ({"images/007.png": "x"}, {}, DataFault, "each id once"),
+        ({}, {"crop": SIDE + 1}, UsageFault, "preprocess.crop from 1 to frame = 20, got 21"),
+        ({}, {"size": 0}, UsageFault, "preprocess.size from 1 to 4096, got 0"),
+        ({}, {"workers": 0}, UsageFault, "workers at least 1, got 0"),
     ],
 )
 def test_pack_refuses_and_leaves_nothing(
     images: Path,
     labels: Path,
-    tmp_path: Path,
-    spoil: Callable[[Path, Path], None] | None,
-    options: dict[str, int],
+    changed: dict[str, str],
+    options: dict[str, Any],
     fault: type[Exception],
     message: str,
 ) -> None:
-    if spoil is not None:
-        spoil(images, labels)
+    for name, content in changed.items():
+        (images.parent / name).write_text(content)
     with pytest.raises(fault, match=message):
-        pack(images, labels, tmp_path / "s", **{"size": SIZE, "workers": 2, **options})  # type: ignore[arg-type]
-    assert {file.name for file in tmp_path.iterdir()} == {"images", "labels.csv"}
-
-
-def test_pack_keeps_what_is_there(images: Path, tmp_path: Path) -> None:
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "precious").write_text("mine")
-    with pytest.raises(DataFault, match="Expected a new folder, got one that exists"):
-        pack(images, None, tmp_path / "s", size=SIZE, workers=1)
-    assert contents(tmp_path / "s") == {"precious": b"mine"}
+        pack(images, labels, images.parent / "s", **{"size": SIZE, "workers": 2, **options})
+    assert {file.name for file in images.parent.iterdir()} == {"images", "labels.csv"}
 
 
 def test_pack_interrupted_leaves_nothing(images: Path, tmp_path: Path) -> None:

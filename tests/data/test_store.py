@@ -1,7 +1,5 @@
 """Opening and checking a store: every kind of damage is found and named."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data import store as store_module
-from galaxy_triton.data.inspect import describe, montage, tree_violations
+from galaxy_triton.data.inspect import describe, montage
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store, verified_pixels, verify
 from galaxy_triton.data.store_arrays import pixels_header
@@ -96,52 +94,6 @@ def flip(file: Path, at: int) -> None:
     file.write_bytes(data)
 
 
-def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
-    values = json.loads((path / "store.json").read_text())
-    change(values)
-    (path / "store.json").write_text(json.dumps(values))
-
-
-def cut(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        pytest.param(lambda path: flip(path / "labels.npy", -1), "bytes that were packed .*labels.npy", id="label"),
-        pytest.param(lambda path: flip(path / "labels.npy", 20), "bytes that were packed .*labels.npy", id="head"),
-        pytest.param(lambda path: flip(path / "ids.npy", -8), "bytes that were packed .*ids.npy", id="id"),
-        pytest.param(lambda path: flip(path / "pixels.npy", 60), "7 images of 6 x 6 x 4", id="shape"),
-        pytest.param(lambda path: cut(path / "pixels.npy"), "Expected 1136 bytes, got 1135", id="short pixels"),
-        pytest.param(lambda path: cut(path / "ids.npy"), "bytes that were packed .*ids.npy", id="short ids"),
-        pytest.param(lambda path: (path / "store.json").write_text("{"), "Expected the store.json", id="half a json"),
-        pytest.param(lambda path: (path / "store.json").write_text("[1]"), "Expected the store.json", id="a list"),
-        pytest.param(lambda path: (path / "store.json").write_bytes(b"\xff"), "Expected the store.json", id="binary"),
-        pytest.param(lambda path: edit(path, lambda v: v.update(images=8)), "packed .*store.json", id="edited json"),
-        pytest.param(lambda path: edit(path, lambda v: v.pop("columns")), "packed .*store.json", id="json lacks a key"),
-        pytest.param(
-            lambda path: edit(path, lambda v: v.update(version=2)),
-            "store format version 1, got version 2",
-            id="version",
-        ),
-        pytest.param(lambda path: (path / "pixels.npy").unlink(), "got No such file .*pixels.npy", id="no pixels"),
-        pytest.param(lambda path: (path / "labels.npy").unlink(), "got No such file .*labels.npy", id="no labels"),
-        pytest.param(lambda path: (path / "ids.npy").unlink(), "got No such file .*ids.npy", id="no ids"),
-        pytest.param(lambda path: (path / "store.json").unlink(), "Expected a store, got No such file", id="no json"),
-    ],
-)
-def test_open_store_refuses(path: Path, damage: Callable[[Path], object], message: str) -> None:
-    damage(path)
-    with pytest.raises(DataFault, match=message):
-        open_store(path)
-
-
-def test_open_store_refuses_a_file(path: Path) -> None:
-    with pytest.raises(DataFault, match="Expected a store, got Not a directory"):
-        open_store(path / "ids.npy")
-
-
 def test_hash_covers_pixels_labels_and_preprocessing(path: Path, tmp_path: Path) -> None:
     images, labels = tmp_path / "images", tmp_path / "labels.csv"
     hashes = {open_store(path).hash}
@@ -166,16 +118,6 @@ def test_describe(path: Path, tmp_path: Path) -> None:
     pack(tmp_path / "images", None, tmp_path / "bare", size=SIZE, workers=1)
     bare = describe(open_store(tmp_path / "bare"))
     assert (bare.labelled, bare.violations) == (0, {})
-
-
-# a column, and the questions it takes part in: as an answer, and as the answer that leads to another
-@pytest.mark.parametrize(("column", "questions"), [(36, {"arms"}), (0, {"smooth", "round"}), (14, {"odd"})])
-def test_tree_violations(column: int, questions: set[str]) -> None:
-    labels = tree_labels(5)
-    labels[3, column] += 0.25
-    violations = tree_violations(labels)
-    assert {name for name, size in violations.items() if size > 1e-6} == questions
-    assert all(violations[name] == pytest.approx(0.25, abs=1e-6) for name in questions)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 import hashlib
 
-import numpy as np
 import pytest
 
-from galaxy_triton.galaxyzoo.ids import check_unique, galaxy_id, rows_of
+from galaxy_triton.galaxyzoo.ids import check_unique, galaxy_id
 from galaxy_triton.system.errors import DataFault
 
 
@@ -24,9 +23,3 @@ def test_check_unique_names_both() -> None:
     check_unique([1, 2], ["1.jpg", "2.jpg"], "here")
     with pytest.raises(DataFault, match=r"got 1\.jpg and 01\.jpg \(here\)"):
         check_unique([1, 2, 1], ["1.jpg", "2.jpg", "01.jpg"], "here")
-
-
-def test_rows_of() -> None:
-    ids = np.array([50, 10, 2**62, 30])
-    wanted = np.array([10, 11, 2**62, 0, 2**63 - 1, 50])
-    assert rows_of(ids, wanted).tolist() == [1, -1, 2, -1, -1, 0]

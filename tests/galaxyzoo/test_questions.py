@@ -91,27 +91,9 @@ def test_names_of_the_catalogue() -> None:
     assert [int(answer) for _, answer in tasks] == [*range(1, 25), 38, *range(25, 35), 36, 37]
 
 
-@pytest.mark.parametrize(
-    ("readable", "gz2"),
-    [
-        ("smooth_artifact", "t01_smooth_or_features_a03_star_or_artifact"),
-        ("edge_on_yes", "t02_edgeon_a04_yes"),
-        ("bar_yes", "t03_bar_a06_bar"),
-        ("spiral_no", "t04_spiral_a09_no_spiral"),
-        ("bulge_none", "t05_bulge_prominence_a10_no_bulge"),
-        ("bulge_dominant", "t05_bulge_prominence_a13_dominant"),
-        ("odd_yes", "t06_odd_a14_yes"),
-        ("round_in_between", "t07_rounded_a17_in_between"),
-        ("odd_feature_dust_lane", "t08_odd_feature_a38_dust_lane"),
-        ("edge_on_bulge_none", "t09_bulge_shape_a27_no_bulge"),
-        ("winding_loose", "t10_arms_winding_a30_loose"),
-        ("arms_more", "t11_arms_number_a36_more_than_4"),
-        ("arms_cannot_tell", "t11_arms_number_a37_cant_tell"),
-    ],
-)
-def test_renamed(readable: str, gz2: str) -> None:
-    assert renamed(readable, "readable", "gz2") == gz2
-    assert renamed(gz2, "gz2", "readable") == readable
+def test_renamed() -> None:
+    assert renamed("bar_yes", "readable", "gz2") == "t03_bar_a06_bar"
+    assert renamed("t08_odd_feature_a38_dust_lane", "gz2", "readable") == "odd_feature_dust_lane"
 
 
 @pytest.mark.parametrize(("source", "target"), [*itertools.product(SCHEMES, SCHEMES)])
@@ -126,17 +108,14 @@ def test_renamed_comes_back(source: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "got"),
     [
-        (
-            ("bar_yes", "readable", "gz3"),
-            "Expected one of kaggle, readable, gz2, gz2_pairs, gz2_ortho_pairs, got 'gz3'",
-        ),
-        (("bar_yes", "gz3", "readable"), "got 'gz3'"),
-        (("bar_yes", "kaggle", "gz2"), "Expected a column's name in kaggle, got 'bar_yes'"),
-        (("Class3.1_debiased", "gz2", "kaggle"), "got 'Class3.1_debiased'"),
+        (("bar_yes", "readable", "gz3"), "gz3"),
+        (("bar_yes", "gz3", "readable"), "gz3"),
+        (("bar_yes", "kaggle", "gz2"), "bar_yes"),
+        (("Class3.1_debiased", "gz2", "kaggle"), "Class3.1_debiased"),
     ],
 )
-def test_renamed_refuses(arguments: tuple[str, str, str], message: str) -> None:
-    with pytest.raises(UsageFault, match=message):
+def test_renamed_refuses(arguments: tuple[str, str, str], got: str) -> None:
+    with pytest.raises(UsageFault, match=f"got '{got}'"):
         renamed(*arguments)

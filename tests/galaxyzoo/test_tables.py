@@ -2,21 +2,19 @@
 
 import csv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from galaxy_triton.galaxyzoo import tables as table
 from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers, read_ids
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.layouts import CONDITIONAL
 from galaxy_triton.system.errors import DataFault
-from tests.support.memory import memory_of, trace_memory
 
 HEADER = ["GalaxyID", *COLUMNS]
 
@@ -119,69 +117,71 @@ GOOD = plain([10, 20, 30], fractions(3))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("", "a header line .*got an empty file", id="empty"),
-        pytest.param(text(HEADER, []), "rows below the header, got none", id="header alone"),
-        pytest.param(GOOD.split("\n", 1)[1], r"a header line .*got '10' \(.*table.csv, line 1\)", id="no header"),
-        pytest.param(changed(1, 4, "Class9.9"), r"without 'Class2.1' and also 'Class9.9'", id="renamed"),
-        pytest.param(changed(1, 0, "id"), "without 'GalaxyID' and also 'id'", id="id renamed"),
+        pytest.param(changed(1, 4, "Class9.9"), r"without 'Class2.1' and also 'Class9.9'", id="column renamed"),
         pytest.param(text(["GalaxyID"], [[1]]), "without 'Class1.1', 'Class1.2', 'Class1.3', …", id="ids alone"),
-        pytest.param(text([*HEADER, "x"], [[1] * 39]), "got also 'x'", id="extra column"),
         pytest.param(text([*HEADER, "bar_yes", "bar_yes"], [[1] * 40]), "got also 'bar_yes'", id="wide column twice"),
         pytest.param(text([*HEADER, "bar_yes"], [[1] * 38]), r"39 cells, got 38 \(.*line 2\)", id="short wide row"),
-        pytest.param(
-            text(["GalaxyID", *CONDITIONAL], []), r"'Class1.3', … .*predict with --layout wide", id="conditional"
-        ),
-        pytest.param(text([*HEADER, "Class1.1"], [[1] * 39]), "got also 'Class1.1'", id="column twice"),
-        pytest.param(changed(3, 0, 10), "each id once, got 10 and 10", id="id twice"),
+        pytest.param(text(["GalaxyID", *CONDITIONAL], []), "predict with --layout wide", id="conditional"),
         pytest.param(changed(3, 0, "0010"), "each id once, got 10 and 0010", id="id twice, written otherwise"),
         pytest.param(changed(3, 0, "20.0"), r"id, got '20.0' \(.*line 3\)", id="float id"),
-        pytest.param(changed(4, 0, ""), r"id, got '' \(.*line 4\)", id="no id"),
         pytest.param(changed(4, 0, "nan"), r"id, got 'nan' \(.*line 4\)", id="nan id"),
-        pytest.param(changed(2, 5, "nan"), r"from 0 to 1, got 'nan' \(.*line 2, Class2.2\)", id="nan"),
         pytest.param(changed(2, 5, ""), r"from 0 to 1, got '' \(.*line 2, Class2.2\)", id="blank"),
-        pytest.param(changed(3, 1, "high"), r"from 0 to 1, got 'high' \(.*line 3, Class1.1\)", id="text"),
         pytest.param(changed(4, 37, "1.01"), r"from 0 to 1, got '1.01' \(.*line 4, Class11.6\)", id="above 1"),
-        pytest.param(changed(4, 37, "-0.1"), r"from 0 to 1, got '-0.1' \(.*line 4, Class11.6\)", id="below 0"),
-        pytest.param(changed(4, 37, "inf"), r"from 0 to 1, got 'inf'", id="infinite"),
-        pytest.param(GOOD + "40,0.5\n", r"38 cells, got 2 \(.*line 5\)", id="short row"),
         pytest.param(GOOD[:-1] + ",0.5\n", r"38 cells, got 39 \(.*line 4\)", id="long row"),
-        pytest.param(GOOD + '"40,0.5\n', "a CSV file in UTF-8", id="open quote"),
     ],
 )
-def test_read_answers_refuses(write: Callable[[str], Path], content: str, message: str) -> None:
+def test_read_answers_names_the_place(write: Callable[[str], Path], content: str, message: str) -> None:
     path = write(content)
     with pytest.raises(DataFault, match=message) as fault:
         read_answers(path)
     assert str(path) in str(fault.value)
 
 
-def test_read_answers_refuses_other_files(tmp_path: Path) -> None:
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xd8\xff\xe0" * 50)
-    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
-    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
-        archive.writestr("a.csv", GOOD)
-        archive.writestr("b.csv", GOOD)
-    messages = {
-        "binary.csv": "a CSV file in UTF-8",
-        "broken.zip": "a whole zip file",
-        "two.zip": "one CSV file in the zip, got 2",
-        "absent.csv": "got No such file or directory",
-        "": "got Is a directory",
-    }
-    for name, message in messages.items():
-        with pytest.raises(DataFault, match=message):
-            read_answers(tmp_path / name)
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({(2, 5): "x", (3, 0): "", (4, 1): "2"}, "line 2, Class2.2"),
+        ({(3, 5): "x", (3, 0): ""}, "id, got ''"),
+        ({(4, 1): "2", (3, 37): "3", (3, 2): "x"}, "line 3, Class1.2"),
+        ({(3, 1): "x,1", (4, 0): ""}, "39 .*line 3"),
+        ({(2, 0): "a\nb", (3, 1): "x"}, "line 4, Class1.1"),
+    ],
+)
+def test_read_answers_raises_the_first_fault(
+    write: Callable[[str], Path], cells: dict[tuple[int, int], str], message: str
+) -> None:
+    """In the order of the file; a line break inside quotes counts as a line."""
+    rows = [[*HEADER], *[[str(number), *["0.5"] * 37] for number in (10, 20, 30)]]
+    for (line, column), cell in cells.items():
+        rows[line - 1][column] = f'"{cell}"' if "\n" in cell else cell
+    with pytest.raises(DataFault, match=message):
+        read_answers(write(text(rows[0], rows[1:])))
+
+
+def test_cells_are_read_as_they_are_written(write: Callable[[str], Path]) -> None:
+    """No cell is guessed at: ids keep their zeros, and only Python's own numbers are numbers."""
+    ids = ["000001", "1e5", "NA", "True", "NULL"]
+    cells = ["1e-3", "0_1", " .5 ", "+1", "0.30000001192092896"]
+    ids_read, answers = read_answers(
+        write(text(HEADER, [[name, *[c] * 37] for name, c in zip(ids, cells, strict=True)]))
+    )
+    assert ids_read.tolist() == [1, *map(galaxy_id, ids[1:])]
+    assert answers[:, 3].tolist() == [np.float32(float(cell)) for cell in cells]
 
 
 def test_read_ids(write: Callable[[str], Path]) -> None:
-    ids = read_ids(write("GalaxyID,part\n30,train\nNGC 1300\n10,validation,x\n"))
-    assert (ids.dtype, ids.tolist()) == (np.int64, [30, galaxy_id("NGC 1300"), 10])
+    for content in (
+        "GalaxyID,part\n30,train\nNGC 1300\n10,x,y\n",
+        "name\n30\nNGC 1300\n10\n",
+        "x,GalaxyID\n,30\n,NGC 1300\n,10\n",
+    ):
+        ids = read_ids(write(content))
+        assert (ids.dtype, ids.tolist()) == (np.int64, [30, galaxy_id("NGC 1300"), 10])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "got an empty file"),
         ("GalaxyID\n", "rows below the header, got none"),
         ("30\n10\n", "a header line .*got '30'"),
         ("GalaxyID\n30\n30\n", "each id once"),
@@ -249,20 +249,3 @@ def test_write_answers_refuses_nothing_and_nowhere(tmp_path: Path) -> None:
     with pytest.raises(DataFault, match="to write it whole"):
         write_answers(tmp_path / "file" / "answers.csv", [([1], fractions(1))])
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
-
-
-def test_write_answers_holds_one_chunk(tmp_path: Path) -> None:
-    def held_at_the_end(count: int) -> int:
-        held: list[int] = []
-
-        def chunks() -> Iterator[tuple[range, NDArray[np.float64]]]:
-            for i in range(count):
-                yield range(i * 50, i * 50 + 50), fractions(50).astype(np.float64)
-            held.append(memory_of(table))
-
-        with trace_memory():
-            write_answers(tmp_path / "answers.csv", chunks())
-        return held[0]
-
-    # 36 more chunks of 50 x 37 floats would be 0.5 MB, and as text 0.7 MB; the ids, which are kept, are 0.2 MB
-    assert held_at_the_end(40) - held_at_the_end(4) < 350_000

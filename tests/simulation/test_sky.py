@@ -118,13 +118,6 @@ def test_simulate_refuses(wrong: dict[str, int], tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_simulate_keeps_what_exists(tmp_path: Path) -> None:
-    (tmp_path / "sky").mkdir()
-    with pytest.raises(DataFault, match="Expected a new folder"):
-        simulate(tmp_path / "sky", 1, 1, workers=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["sky"]
-
-
 def no_space(*args: object) -> NDArray[np.uint8]:
     raise OSError(28, "No space left on device")
 
@@ -133,13 +126,4 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "render", no_space)
     with pytest.raises(DataFault, match="No space left on device"):
         simulate(tmp_path / "sky", 4, 1, workers=2)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        simulate(tmp_path / "sky", 4, 1, workers=2, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
