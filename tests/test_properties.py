@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.images import decode, decoded, measure_frame, open_images
+from galaxy_triton.data.images import decode, decode_images, measure_frame, open_images
 from galaxy_triton.data.inspect import tree_violations
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import manifest_text, open_store, verify
@@ -96,7 +96,7 @@ def test_a_zip_gives_its_images_or_a_fault(edit: Callable[[bytes], bytes], tmp_p
     try:
         with open_images(tmp_path / "i.zip") as source:
             preprocess = Preprocess(measure_frame(source), SIDE, SIDE)
-            for entry, pixels, _ in decoded(source, preprocess, 1, bad.append):
+            for entry, pixels, _ in decode_images(source, preprocess, 1, bad.append):
                 assert pixels[0, 0].tolist() in [[number, 255 - number, 7] for number in (7, 20, 100)]
                 assert entry.id == galaxy_id(entry.stem)
     except (DataFault, UsageFault):

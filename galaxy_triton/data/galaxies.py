@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galaxy_triton.data.store import Store, require_labels, verified_pixels
+from galaxy_triton.data.store import Store, read_pixels, require_labels
 from galaxy_triton.data.store_arrays import PIXELS, map_pixels
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.galaxyzoo.tables import read_answers
@@ -52,7 +52,7 @@ def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progres
         pixels = torch.from_numpy(map_pixels(store.path / PIXELS, len(store.ids), store.preprocess.size, mode="c"))
     else:
         pixels = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device)
-    for start, rows in verified_pixels(store):
+    for start, rows in read_pixels(store):
         if not mapped:
             pixels[start : start + len(rows)] = torch.from_numpy(rows).to(device)
         progress(start + len(rows))

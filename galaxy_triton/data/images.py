@@ -111,10 +111,10 @@ def decode(data: bytes, preprocess: Preprocess, name: str) -> Decoded:
     """
     with _opened(data, name) as image:
         _check(image, preprocess.frame, name)
-        return preprocessed(_rgb(image), preprocess), image.mode
+        return preprocess_image(_rgb(image), preprocess), image.mode
 
 
-def preprocessed(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
+def preprocess_image(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     """Crop and resize an RGB image of frame x frame pixels to uint8 [S, S, 3].
 
     The centre crop is columns and rows o to o + crop - 1 with o = (frame - crop) // 2. It is cut out before resizing,
@@ -125,7 +125,7 @@ def preprocessed(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8
     return np.asarray(centre.resize((preprocess.size, preprocess.size), Image.Resampling.BILINEAR))
 
 
-def decoded(
+def decode_images(
     source: ImageSource,
     preprocess: Preprocess,
     workers: int,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.images import Entry, ImageSource, decoded, measure_frame, open_images
+from galaxy_triton.data.images import Entry, ImageSource, decode_images, measure_frame, open_images
 from galaxy_triton.data.store import MANIFEST, VERSION, Progress, block_rows, manifest_text
 from galaxy_triton.data.store_arrays import IDS, LABELS, NAMES, PIXELS, pixels_header
 from galaxy_triton.galaxyzoo.ids import is_integer, rows_of
@@ -72,8 +72,8 @@ def pack(
 
     Raises:
         UsageFault: a crop larger than the frame, an impossible size, or no worker.
-        DataFault: `out` exists or cannot be written; a fault of `open_images`, `read_answers` or `decoded`; the table
-            has a label for none of the images; every image is bad.
+        DataFault: `out` exists or cannot be written; a fault of `open_images`, `read_answers` or `decode_images`; the
+            table has a label for none of the images; every image is bad.
     """
     table = None if labels is None else read_answers(labels)
     with open_images(images) as source, whole_folder(out) as folder:
@@ -140,7 +140,7 @@ def _write_pixels(
     with file.open("wb") as handle:
         pixels = _Pixels(handle, preprocess.size)
         on_bad = pixels.bad.append if skip_bad else None
-        with closing(decoded(source, preprocess, workers, on_bad)) as images:
+        with closing(decode_images(source, preprocess, workers, on_bad)) as images:
             for entry, rgb, mode in images:
                 pixels.add(entry, rgb, mode)
                 progress(len(pixels.kept), len(source.entries))

@@ -49,7 +49,7 @@ class Store:
 
     path: Path
     preprocess: Preprocess
-    pixels: NDArray[np.uint8]  # [N, S, S, 4], RGB and a zero; a read-only memory map, unverified (see verified_pixels)
+    pixels: NDArray[np.uint8]  # [N, S, S, 4], RGB and a zero; a read-only memory map, unverified (see read_pixels)
     ids: NDArray[np.int64]  # [N]
     labels: NDArray[np.float32] | None  # [N, 37], NaN in rows without a label; None: no row has a label
     names: NDArray[np.str_] | None  # [N], the file stems; None: all stems are the ids
@@ -121,9 +121,7 @@ def labelled_rows(store: Store) -> NDArray[np.int64]:
     return np.flatnonzero(store.labelled).astype(np.int64)
 
 
-def verified_pixels(
-    store: Store, progress: Progress = lambda done, total: None
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def read_pixels(store: Store, progress: Progress = lambda done, total: None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Read a store's pixels block by block, in order, and check each block's hash.
 
     Yields:
@@ -133,16 +131,16 @@ def verified_pixels(
         DataFault: a block has changed since it was packed; the message gives its number and rows.
     """
     for number in range(len(store.blocks)):
-        start, block = verified_block(store, number)
+        start, block = read_block(store, number)
         yield start, block
         progress(start + len(block), len(store.ids))
 
 
-def verified_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
+def read_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
     """Read one block of a store's pixels and check its hash: (first row, uint8 [rows, S, S, 4]).
 
     Raises:
-        DataFault: as `verified_pixels`.
+        DataFault: as `read_pixels`.
     """
     count, size = len(store.ids), store.preprocess.size
     rows = block_rows(size)
@@ -160,9 +158,9 @@ def verify(store: Store, progress: Progress = lambda done, total: None) -> None:
     """Check the pixels; `open_store` has checked all else.
 
     Raises:
-        DataFault: as `verified_pixels`.
+        DataFault: as `read_pixels`.
     """
-    for _ in verified_pixels(store, progress):
+    for _ in read_pixels(store, progress):
         pass
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Run, require
 from galaxy_triton.data.folds import draw_folds
-from galaxy_triton.data.store import Progress, Store, require_labels, verified_pixels
+from galaxy_triton.data.store import Progress, Store, read_pixels, require_labels
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.system.errors import DataFault, expected
@@ -83,7 +83,7 @@ def central_colours(store: Store, progress: Progress = lambda done, total: None)
     size = store.preprocess.size
     side = min(size, max(1, round(PATCH * size / store.preprocess.crop)))
     centre = slice((size - side) // 2, (size - side) // 2 + side)
-    blocks = verified_pixels(store, progress)
+    blocks = read_pixels(store, progress)
     return np.concatenate([block[:, centre, centre, :3].mean(axis=(1, 2)) for _, block in blocks])
 
 

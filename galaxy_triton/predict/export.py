@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from galaxy_triton.config.schema import MAX_SIDE, Preprocess
-from galaxy_triton.data.images import decoded, open_images, preprocessed
+from galaxy_triton.data.images import decode_images, open_images, preprocess_image
 from galaxy_triton.data.order import slices
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.model.views import fixed_affines, warp_views
 from galaxy_triton.predict.pillow_resize import PillowResize
 from galaxy_triton.predict.predictor import Predictor, load_predictor
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.simulation.sky import simulated
+from galaxy_triton.simulation.sky import simulate_galaxy
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import require_alone
@@ -142,7 +142,7 @@ def serialised(program: Program, frame: int, description: dict[str, object]) -> 
 def compare(content: bytes, predictor: Predictor, frames: Frames, views: int) -> Comparison:
     """Compare a serialised program with the network, whose images are resized by Pillow."""
     preprocess = predictor.config.preprocess
-    pixels = np.stack([preprocessed(Image.fromarray(frame), preprocess) for frame in frames])
+    pixels = np.stack([preprocess_image(Image.fromarray(frame), preprocess) for frame in frames])
     batches = [torch.from_numpy(frames[part]).permute(0, 3, 1, 2) for part in slices(len(frames), BATCH)]
     resized = torch.cat([PillowResize(preprocess)(batch) for batch in batches]).permute(0, 2, 3, 1).numpy()
     program = torch.export.load(io.BytesIO(content)).module()
@@ -159,7 +159,7 @@ def compare(content: bytes, predictor: Predictor, frames: Frames, views: int) ->
 
 def simulated_frames(frame: int) -> Frames:
     """Simulated galaxies as images of side `frame`: uint8 [8, frame, frame, 3]."""
-    pictures = (Image.fromarray(simulated(1, index, volunteers=1)[1]) for index in range(SIMULATED))
+    pictures = (Image.fromarray(simulate_galaxy(1, index, volunteers=1)[1]) for index in range(SIMULATED))
     return np.stack([np.asarray(picture.resize((frame, frame))) for picture in pictures])
 
 
@@ -170,7 +170,7 @@ def _decode(path: Path, preprocess: Preprocess) -> Frames:
     whole = replace(preprocess, crop=preprocess.frame, size=preprocess.frame)
     with open_images(path) as source:
         some = replace(source, entries=source.entries[:COMPARED])
-        return np.stack([pixels for _, pixels, _ in decoded(some, whole, workers=2)])
+        return np.stack([pixels for _, pixels, _ in decode_images(some, whole, workers=2)])
 
 
 def _description(predictor: Predictor, options: ExportOptions) -> dict[str, object]:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.images import ImageSource, decoded, open_images
+from galaxy_triton.data.images import ImageSource, decode_images, open_images
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import slices
-from galaxy_triton.data.store import MANIFEST, open_store, require_preprocess, verified_block
+from galaxy_triton.data.store import MANIFEST, open_store, read_block, require_preprocess
 from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.write_tables import check_answers, write_cells
@@ -215,7 +215,7 @@ def _store_parts(path: Path, preprocess: Preprocess) -> Parts:
     names = names_of(store)
 
     def read(number: int) -> Iterator[Chunk]:
-        start, pixels = verified_block(store, number)
+        start, pixels = read_block(store, number)
         for chunk in slices(len(pixels), CHUNK):
             yield Chunk(names[start + chunk.start : start + chunk.stop], pixels[chunk], [])
 
@@ -226,7 +226,9 @@ def _decode(source: ImageSource, preprocess: Preprocess, options: SubmissionOpti
     pixels = np.zeros((len(source.entries), preprocess.size, preprocess.size, 4), np.uint8)
     names: list[str] = []
     skipped: list[DataFault] = []
-    for entry, image, _ in decoded(source, preprocess, options.workers, skipped.append if options.skip_bad else None):
+    for entry, image, _ in decode_images(
+        source, preprocess, options.workers, skipped.append if options.skip_bad else None
+    ):
         pixels[len(names), :, :, :3] = image
         names.append(str(entry.id) if is_integer(entry.stem) else entry.stem)
     return Chunk(names, pixels[: len(names)], list(map(str, skipped)))

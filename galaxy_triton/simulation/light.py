@@ -30,16 +30,16 @@ class Grid:
         """Distance from the centre."""
         return np.hypot(self.x, self.y)
 
-    def turned(self, angle: float) -> "Grid":
+    def turn(self, angle: float) -> "Grid":
         """The same pixels in a frame turned by `angle` degrees."""
         sine, cosine = np.float32(np.sin(np.radians(angle))), np.float32(np.cos(np.radians(angle)))
         return replace(self, x=self.x * cosine + self.y * sine, y=self.y * cosine - self.x * sine)
 
-    def moved(self, x: float, y: float) -> "Grid":
+    def move(self, x: float, y: float) -> "Grid":
         """The same pixels in a frame whose origin lies at (x, y)."""
         return replace(self, x=self.x - np.float32(x), y=self.y - np.float32(y))
 
-    def tilted(self, ratio: float) -> "Grid":
+    def tilt(self, ratio: float) -> "Grid":
         """The same pixels on a plane that is seen with this axis ratio."""
         return replace(self, y=self.y / np.float32(ratio))
 
@@ -54,11 +54,11 @@ def galaxy_light(galaxy: Galaxy, grid: Grid, rng: Generator) -> Light:
         light += _disk_light(galaxy, galaxy.disk, bent, rng)
         light *= _dust(galaxy.disk, bent)
     if galaxy.clumps:
-        light += 0.6 * tinted(_clumps(galaxy, bent, rng), 0.15)
+        light += 0.6 * tint(_clumps(galaxy, bent, rng), 0.15)
     if galaxy.disturbance:
-        light += 0.2 * galaxy.disturbance * tinted(_tail(grid), galaxy.colour - 0.2)
+        light += 0.2 * galaxy.disturbance * tint(_tail(grid), galaxy.colour - 0.2)
     if galaxy.lens:
-        light += galaxy.lens * tinted(_lens(grid), 0.1)
+        light += galaxy.lens * tint(_lens(grid), 0.1)
     if galaxy.companion is not None:
         light += _companion_light(galaxy, galaxy.companion, grid)
     return light
@@ -75,7 +75,7 @@ def sersic(bulge: Bulge, grid: Grid) -> Light:
     else:
         # softened at the centre, as a pixel averages over the cusp
         radius = np.sqrt(x * x + y * y + np.float32((0.35 * grid.pixel) ** 2))
-    return normalised(np.exp(-np.float32(b) * (radius / np.float32(bulge.radius)) ** np.float32(1 / n)))
+    return normalise(np.exp(-np.float32(b) * (radius / np.float32(bulge.radius)) ** np.float32(1 / n)))
 
 
 def disk_profile(disk: Disk, grid: Grid) -> Light:
@@ -87,7 +87,7 @@ def disk_profile(disk: Disk, grid: Grid) -> Light:
     h, ratio = np.float32(disk.scale_length), np.float32(disk.axis_ratio)
     shape = np.zeros_like(grid.x)
     if edge_on < 0.99:
-        shape += (1 - edge_on) * np.exp(-grid.tilted(disk.axis_ratio).radius / h)
+        shape += (1 - edge_on) * np.exp(-grid.tilt(disk.axis_ratio).radius / h)
     if edge_on > 0.01:
         along, across = np.abs(grid.x) / h, np.abs(grid.y) / (2 * h * ratio)
         height = np.cosh(np.minimum(across, np.float32(20)))
@@ -109,7 +109,7 @@ def spiral_pattern(arms: Arms, plane: Grid, start: float, rng: Generator) -> Lig
     return np.asarray(pattern * rise, dtype=np.float32)
 
 
-def tinted(shape: Light, colour: float) -> Light:
+def tint(shape: Light, colour: float) -> Light:
     """Light [n, n] in r -> light in i, r, g [3, n, n] for a colour g - r; r - i follows it as in SDSS's galaxies."""
     # beyond the reddest galaxies come the coolest stars, along which r - i rises and g - r hardly does
     red = 0.05 + 0.36 * colour + 1.4 * max(colour - 1.15, 0)
@@ -117,7 +117,7 @@ def tinted(shape: Light, colour: float) -> Light:
     return shape * np.array(bands, dtype=np.float32)[:, None, None]
 
 
-def normalised(shape: Light) -> Light:
+def normalise(shape: Light) -> Light:
     """The same light, scaled to the sum one."""
     return np.asarray(shape / shape.sum())
 
@@ -125,34 +125,34 @@ def normalised(shape: Light) -> Light:
 def _bulge_light(galaxy: Galaxy, bulge: Bulge, grid: Grid) -> Light:
     # the bulges of disks are as old as ellipticals, irregulars' are not
     colour = galaxy.colour if galaxy.disk is None or galaxy.clumps else max(galaxy.colour, 0.8)
-    return bulge.fraction * tinted(sersic(bulge, grid), colour)
+    return bulge.fraction * tint(sersic(bulge, grid), colour)
 
 
 def _disk_light(galaxy: Galaxy, disk: Disk, grid: Grid, rng: Generator) -> Light:
     """The light of the disk, and of the bar, ring and arms in its plane."""
-    plane, outside = grid.tilted(disk.axis_ratio), 1.0 if galaxy.bulge is None else 1 - galaxy.bulge.fraction
+    plane, outside = grid.tilt(disk.axis_ratio), 1.0 if galaxy.bulge is None else 1 - galaxy.bulge.fraction
     share = outside * (1 - sum(part.fraction for part in (galaxy.bar, galaxy.ring) if part is not None))
-    light = share * tinted(normalised(disk_profile(disk, grid)), galaxy.colour - 0.13)
+    light = share * tint(normalise(disk_profile(disk, grid)), galaxy.colour - 0.13)
     if galaxy.bar is not None:
-        light += outside * galaxy.bar.fraction * tinted(_bar(galaxy.bar, plane), galaxy.colour + 0.1)
+        light += outside * galaxy.bar.fraction * tint(_bar(galaxy.bar, plane), galaxy.colour + 0.1)
     if galaxy.ring is not None:
-        light += outside * galaxy.ring.fraction * tinted(_ring(galaxy.ring, plane), galaxy.colour - 0.15)
+        light += outside * galaxy.ring.fraction * tint(_ring(galaxy.ring, plane), galaxy.colour - 0.15)
     if galaxy.arms is not None:
         young, knots = _arms(galaxy.arms, galaxy.bar, disk, grid, rng)
-        light += share * (tinted(young, galaxy.colour - 0.3) + tinted(knots, 0.0))
+        light += share * (tint(young, galaxy.colour - 0.3) + tint(knots, 0.0))
     return light
 
 
 def _bar(bar: Bar, plane: Grid) -> Light:
-    frame = plane.turned(bar.angle)
+    frame = plane.turn(bar.angle)
     across = frame.y / np.float32(bar.axis_ratio)
     squared = (frame.x * frame.x + across * across) / np.float32(bar.length**2)
-    return normalised(np.exp(-squared * squared))
+    return normalise(np.exp(-squared * squared))
 
 
 def _ring(ring: Ring, plane: Grid) -> Light:
     offset = (plane.radius - np.float32(ring.radius)) / np.float32(0.15 * ring.radius)
-    return normalised(np.exp(np.float32(-0.5) * offset * offset))
+    return normalise(np.exp(np.float32(-0.5) * offset * offset))
 
 
 def _dust(disk: Disk, grid: Grid) -> Light:
@@ -171,8 +171,8 @@ def _arms(arms: Arms, bar: Bar | None, disk: Disk, grid: Grid, rng: Generator) -
         # two arms begin at the ends of the bar
         arms = replace(arms, phase=bar.angle)
     shape = disk_profile(replace(disk, scale_length=1.15 * disk.scale_length), grid)
-    pattern = spiral_pattern(arms, grid.tilted(disk.axis_ratio), start, rng)
-    young = np.float32(1.3 * arms.contrast) * normalised(shape) * pattern
+    pattern = spiral_pattern(arms, grid.tilt(disk.axis_ratio), start, rng)
+    young = np.float32(1.3 * arms.contrast) * normalise(shape) * pattern
     return young, np.float32(0.025 * arms.contrast) * _knots(young, rng)
 
 
@@ -190,8 +190,8 @@ def _clumps(galaxy: Galaxy, grid: Grid, rng: Generator) -> Light:
     for _ in range(galaxy.clumps):
         x, y = rng.normal(0, 0.4, 2)
         spot = Bulge(1.0, 0.7, float(rng.uniform(0.06, 0.22)), float(rng.uniform(0.5, 1)))
-        light += np.float32(rng.exponential(1)) * sersic(spot, grid.moved(x, 0.7 * y))
-    return normalised(light)
+        light += np.float32(rng.exponential(1)) * sersic(spot, grid.move(x, 0.7 * y))
+    return normalise(light)
 
 
 def _bent(grid: Grid, disturbance: float) -> Grid:
@@ -207,22 +207,22 @@ def _tail(grid: Grid) -> Light:
     """A tidal tail: one open arm that leaves the galaxy."""
     radius, angle = grid.radius + np.float32(0.02), np.arctan2(grid.y, grid.x)
     ridge = _ridge(1, angle, np.log(radius), 35.0) ** 2
-    return normalised(ridge * np.exp(-(((radius - np.float32(1.1)) / np.float32(0.6)) ** 2)))
+    return normalise(ridge * np.exp(-(((radius - np.float32(1.1)) / np.float32(0.6)) ** 2)))
 
 
 def _lens(grid: Grid) -> Light:
     """A thin arc around the centre."""
     offset = (grid.radius - np.float32(0.9)) / np.float32(0.05)
     side = np.arctan2(grid.y, grid.x) / np.float32(0.7)
-    return normalised(np.exp(np.float32(-0.5) * (offset * offset + side * side)))
+    return normalise(np.exp(np.float32(-0.5) * (offset * offset + side * side)))
 
 
 def _companion_light(galaxy: Galaxy, companion: Companion, grid: Grid) -> Light:
     angle = np.radians(companion.angle)
-    place = grid.moved(companion.distance * np.cos(angle), companion.distance * np.sin(angle))
+    place = grid.move(companion.distance * np.cos(angle), companion.distance * np.sin(angle))
     other = Bulge(1.0, 1.8, 0.3 * np.sqrt(companion.fraction + 0.3), companion.axis_ratio)
-    bent = _bent(place.turned(3 * companion.angle), 0.6 * galaxy.disturbance)
-    return companion.fraction / (1 - companion.fraction) * tinted(sersic(other, bent), galaxy.colour)
+    bent = _bent(place.turn(3 * companion.angle), 0.6 * galaxy.disturbance)
+    return companion.fraction / (1 - companion.fraction) * tint(sersic(other, bent), galaxy.colour)
 
 
 def _patches(angle: Light, wound: Light, pitch: float, rng: Generator) -> Light:

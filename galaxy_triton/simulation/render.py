@@ -1,7 +1,7 @@
 """The picture of a simulated galaxy: its light on the pixels of SDSS, seeing, noise, and an SDSS cutout's colours.
 
 Pictures are made as the challenge's were: observed at 0.396 arcseconds a pixel, stretched (Lupton et al. 2004), and
-only then enlarged to 424 pixels, so that a small galaxy is blurred and its noise blotchy. Light is float32 [3, n, n],
+only then enlarged to 424 pixels, so that a small galaxy is blur and its noise blotchy. Light is float32 [3, n, n],
 in units of the sky's noise in r; its bands, i, r and g, become red, green and blue.
 """
 
@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from galaxy_triton.simulation.light import Grid, Light, galaxy_light, normalised, tinted
+from galaxy_triton.simulation.light import Grid, Light, galaxy_light, normalise, tint
 from galaxy_triton.simulation.morphology import SEEING, Galaxy
 
 SIDE = 424  # of a picture, pixels
@@ -32,7 +32,7 @@ def render(galaxy: Galaxy, rng: Generator) -> NDArray[np.uint8]:
     # R90 holds nine tenths of the light
     brightness = galaxy.depth * pi / grid.pixel**2 / 0.9
     light = _field(grid, rng)
-    frame = grid.turned(galaxy.angle)
+    frame = grid.turn(galaxy.angle)
     if galaxy.star:
         light += bright_star(frame, brightness, galaxy.colour)
     else:
@@ -40,7 +40,7 @@ def render(galaxy: Galaxy, rng: Generator) -> NDArray[np.uint8]:
     # the Milky Way's dust, redshift and calibration differ from field to field
     light *= rng.lognormal(0, (0.04, 0, 0.04)).astype(np.float32)[:, None, None]
     seeing = SEEING * rng.lognormal(0, 0.1) / PIXEL / 2.355
-    observed = add_noise(blurred(light, seeing), rng)
+    observed = add_noise(blur(light, seeing), rng)
     native = Image.fromarray(lupton_rgb(observed))
     return np.asarray(native.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
@@ -54,7 +54,7 @@ def survey_grid(size: float) -> Grid:
     return Grid(x, y, pixel)
 
 
-def blurred(light: Light, sigma: float) -> Light:
+def blur(light: Light, sigma: float) -> Light:
     """Convolve light [3, n, n] with a Gaussian seeing of `sigma` pixels; border pixels are repeated outward."""
     reach = int(np.ceil(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -90,7 +90,7 @@ def bright_star(grid: Grid, flux: float, colour: float) -> Light:
     across, along = np.abs(grid.x), np.abs(grid.y)
     spikes = np.exp(-across / width - along / reach) + np.exp(-along / width - across / reach)
     halo = _moffat(grid.radius / np.float32(grid.pixel), 1.5, 1.5)
-    return np.float32(flux) * tinted(halo + np.float32(0.1) * normalised(spikes), colour)
+    return np.float32(flux) * tint(halo + np.float32(0.1) * normalise(spikes), colour)
 
 
 def _field(grid: Grid, rng: Generator) -> Light:
@@ -104,7 +104,7 @@ def _field(grid: Grid, rng: Generator) -> Light:
         else:
             _add_blob(light, flux, rng.uniform(1.5, 4), rng.uniform(0.4, 1), min(colour, 1.1), rng)
     if rng.random() < 0.04:
-        place = grid.moved(*rng.uniform(-4, 4, 2)).turned(rng.uniform(0, 180))
+        place = grid.move(*rng.uniform(-4, 4, 2)).turn(rng.uniform(0, 180))
         light += bright_star(place, 10 ** rng.uniform(4.5, 6), rng.uniform(0.2, 1.4))
     return light
 
@@ -117,8 +117,8 @@ def _add_blob(light: Light, flux: float, width: float, axis_ratio: float, colour
     high = np.minimum(place.astype(int) + reach + 1, light.shape[1])
     window = (slice(None), slice(low[1], high[1]), slice(low[0], high[0]))
     x, y = np.meshgrid(*(np.arange(a, b, dtype=np.float32) for a, b in zip(low, high, strict=True)))
-    frame = Grid(x, y, 1.0).moved(*place).turned(rng.uniform(0, 180)).tilted(axis_ratio)
-    light[window] += np.float32(flux / axis_ratio) * tinted(_moffat(frame.radius, width, 2.5), colour)
+    frame = Grid(x, y, 1.0).move(*place).turn(rng.uniform(0, 180)).tilt(axis_ratio)
+    light[window] += np.float32(flux / axis_ratio) * tint(_moffat(frame.radius, width, 2.5), colour)
 
 
 def _moffat(radius: Light, width: float, beta: float) -> Light:

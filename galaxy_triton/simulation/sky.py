@@ -98,7 +98,7 @@ def galaxy_ids(seed: int, count: int) -> NDArray[np.int64]:
     return np.asarray(everything[:count] + FIRST_ID, dtype=np.int64)
 
 
-def simulated(seed: int, index: int, volunteers: int) -> tuple[Galaxy, NDArray[np.uint8], Answers]:
+def simulate_galaxy(seed: int, index: int, volunteers: int) -> tuple[Galaxy, NDArray[np.uint8], Answers]:
     """Draw a galaxy, its picture (uint8 [424, 424, 3]) and its answers."""
     structure, picture, people = (_generator(seed, index, part) for part in range(3))
     galaxy = draw_galaxy(structure)
@@ -115,7 +115,7 @@ def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, wor
     """Write the picture of every galaxy into `folder`; yield their answers in the order of `ids`."""
 
     def work(index: int) -> Answers:
-        _, pixels, answers = simulated(seed, index, volunteers)
+        _, pixels, answers = simulate_galaxy(seed, index, volunteers)
         # bytes first: on a full disk Pillow's own writer leaves half an image and says nothing
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "JPEG", quality=JPEG_QUALITY)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.images import AHEAD, Entry, decode, decoded, measure_frame, open_images
+from galaxy_triton.data.images import AHEAD, Entry, decode, decode_images, measure_frame, open_images
 from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.system.errors import DataFault
 
@@ -157,7 +157,8 @@ def many(write: Callable[..., Path]) -> Path:
 def test_decoded_keeps_the_order(many: Path, workers: int) -> None:
     with open_images(many) as source:
         got = [
-            (entry.id, int(pixels[0, 0, 0])) for entry, pixels, _ in decoded(source, Preprocess(SIDE, 8, 8), workers)
+            (entry.id, int(pixels[0, 0, 0]))
+            for entry, pixels, _ in decode_images(source, Preprocess(SIDE, 8, 8), workers)
         ]
     assert got == [(i, i) for i in range(60)]
 
@@ -173,7 +174,7 @@ def test_decoded_reads_little_ahead_and_stops_when_closed(many: Path, workers: i
             return source.read(entry)
 
         before = set(threading.enumerate())
-        images = decoded(replace(source, read=counted), Preprocess(SIDE, 8, 8), workers)
+        images = decode_images(replace(source, read=counted), Preprocess(SIDE, 8, 8), workers)
         taken = [next(images)[0].id for _ in range(5)]
         images.close()
     assert taken == list(range(5))
@@ -190,8 +191,8 @@ def test_decoded_stops_at_the_first_bad_image(write: Callable[..., Path]) -> Non
     preprocess = Preprocess(SIDE, SIDE, 8)
     with open_images(path) as source:
         with pytest.raises(DataFault, match=r"\(2\.png\)"):
-            got.extend(entry.id for entry, _, _ in decoded(source, preprocess, 4))
+            got.extend(entry.id for entry, _, _ in decode_images(source, preprocess, 4))
         assert set(threading.enumerate()) <= before
-        kept = [entry.id for entry, _, _ in decoded(source, preprocess, 4, bad.append)]
+        kept = [entry.id for entry, _, _ in decode_images(source, preprocess, 4, bad.append)]
     assert kept == [1, 3, *range(5, 40)]
     assert ["2.png" in str(bad[0]), "4.png" in str(bad[1]), len(bad)] == [True, True, 2]

@@ -10,7 +10,7 @@ from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data import store as store_module
 from galaxy_triton.data.inspect import describe, montage
 from galaxy_triton.data.pack import pack
-from galaxy_triton.data.store import open_store, verified_pixels, verify
+from galaxy_triton.data.store import open_store, read_pixels, verify
 from galaxy_triton.data.store_arrays import pixels_header
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
 from galaxy_triton.galaxyzoo.write_tables import write_answers
@@ -72,7 +72,7 @@ def test_pixels_header_is_numpys(tmp_path: Path, count: int) -> None:
 def test_verified_pixels(path: Path) -> None:
     steps: list[tuple[int, int]] = []
     store = open_store(path)
-    blocks = list(verified_pixels(store, lambda *at: steps.append(at)))
+    blocks = list(read_pixels(store, lambda *at: steps.append(at)))
     assert [start for start, _ in blocks] == [0, 3, 6]
     assert steps == [(3, COUNT), (6, COUNT), (COUNT, COUNT)]
     assert all(block.flags.writeable for _, block in blocks)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.images import preprocessed
+from galaxy_triton.data.images import preprocess_image
 from galaxy_triton.predict.pillow_resize import PillowResize, bilinear_weights
 
 # The recipes' own; no crop; an odd border; primes; one pixel from many and many from one; upwards; no change.
@@ -31,7 +31,7 @@ def test_pillow_resize(frame: int, crop: int, size: int, values: str) -> None:
         frames = np.where(frames > 127, np.uint8(255), np.uint8(0))
     preprocess = Preprocess(frame, crop, size)
     resized = PillowResize(preprocess)(torch.from_numpy(frames).permute(0, 3, 1, 2))
-    wanted = np.stack([preprocessed(Image.fromarray(each), preprocess) for each in frames])
+    wanted = np.stack([preprocess_image(Image.fromarray(each), preprocess) for each in frames])
     np.testing.assert_array_equal(resized.permute(0, 2, 3, 1).numpy(), wanted)
 
 

@@ -87,10 +87,10 @@ def test_predict_is_the_same_from_any_source_in_any_chunk_or_batch(ask: Predict,
 def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network answers no more at a time, and no chunk is read before the last one is answered."""
     events: list[tuple[str, int]] = []
-    decoded, answer = predict_module.decoded, Predictor.answer
+    decode, answer = predict_module.decode_images, Predictor.answer
 
     def reading(*arguments: Any) -> Any:
-        for image in decoded(*arguments):
+        for image in decode(*arguments):
             events.append(("read", 1))
             yield image
 
@@ -98,7 +98,7 @@ def test_predict_holds_a_chunk_at_a_time(ask: Predict, sky: Any, monkeypatch: py
         events.append(("answered", len(galaxies.pixels)))
         return answer(self, galaxies, *arguments)
 
-    monkeypatch.setattr(predict_module, "decoded", reading)
+    monkeypatch.setattr(predict_module, "decode_images", reading)
     monkeypatch.setattr(Predictor, "answer", answering)
     ask(sky.images, chunk=10)
     want = [event for size in (10, 10, 10, 10, 8) for event in [("read", 1)] * size + [("answered", size)]]

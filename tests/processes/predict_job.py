@@ -28,17 +28,17 @@ read: list[str] = []
 def small_parts() -> None:
     """Cut the sky of the tests into many parts, and note which are read."""
     predict.CHUNK, store_module.BLOCK_BYTES = CHUNK, BLOCK_ROWS * 24 * 24 * 4
-    decoded, verified_block = predict.decoded, predict.verified_block
+    decode, read_block = predict.decode_images, predict.read_block
 
     def noting_images(source: Any, *arguments: Any) -> Any:
         read.extend(entry.stem for entry in source.entries)
-        return decoded(source, *arguments)
+        return decode(source, *arguments)
 
     def noting_block(opened: Any, number: int) -> Any:
         read.append(str(number))
-        return verified_block(opened, number)
+        return read_block(opened, number)
 
-    predict.decoded, predict.verified_block = noting_images, noting_block
+    predict.decode_images, predict.read_block = noting_images, noting_block
 
 
 def die_early() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from galaxy_triton.simulation.light import Grid, disk_profile, galaxy_light, sersic, spiral_pattern
 from galaxy_triton.simulation.morphology import Arms, Bar, Bulge, Companion, Disk, Galaxy, Ring
-from galaxy_triton.simulation.render import add_noise, blurred, bright_star, lupton_rgb, render, survey_grid
+from galaxy_triton.simulation.render import add_noise, blur, bright_star, lupton_rgb, render, survey_grid
 from tests.support.galaxies import DISK, ELLIPTICAL, TWO_ARMS
 
 
@@ -84,7 +84,7 @@ def test_render_is_a_function_of_its_generator() -> None:
 def test_blurred_keeps_the_light_and_widens_it() -> None:
     point = np.zeros((3, 31, 31), dtype=np.float32)
     point[:, 15, 15] = 1
-    wide = blurred(point, 1.5)
+    wide = blur(point, 1.5)
     assert wide.sum(axis=(1, 2)) == pytest.approx([1, 1, 1], rel=1e-5)
     second_moment = (wide[0] * (np.arange(31) - 15) ** 2).sum()
     assert np.sqrt(second_moment) == pytest.approx(1.5, rel=0.05)

@@ -13,7 +13,7 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.simulation import sky as module
-from galaxy_triton.simulation.sky import SimulationSummary, galaxy_ids, simulate, simulated
+from galaxy_triton.simulation.sky import SimulationSummary, galaxy_ids, simulate, simulate_galaxy
 from galaxy_triton.system.errors import DataFault, UsageFault
 
 COUNT, SEED, VOLUNTEERS = 5, 3, 40
@@ -45,14 +45,14 @@ def test_a_galaxy_does_not_depend_on_the_count(small: tuple[Path, SimulationSumm
 
 
 def test_volunteers_change_votes_alone() -> None:
-    (_, few, some), (_, many, others) = simulated(1, 0, 10), simulated(1, 0, 1000)
+    (_, few, some), (_, many, others) = simulate_galaxy(1, 0, 10), simulate_galaxy(1, 0, 1000)
     assert np.array_equal(few, many)
     assert np.array_equal(some.truth, others.truth)
     assert not np.array_equal(some.votes, others.votes)
 
 
 def test_seeds_and_indices_differ() -> None:
-    pictures = [simulated(seed, index, 1)[1] for seed, index in ((1, 0), (1, 1), (2, 0))]
+    pictures = [simulate_galaxy(seed, index, 1)[1] for seed, index in ((1, 0), (1, 1), (2, 0))]
     assert not any(np.array_equal(a, b) for a, b in zip(pictures, [*pictures[1:], pictures[0]], strict=True))
 
 
