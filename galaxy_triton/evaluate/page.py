@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from galaxy_triton.evaluate.calibration import BINS, calibration_of
 from galaxy_triton.evaluate.figures import FEW, Picture, plain
@@ -79,7 +80,7 @@ def _questions(found: Findings) -> Table:
     """A row for all questions, then one for each."""
     overall, off = calibration_of(found.predictions, found.labels), gaps(found.predictions)
     rows: list[tuple[Any, ...]] = [
-        ("all", found.score.rmse, found.constants.mean.rmse, overall.ece, overall.slope, off.mean(), off.max())
+        ("all", found.score.rmse, found.constants.mean.rmse, overall.ece, overall.slope, np.mean(off), np.max(off))
     ]
     for row in found.by_question():
         tree = (row.tree_mean, row.tree_largest)

@@ -14,7 +14,7 @@ from galaxy_triton.galaxyzoo.column_names import READABLE, SPREADS
 from galaxy_triton.galaxyzoo.ids import galaxy_id, is_cell_id, is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN, QUESTIONS, SPANS
 from galaxy_triton.galaxyzoo.tables import EXAMPLES, Faults, Table, read_table
-from galaxy_triton.galaxyzoo.tree import asked, gaps, sums
+from galaxy_triton.galaxyzoo.tree import asked_share, gaps, sums
 
 KAGGLE_ROWS = 79_975  # of the challenge's test set
 
@@ -174,7 +174,7 @@ def _tree(table: Table, tolerance: float, fault: bool) -> Iterator[Finding]:
 
     The rows that are furthest off come first.
     """
-    lines, have, want, off = list(table.names), sums(table.values), asked(table.values), gaps(table.values)
+    lines, have, want, off = list(table.names), sums(table.values), asked_share(table.values), gaps(table.values)
     for number, (question, span) in enumerate(zip(QUESTIONS, SPANS, strict=True)):
         if np.isnan(off[:, number]).all():
             continue

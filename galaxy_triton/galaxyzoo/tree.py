@@ -17,7 +17,7 @@ def sums(answers: NDArray[np.floating]) -> Values:
     return np.stack([exact[:, span].sum(axis=1) for span in SPANS], axis=1)
 
 
-def asked(answers: NDArray[np.floating]) -> Values:
+def asked_share(answers: NDArray[np.floating]) -> Values:
     """The fraction of people who were asked each question, float64 [n, 11]: its parent's answer, or 1."""
     exact = answers.astype(np.float64)
     everyone = np.ones(len(exact))
@@ -26,7 +26,7 @@ def asked(answers: NDArray[np.floating]) -> Values:
 
 def gaps(answers: NDArray[np.floating]) -> Values:
     """|sum of a question's answers - fraction of people asked it|, float64 [n, 11]; 0 where the tree holds."""
-    return np.abs(sums(answers) - asked(answers))
+    return np.abs(sums(answers) - asked_share(answers))
 
 
 def conditional(answers: NDArray[np.floating]) -> Values:
@@ -37,6 +37,6 @@ def conditional(answers: NDArray[np.floating]) -> Values:
     fewer than LEAST_ASKED were asked, by the parent's answer, or whose answers are all zero.
     """
     totals = sums(answers)
-    defined = (asked(answers) >= LEAST_ASKED) & (totals > 0)
+    defined = (asked_share(answers) >= LEAST_ASKED) & (totals > 0)
     fractions: Values = answers / np.repeat(np.where(defined, totals, np.nan), SIZES, axis=1)
     return fractions

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton.galaxyzoo.column_names import READABLE
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
-from galaxy_triton.galaxyzoo.tree import LEAST_ASKED, asked, conditional, sums
+from galaxy_triton.galaxyzoo.tree import LEAST_ASKED, asked_share, conditional, sums
 
 # A galaxy of 40 people: 10 call it smooth (4 round, 6 in between), 28 see features and 2 an artifact. Of the 28, 8 see
 # it edge-on (6 with a rounded bulge, 2 without). Of the other 20, 15 see a bar and 16 arms. 4 find it odd.
@@ -34,7 +34,7 @@ def sigmoids(rows: int) -> NDArray[np.float32]:
 def test_sums_and_asked() -> None:
     want = [[40, 28, 20, 20, 20, 40, 10, 4, 8, 16, 16]]
     assert 40 * sums(ANSWERS) == pytest.approx(np.array(want))
-    assert 40 * asked(ANSWERS) == pytest.approx(np.array(want))
+    assert 40 * asked_share(ANSWERS) == pytest.approx(np.array(want))
 
 
 def test_conditional_of_people() -> None:
