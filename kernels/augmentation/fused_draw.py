@@ -16,7 +16,7 @@ def draw_affine(
     seed,
     epoch,
     image_id,
-    turns,
+    most_turns,
     horizontal,
     vertical,
     log_zoom,
@@ -32,7 +32,7 @@ def draw_affine(
     """The six numbers of parameters.view_affine, drawn; the crop's corner is given unless RANDOM_CROP."""
     angle, flip_x, flip_y, zoom = _words(seed, epoch, image_id, _GEOMETRY)
     shift_x, shift_y, crop_x, crop_y = _words(seed, epoch, image_id, _PLACE)
-    cos, sin = _cos_sin(_symmetric(angle) * turns)
+    cos, sin = _cos_sin(_symmetric(angle) * most_turns)
     scale = _small_exp((1.0 - 2.0 * _unit(zoom)) * log_zoom)
     fx = tl.where(_unit(flip_x) < horizontal, -1.0, 1.0) * scale
     fy = tl.where(_unit(flip_y) < vertical, -1.0, 1.0) * scale

@@ -77,9 +77,9 @@ def bilinear(
 def _reflect(v, SIDE: tl.constexpr):
     # Mirrored at the outer edges of the border pixels, -0.5 and SIDE - 0.5, as often as needed.
     distance = tl.abs(v + 0.5)
-    turns = tl.floor(distance * (1.0 / SIDE))
-    inside = distance - turns * SIDE
-    odd = turns - 2.0 * tl.floor(turns * 0.5)
+    laps = tl.floor(distance * (1.0 / SIDE))
+    inside = distance - laps * SIDE
+    odd = laps - 2.0 * tl.floor(laps * 0.5)
     mirrored = tl.where(odd == 0.0, inside, SIDE - inside) - 0.5
     return tl.minimum(tl.maximum(mirrored, 0.0), SIDE - 1.0)
 

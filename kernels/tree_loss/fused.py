@@ -1,11 +1,13 @@
 """Value and gradient of the tree head's mean squared error in one launch.
 
-s = softmax of z inside each question;  p = s times the p of the answer that the question hangs from, if any;
-L = mean(w (p - y)²);
-g = dL/d log p = 2 w (p - y) p / n + the H of each question that hangs from the answer,  n = B K;
-H = the sum of g over a question's answers;  dL/dz = g - s H.
+With the names of `_question`, for a question of the tree:
 
-The compiler knows the tree, and the kernel walks it: p goes down, H comes up. A question is a tile [answers, rows], so
+share = softmax of z inside the question;  p = share times the p of the answer that leads to the question, if any;
+L = mean over B K of w (p - y)²;
+slope = dL/d log p = 2 w (p - y) p / (B K) + the total of each question that the answer leads to;
+total = the sum of slope over the question's answers;  dL/dz = slope - share total.
+
+The compiler knows the tree, and the kernel walks it: p goes down, totals come up. A question is a tile [answers, rows], so
 a sum over answers stays among a few threads, and registers hold one branch of the tree at a time. p is a product of
 softmaxes, not the exp of a sum of logs: one exp for each logit, and p = 0 needs no care.
 
@@ -83,7 +85,7 @@ def _question(
     QUESTION: tl.constexpr,
     VISIT: tl.constexpr,  # this function: Triton 3.2 cannot hash one that names itself
 ):
-    """Write the gradient of a question and of all that hangs from it; their H and squares, fp32 [ROWS] each."""
+    """Write the gradient of a question and of all that hangs from it; its total and its squares, fp32 [ROWS] each."""
     answer = tl.arange(0, getattr(QUESTION, "width"))[:, None]
     real = answer < getattr(QUESTION, "size")
     column = getattr(QUESTION, "start") + answer
