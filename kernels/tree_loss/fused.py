@@ -7,8 +7,8 @@ L = mean over B K of w (p - y)²;
 slope = dL/d log p = 2 w (p - y) p / (B K) + the total of each question that the answer leads to;
 total = the sum of slope over the question's answers;  dL/dz = slope - share total.
 
-The compiler knows the tree, and the kernel walks it: p goes down, totals come up. A question is a tile [answers, rows], so
-a sum over answers stays among a few threads, and registers hold one branch of the tree at a time. p is a product of
+The compiler knows the tree, and the kernel walks it: p goes down, totals come up. A question is a tile [answers, rows],
+so a sum over answers stays among a few threads, and registers hold one branch of the tree at a time. p is a product of
 softmaxes, not the exp of a sum of logs: one exp for each logit, and p = 0 needs no care.
 
 One program covers a small batch; above that there are many, each of which writes a partial sum.
