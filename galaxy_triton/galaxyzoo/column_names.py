@@ -7,55 +7,44 @@ READABLE: tuple[str, ...] = tuple(f"{question.name}_{answer}" for question in QU
 SPREADS: tuple[str, ...] = tuple(f"{name}_spread" for name in READABLE)  # columns of `predict --layout wide`
 
 
-def _names(questions: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(f"{question}_{answer}" for question, answers in questions.items() for answer in answers)
+def _names(table: str) -> tuple[str, ...]:
+    """The names in a table that has a line for each question: its name, then its answers."""
+    lines = (line.split() for line in table.strip().splitlines())
+    return tuple(f"{question}_{answer}" for question, *answers in lines for answer in answers)
 
 
 # The Galaxy Zoo 2 catalogue, without the endings _count, _weight, _fraction, _weighted_fraction, _debiased and _flag:
 # from SkyServer's schema (GalaxyZoo2Tables.sql, 2013); Hart et al. 2016 (gz2_hart16.csv) kept the names.
-GZ2 = _names(
-    {
-        "t01_smooth_or_features": ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"),
-        "t02_edgeon": ("a04_yes", "a05_no"),
-        "t03_bar": ("a06_bar", "a07_no_bar"),
-        "t04_spiral": ("a08_spiral", "a09_no_spiral"),
-        "t05_bulge_prominence": ("a10_no_bulge", "a11_just_noticeable", "a12_obvious", "a13_dominant"),
-        "t06_odd": ("a14_yes", "a15_no"),
-        "t07_rounded": ("a16_completely_round", "a17_in_between", "a18_cigar_shaped"),
-        "t08_odd_feature": (
-            *("a19_ring", "a20_lens_or_arc", "a21_disturbed", "a22_irregular", "a23_other", "a24_merger"),
-            "a38_dust_lane",
-        ),
-        "t09_bulge_shape": ("a25_rounded", "a26_boxy", "a27_no_bulge"),
-        "t10_arms_winding": ("a28_tight", "a29_medium", "a30_loose"),
-        "t11_arms_number": ("a31_1", "a32_2", "a33_3", "a34_4", "a36_more_than_4", "a37_cant_tell"),
-    }
-)
+GZ2 = _names("""
+    t01_smooth_or_features a01_smooth a02_features_or_disk a03_star_or_artifact
+    t02_edgeon a04_yes a05_no
+    t03_bar a06_bar a07_no_bar
+    t04_spiral a08_spiral a09_no_spiral
+    t05_bulge_prominence a10_no_bulge a11_just_noticeable a12_obvious a13_dominant
+    t06_odd a14_yes a15_no
+    t07_rounded a16_completely_round a17_in_between a18_cigar_shaped
+    t08_odd_feature a19_ring a20_lens_or_arc a21_disturbed a22_irregular a23_other a24_merger a38_dust_lane
+    t09_bulge_shape a25_rounded a26_boxy a27_no_bulge
+    t10_arms_winding a28_tight a29_medium a30_loose
+    t11_arms_number a31_1 a32_2 a33_3 a34_4 a36_more_than_4 a37_cant_tell
+""")
 
 # galaxy-datasets (galaxy_datasets/shared/label_metadata.py), in our order: theirs has the bulge's sizes from dominant
 # to none, spiral before bar, and no question 8. `gz2_pairs`, as here, is in earlier versions and in zoobot;
 # `gz2_ortho_pairs` has -gz2 after the question.
-GZ2_PAIRS: tuple[str | None, ...] = (
-    *_names(
-        {
-            "smooth-or-featured": ("smooth", "featured-or-disk", "artifact"),
-            "disk-edge-on": ("yes", "no"),
-            "bar": ("yes", "no"),
-            "has-spiral-arms": ("yes", "no"),
-            "bulge-size": ("no", "just-noticeable", "obvious", "dominant"),
-            "something-odd": ("yes", "no"),
-            "how-rounded": ("round", "in-between", "cigar"),
-        }
-    ),
-    *[None] * len(QUESTIONS[7].answers),
-    *_names(
-        {
-            "bulge-shape": ("round", "boxy", "no-bulge"),
-            "spiral-winding": ("tight", "medium", "loose"),
-            "spiral-arm-count": ("1", "2", "3", "4", "more-than-4", "cant-tell"),
-        }
-    ),
-)
+_PAIRS = _names("""
+    smooth-or-featured smooth featured-or-disk artifact
+    disk-edge-on yes no
+    bar yes no
+    has-spiral-arms yes no
+    bulge-size no just-noticeable obvious dominant
+    something-odd yes no
+    how-rounded round in-between cigar
+    bulge-shape round boxy no-bulge
+    spiral-winding tight medium loose
+    spiral-arm-count 1 2 3 4 more-than-4 cant-tell
+""")
+GZ2_PAIRS = (*_PAIRS[:18], *[None] * 7, *_PAIRS[18:])
 
 # Scheme -> its names of the 37 columns, in the order of COLUMNS. None: the scheme has no such answer.
 SCHEMES: dict[str, tuple[str | None, ...]] = {

@@ -34,17 +34,6 @@ def is_cell_id(cell: str) -> bool:
     return not NOT_AN_ID.fullmatch(cell) and len(cell) <= MAX_LENGTH
 
 
-def check_cell_id(cell: str, where: object) -> None:
-    """Raise unless a table's id cell can be an id.
-
-    Raises:
-        DataFault: it is empty, NaN, a decimal fraction, or not a name that `check_name` accepts.
-    """
-    if NOT_AN_ID.fullmatch(cell):
-        raise DataFault(expected("a whole number or a file's stem as id", reprlib.repr(cell), where, "correct that id"))
-    check_name(cell, where)
-
-
 def check_name(name: str, where: object) -> None:
     """Raise unless a name can be stored in a table and in a store.
 

@@ -6,74 +6,113 @@
 import csv
 import io
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from galaxy_triton.galaxyzoo.column_names import READABLE, SPREADS
-from galaxy_triton.galaxyzoo.ids import check_cell_id, check_unique, galaxy_id
+from galaxy_triton.galaxyzoo.ids import MAX_LENGTH, galaxy_id, is_cell_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.untrusted_files import open_zip, read_entry, read_file, visible_names
 
 NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values are clipped
 EXAMPLES = 3  # faults of one kind that are described, however many there are
-CHUNK = 4096  # rows held as text at a time
+WIDE = (*READABLE, *SPREADS)  # columns that `predict --layout wide` adds
 
-Rows = Iterator[tuple[int, list[str]]]  # (line number, cells)
+Lines = Iterator[tuple[int, list[str]]]  # (line number, cells)
 
 
-class CellFault(NamedTuple):
-    """A cell that is no fraction, or a row with too few or too many cells. Faults sort by their place in the file."""
+class Rule(NamedTuple):
+    """A rule for rows and cells: its name in `check`, and what a message expects and advises."""
+
+    name: str
+    want: str
+    do: str
+
+
+WIDTH = Rule("rows: a cell for each column", "a cell for each column", "correct that line")
+VALID = Rule(
+    "ids: one in each row",
+    f"a whole number or a file's stem of at most {MAX_LENGTH} characters as id",
+    "correct that id",
+)
+UNIQUE = Rule("ids: each once", "each id once", "remove one of the two lines")
+FRACTION = Rule("values: from 0 to 1", "a fraction from 0 to 1", "correct that value")
+RULES = (WIDTH, VALID, UNIQUE, FRACTION)  # in this order where one line breaks several
+
+
+class Row(NamedTuple):
+    """The line of a row in the file, its id as it is written, and the id."""
 
     line: int
-    column: int  # index in COLUMNS; -1: the whole row
-    got: str  # the cell; of a row the number of its cells
-    name: str  # the row's id as written; "" for a whole row
+    name: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, {ID_COLUMN} {shown(self.name)}"
+
+
+class Fault(NamedTuple):
+    """A place in the file that breaks a rule."""
+
+    line: int
+    where: str
+    got: str
 
 
 @dataclass
 class Faults:
-    """The number of faults of one kind, and the first EXAMPLES of them."""
+    """The number of places that break a rule, and the first EXAMPLES of them."""
 
     count: int = 0
-    first: list[CellFault] = field(default_factory=list)
+    first: list[Fault] = field(default_factory=list)
 
-    def add(self, count: int, faults: Iterable[CellFault]) -> None:
-        self.count += count
-        self.first.extend(islice(faults, EXAMPLES - len(self.first)))
+    def add(self, fault: Fault) -> None:
+        self.count += 1
+        if len(self.first) < EXAMPLES:
+            self.first.append(fault)
 
 
 @dataclass
 class Table:
-    """A table of answers as it stands in the file, and its faults. Ragged rows are counted and otherwise left out.
+    """A table of answers as it stands in the file, and its faults.
 
-    names: line number -> id as written, of the first column where no column is called GalaxyID.
-    values: float64 [n, 37] in the order of COLUMNS; NaN where there is no number or no such column.
+    rows: in the order of the file, without those that break WIDTH. first: the first row of each valid id.
+    values: float64 [rows, 37] in the order of COLUMNS; NaN where there is no number or no such column.
     """
 
     path: Path
     header: list[str]
-    names: dict[int, str] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    first: dict[int, Row] = field(default_factory=dict)
     values: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(COLUMNS))))
-    ragged: Faults = field(default_factory=Faults)
-    not_numbers: Faults = field(default_factory=Faults)
-    out_of_range: Faults = field(default_factory=Faults)
+    faults: dict[Rule, Faults] = field(default_factory=lambda: {rule: Faults() for rule in RULES})
 
-    def missing_columns(self) -> list[str]:
-        """The columns of GalaxyID and the 37 answers that are not in the header."""
-        return [name for name in (ID_COLUMN, *COLUMNS) if name not in self.header]
+    def wrong_columns(self, allowed: Sequence[str] = WIDE) -> list[str]:
+        """The columns of Kaggle that are missing, and those that are neither Kaggle's nor allowed, or doubled."""
+        ours, header = (ID_COLUMN, *COLUMNS), self.header
+        extra = (name for at, name in enumerate(header) if name not in (*ours, *allowed) or name in header[:at])
+        missing = [f"without {name!r}" for name in ours if name not in header]
+        return [*missing, *(f"also {reprlib.repr(name)}" for name in extra)]
 
-    def extra_columns(self, allowed: Sequence[str]) -> list[str]:
-        """The columns that are neither Kaggle's nor allowed, or repeat an earlier one."""
-        known = {ID_COLUMN, *COLUMNS, *allowed}
-        return [name for place, name in enumerate(self.header) if name not in known or name in self.header[:place]]
+    def id_place(self) -> int:
+        """The index of the column GalaxyID, else of the first column."""
+        return self.header.index(ID_COLUMN) if ID_COLUMN in self.header else 0
+
+    def add_row(self, line: int, name: str) -> Row:
+        row = Row(line, name, galaxy_id(name))
+        self.rows.append(row)
+        if not is_cell_id(name):
+            self.faults[VALID].add(Fault(line, f"{row}", reprlib.repr(name)))
+        elif (first := self.first.setdefault(row.id, row)) is not row:
+            self.faults[UNIQUE].add(Fault(line, f"{row}", f"the id of line {first.line}"))
+        return row
 
 
 def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -92,7 +131,7 @@ def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     table = read_table(path)
     _check_columns(table)
     _check_rows(table)
-    ids = _unique_ids(list(table.names.values()), path)
+    ids = np.array([row.id for row in table.rows], dtype=np.int64)
     return ids, np.clip(table.values, 0, 1).astype(np.float32)
 
 
@@ -111,15 +150,13 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DataFault: as `read_ids`.
     """
-    rows = _read_rows(path)
-    place = _id_place(_read_header(rows, path))
-    names = []
-    for line, row in rows:
-        name = row[place].strip() if place < len(row) else ""
-        check_cell_id(name, f"{path}, line {line}")
-        names.append(name)
-    _unique_ids(names, path)
-    return names
+    lines = _read_lines(path)
+    table = Table(path, _read_header(lines, path))
+    place = table.id_place()
+    for line, cells in lines:
+        table.add_row(line, cells[place].strip() if place < len(cells) else "")
+    _check_rows(table)
+    return [row.name for row in table.rows]
 
 
 def read_table(path: Path) -> Table:
@@ -128,12 +165,22 @@ def read_table(path: Path) -> Table:
     Raises:
         DataFault: no such file, not a CSV in UTF-8, or no header line.
     """
-    rows = _read_rows(path)
-    table = Table(path, _read_header(rows, path))
-    values = [table.values]
-    while chunk := list(islice(rows, CHUNK)):
-        values.append(_add_chunk(table, chunk))
-    table.values = np.concatenate(values)
+    lines = _read_lines(path)
+    table = Table(path, _read_header(lines, path))
+    width, place = len(table.header), table.id_place()
+    columns = [(name, table.header.index(name)) if name in table.header else None for name in COLUMNS]
+    values = array("d")
+    for line, cells in lines:
+        if len(cells) != width:
+            table.faults[WIDTH].add(Fault(line, f"line {line}", f"{len(cells)} for {width}"))
+            continue
+        row = table.add_row(line, cells[place].strip())
+        for column in columns:
+            value = float("nan") if column is None else _number(cells[column[1]])
+            values.append(value)
+            if column and not -NOISE <= value <= 1 + NOISE:
+                table.faults[FRACTION].add(Fault(line, f"{row}, {column[0]}", reprlib.repr(cells[column[1]])))
+    table.values = np.array(values).reshape(-1, len(COLUMNS))
     return table
 
 
@@ -142,13 +189,23 @@ def are_fractions(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     return (values >= -NOISE) & (values <= 1 + NOISE)
 
 
-def _read_rows(path: Path) -> Rows:
+def shown(name: str) -> str:
+    """A name in a message: short, without control characters that a terminal would obey."""
+    return reprlib.repr(name)[1:-1]
+
+
+def listed(places: Sequence[str], count: int | None = None) -> str:
+    """The first EXAMPLES of some places, with "…" if there are more; `count`: how many there are."""
+    return "; ".join(places[:EXAMPLES]) + "; …" * ((count or len(places)) > EXAMPLES)
+
+
+def _read_lines(path: Path) -> Lines:
     """The rows of a CSV (or of the one in a zip) with their line numbers, without empty lines; the header is first."""
     # csv, not pandas.read_csv: pandas gives no line numbers, and fills up short rows
     try:
         text = _content(path).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        yield from ((reader.line_num, row) for row in reader if row)
+        yield from ((reader.line_num, cells) for cells in reader if cells)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataFault(expected("a CSV file in UTF-8", error, path, "save it as CSV, UTF-8")) from error
 
@@ -174,49 +231,13 @@ def _table_entry(names: list[str], path: Path) -> str:
     raise DataFault(expected("one CSV file in the zip", f"{len(tables)}", path, "unpack it and give the one you mean"))
 
 
-def _read_header(rows: Rows, path: Path) -> list[str]:
-    """Take the header from the rows; a number in its first cell means that there is none."""
-    _, header = next(rows, (0, []))
+def _read_header(lines: Lines, path: Path) -> list[str]:
+    """Take the header from the lines; a number in its first cell means that there is none."""
+    _, header = next(lines, (0, []))
     if not header or header[0].isdigit():
         got = reprlib.repr(header[0]) if header else "an empty file"
         raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
     return [name.strip() for name in header]
-
-
-def _id_place(header: list[str]) -> int:
-    return header.index(ID_COLUMN) if ID_COLUMN in header else 0
-
-
-def _add_chunk(table: Table, chunk: list[tuple[int, list[str]]]) -> NDArray[np.float64]:
-    """Add the names and the faults of some rows to the table, and return the values of the whole rows."""
-    width = len(table.header)
-    ragged = [CellFault(line, -1, str(len(row)), "") for line, row in chunk if len(row) != width]
-    table.ragged.add(len(ragged), ragged)
-    whole = {line: row for line, row in chunk if len(row) == width}
-    table.names |= {line: row[_id_place(table.header)].strip() for line, row in whole.items()}
-    places = {column: table.header.index(name) for column, name in enumerate(COLUMNS) if name in table.header}
-    cells = pd.DataFrame(list(whole.values()), index=list(whole), columns=range(width), dtype=object)
-    return _fractions(table, cells[list(places.values())].set_axis(list(places), axis="columns"))
-
-
-def _fractions(table: Table, texts: pd.DataFrame) -> NDArray[np.float64]:
-    """Convert texts, by line and index in COLUMNS, to float64 [n, 37]; those that are no fractions become faults."""
-    numbers = _numbers(texts)
-    no_number = np.isnan(numbers)
-    for faults, wrong in ((table.not_numbers, no_number), (table.out_of_range, ~no_number & ~are_fractions(numbers))):
-        places = ((int(texts.index[row]), int(texts.columns[place])) for row, place in np.argwhere(wrong))
-        faults.add(int(wrong.sum()), (CellFault(*at, str(texts.at[at]), table.names[at[0]]) for at in places))
-    values = np.full((len(texts), len(COLUMNS)), np.nan)
-    values[:, texts.columns.to_numpy(np.intp)] = numbers
-    return values
-
-
-def _numbers(texts: pd.DataFrame) -> NDArray[np.float64]:
-    """The numbers as Python's float reads them, of texts [n, m]; NaN where it reads none."""
-    try:
-        return texts.to_numpy().astype(np.float64)
-    except ValueError:
-        return texts.map(_number).to_numpy(np.float64)
 
 
 def _number(text: str) -> float:
@@ -227,41 +248,20 @@ def _number(text: str) -> float:
 
 
 def _check_columns(table: Table) -> None:
-    missing, extra = table.missing_columns(), table.extra_columns((*READABLE, *SPREADS))
-    if not missing and not extra:
-        return
-    parts = [f"{word} {_shortened(names)}" for word, names in (("without", missing), ("also", extra)) if names]
-    do = "name the columns as Kaggle's training_solutions_rev1.csv does"
-    if set(READABLE) <= set(table.header):
-        do = "predict with --layout wide"
-    want, where = f"{ID_COLUMN} and the {len(COLUMNS)} answers as columns", f"{table.path}, line 1"
-    raise DataFault(expected(want, " and ".join(parts), where, do))
-
-
-def _shortened(names: list[str]) -> str:
-    shown = ", ".join(reprlib.repr(name) for name in names[:EXAMPLES])
-    return f"{shown}{', …' * (len(names) > EXAMPLES)}"
+    wrong = table.wrong_columns()
+    if wrong:
+        do = "name the columns as Kaggle's training_solutions_rev1.csv does"
+        if set(READABLE) <= set(table.header):
+            do = "predict with --layout wide"
+        want = f"{ID_COLUMN} and the {len(COLUMNS)} answers as columns"
+        raise DataFault(expected(want, listed(wrong), f"{table.path}, line 1", do))
 
 
 def _check_rows(table: Table) -> None:
-    """Raise for the first fault in the order of the file: a ragged row, an invalid id, a value that is no fraction."""
-    kinds = (table.ragged, table.not_numbers, table.out_of_range)
-    first = min((fault for faults in kinds for fault in faults.first), default=None)
-    for line, name in table.names.items():
-        if first and first.line < line:
-            break
-        check_cell_id(name, f"{table.path}, line {line}")
-    if first and first.column < 0:
-        where = f"{table.path}, line {first.line}"
-        raise DataFault(expected(f"{len(table.header)} cells", first.got, where, "correct that line"))
-    if first:
-        where = f"{table.path}, line {first.line}, {COLUMNS[first.column]}"
-        raise DataFault(expected("a fraction from 0 to 1", reprlib.repr(first.got), where, "correct that value"))
-
-
-def _unique_ids(names: list[str], path: Path) -> NDArray[np.int64]:
-    if not names:
-        raise DataFault(expected("rows below the header", "none", path, "give a table that has rows"))
-    ids = [galaxy_id(name) for name in names]
-    check_unique(ids, names, path)
-    return np.array(ids, dtype=np.int64)
+    """Raise the first fault in the order of the file, and unless there is a row."""
+    faults = [(fault.line, rule, fault) for rule in RULES for fault in table.faults[rule].first]
+    if faults:
+        _, rule, fault = min(faults, key=lambda found: found[0])
+        raise DataFault(expected(rule.want, fault.got, f"{table.path}, {fault.where}", rule.do))
+    if not table.rows:
+        raise DataFault(expected("rows below the header", "none", table.path, "give a table that has rows"))

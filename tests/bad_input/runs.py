@@ -19,13 +19,9 @@ PREDICT, EXPORT = "predict {run} {made} --out {out}", "export {run} --views 1 --
 SWEEP = "sweep {store} {tiny} --trials 1 --folds 2 "
 
 
-def _run(name: str, said: str, path: str, change: Change) -> tuple[Case, ...]:
-    """Evaluate a run of which one file is changed, and predict with it."""
-    made = damaged_run(path, change)
-    return (
-        fault(f"evaluate: {name}", "evaluate {made} {store}", said, made),
-        fault(f"predict: {name}", "predict {made} {store} --out {out}", said, made),
-    )
+def _run(name: str, said: str, path: str, change: Change) -> Case:
+    """Predict with a run of which one file is changed."""
+    return fault(f"predict: {name}", "predict {made} {store} --out {out}", said, damaged_run(path, change))
 
 
 def _resume(name: str, said: str, path: str, change: Change) -> Case:
@@ -80,26 +76,23 @@ def _with_image(content: bytes) -> Maker:
 
 
 RUNS: tuple[Case, ...] = (
-    *_run("no checkpoint", WHOLE, MANIFEST, Path.unlink),
-    *_run("a checkpoint of another version", "of format version 1, got 2", MANIFEST, edit(version=2)),
-    *_run("half of checkpoint.json", WHOLE, MANIFEST, damage.cut),
-    *_run("a deep checkpoint.json", WHOLE, MANIFEST, write(damage.deep())),
-    *_run("a checkpoint of other columns", f"{WHOLE} answers other than", MANIFEST, edit(columns=[])),
-    *_run("no progress", WHOLE, MANIFEST, edit(progress={"epoch": "x"})),
-    *_run("half the weights", WHOLE, WEIGHTS, damage.cut),
-    *_run("another model's weights", "Expected the weights of galaxy-vgg, got", WEIGHTS, rehash(_other_weights)),
-    *_run("weights that are not finite", WHOLE, WEIGHTS, rehash(_no_numbers)),
-    *_run("a network of 10^9 channels", f"{WHOLE} Expected network.widths", MANIFEST, _widths(10**9)),
-    *_run("a network of 60,000 channels", "Expected the weights of galaxy-vgg, got", MANIFEST, _widths(60_000)),
-    *_run("a byte flipped in the weights", f"{WHOLE} other bytes", WEIGHTS, lambda at: damage.flip(at, -9)),
-    *_run("half the state", WHOLE, STATE, damage.cut),
-    *_run("a config.toml that is no text", "Expected a TOML file, got", "config.toml", write(b"\xff")),
+    _run("no checkpoint", WHOLE, MANIFEST, Path.unlink),
+    _run("a checkpoint of another version", "of format version 1, got 2", MANIFEST, edit(version=2)),
+    _run("half of checkpoint.json", WHOLE, MANIFEST, damage.cut),
+    _run("a deep checkpoint.json", WHOLE, MANIFEST, write(damage.deep())),
+    _run("a checkpoint of other columns", f"{WHOLE} answers other than", MANIFEST, edit(columns=[])),
+    _run("no progress", WHOLE, MANIFEST, edit(progress={"epoch": "x"})),
+    _run("half the weights", WHOLE, WEIGHTS, damage.cut),
+    _run("another model's weights", "Expected the weights of galaxy-vgg, got", WEIGHTS, rehash(_other_weights)),
+    _run("weights that are not finite", WHOLE, WEIGHTS, rehash(_no_numbers)),
+    _run("a network of 10^9 channels", f"{WHOLE} Expected network.widths", MANIFEST, _widths(10**9)),
+    _run("a network of 60,000 channels", "Expected the weights of galaxy-vgg, got", MANIFEST, _widths(60_000)),
+    _run("a byte flipped in the weights", f"{WHOLE} other bytes", WEIGHTS, lambda at: damage.flip(at, -9)),
+    _run("half the state", WHOLE, STATE, damage.cut),
+    _run("a config.toml that is no text", "Expected a TOML file, got", "config.toml", write(b"\xff")),
     fault("evaluate: no run", "evaluate {store} {store}", NO_RUN),
     fault("evaluate: ids of others", "evaluate {run} {store} --ids {made}", "Expected ids of labelled", unknown_ids),
     fault("evaluate: no table", "evaluate {run} {store} --against {made}", "the 37 answers", unknown_ids),
-    fault("evaluate: no such answers", "evaluate {made} {store}", "the 37 answers", unknown_ids),
-    fault("evaluate: no run beside it", "evaluate {run} {store} --against {store}", NO_RUN),
-    fault("report: no run beside it", "report {run} --against {store}", NO_RUN),
     fault(
         "evaluate: a conditional table",
         "evaluate {run} {store} --against {made}",
@@ -109,11 +102,9 @@ RUNS: tuple[Case, ...] = (
     fault("evaluate: store of another size", "evaluate {run} {made}", OTHER_SIZE, _size(16)),
     fault("predict: store of another size", PREDICT, OTHER_SIZE, _size(16)),
     fault("predict: a bad image", PREDICT, "do not decode (7.png)", _with_image(b"")),
-    fault("predict: no image", PREDICT, "TIFF images, got none", lambda world: world.new),
     fault("predict: damaged store", PREDICT, "bytes that were packed", _flipped),
     success("predict: --skip-bad", f"{PREDICT} --skip-bad", "eft out: Expected a whole", _with_image(b"")),
     fault("baseline: no labels", "baseline {made}", "got one without", _size(16, labels=False)),
-    fault("train: no store", "train {new} {tiny}", "Expected a store, got"),
     fault("train: store of another size", "train {made} {tiny}", OTHER_SIZE, _size(16)),
     fault("train: no labels", "train {made} {tiny}", "Expected ", _size(24, labels=False)),
     fault("train: damaged store", "train {made} {tiny}", "bytes that were packed", _flipped),
@@ -125,13 +116,6 @@ RUNS: tuple[Case, ...] = (
         unknown_ids,
     ),
     Case("train: not finite", "train {store} {tiny} --lr 1e30 --run {out}", 1, "a finite loss, got", leaves=("out",)),
-    fault("fine-tune: no run", "train {store} --finetune {new} --run {out}", NO_RUN),
-    fault(
-        "fine-tune: half a checkpoint",
-        "train {store} --finetune {made} --run {out}",
-        WHOLE,
-        damaged_run(STATE, damage.cut),
-    ),
     fault("resume: no run", "train {store} --resume --run {new}", NO_RUN),
     fault("resume: other store", "train {made} --resume --run {run}", "the store of this run (hash", _relabelled),
     _resume("half a checkpoint", WHOLE, STATE, damage.cut),
@@ -139,7 +123,6 @@ RUNS: tuple[Case, ...] = (
     _resume("another optimiser", OPTIMISER, STATE, rehash(_other_optimiser)),
     _resume("another optimiser's moments", OPTIMISER, STATE, rehash(_other_moments)),
     _resume("a split of another table", SPLIT, "split.csv", write("part,x\ntrain,1\n")),
-    _resume("an id of 31 digits", SPLIT, "split.csv", write(f"GalaxyID,part\n{10**30},train\n")),
     _resume("an id of 200,000 digits", SPLIT, "split.csv", write(f"GalaxyID,part\n{'1' * 200_000},train\n")),
     _resume("no split", SPLIT, "split.csv", write("a,b\n1,2\n")),
     _resume(
@@ -158,10 +141,8 @@ def _folder(world: World) -> Path:
 
 EXPORTS: tuple[Case, ...] = (
     usage("export: no .pt2", EXPORT + "{out}", "Expected a file named .pt2, got out (--out)"),
-    usage("export: no view", EXPORT + "a.pt2 --views 0", "--views"),
     usage("export: out is a folder", EXPORT + "{made}", "Expected a file to write, got", _folder),
     usage("export: out below a file", EXPORT + "{labels}/a.pt2", BELOW),
-    fault("export: no run", "export {store} --out a.pt2", NO_RUN),
     fault("export: half the weights", "export {made} --out a.pt2", WHOLE, damaged_run(WEIGHTS, damage.cut)),
     fault("export: a bad image", EXPORT + "a.pt2 --compare {made}", "do not decode (7.png)", _with_image(b"")),
     fault(
@@ -187,12 +168,8 @@ def _half_sweep(world: World) -> Path:
 
 
 SWEEPS: tuple[Case, ...] = (
-    _sweep("no trial", "--trials 0", "--trials"),
-    _sweep("one fold", "--folds 1", "--folds"),
     _sweep("more folds than galaxies", "--folds 45", "Expected a galaxy for each of 45 folds, got 44"),
     _sweep("galaxies held out twice", "--set run.validation=0.1", "Expected folds alone to hold galaxies out"),
-    _sweep("an option of train's", "--validation 0.1", "No such option"),
-    _sweep("no number of galaxies a step", "--batch-size auto", "'auto' is not a valid integer range"),
     usage(
         "sweep: the largest batch",
         "sweep {store} --trials 1 --set run.batch_size=auto",
@@ -202,7 +179,6 @@ SWEEPS: tuple[Case, ...] = (
     _sweep("a dry run in a folder of something else", "--dry-run --out {run}", "got one with other files"),
     fault("sweep: half a sweep.json", SWEEP + "--out {made}", "Expected the sweep.json of a sweep, got", _half_sweep),
     fault("sweep: below a file", SWEEP + "--out {labels}/s", "got Not a directory"),
-    _space("no TOML", "Expected a TOML file, got", "[run"),
     _space("no such field", "Expected a configuration field, got 'optimiser.speed'", "optimiser.speed = [1]"),
     _space("a range upside down", "to a higher high", "optimiser.lr = { low = 2, high = 1 }"),
     _space("a field of the pixels", "Expected a field to draw in", "preprocess.size = [24]"),

@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from galaxy_triton.config.schema import TABLES
 from galaxy_triton.data.names import read_galaxies
 from galaxy_triton.data.pack import pack
-from galaxy_triton.galaxyzoo import tables
 from galaxy_triton.galaxyzoo.check import CheckOptions, CheckResult, Finding, check
 from galaxy_triton.galaxyzoo.questions import COLUMNS, QUESTIONS
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.layouts import CONDITIONAL
-from galaxy_triton.system.errors import DataFault, UsageFault
 
 Rows = list[list[Any]]  # the header, then the rows
 Change = Callable[[Rows], Any]
@@ -74,23 +71,14 @@ def tree_rules(result: CheckResult) -> list[Finding]:
 
 
 def test_good_labels(table: Callable[..., Path]) -> None:
-    result = check(table(), CheckOptions())
+    """With six digits, as in Kaggle's own table."""
+
+    def rounded(rows: Rows) -> None:
+        rows[1:] = [[row[0], *(f"{float(cell):.6f}" for cell in row[1:])] for row in rows[1:]]
+
+    result = check(table(rounded), CheckOptions())
     assert (result.kind, result.rows, result.faults, broken(result)) == ("labels", 44, 0, {})
     assert len(tree_rules(result)) == len(QUESTIONS)
-
-
-def test_rounding_is_no_breach(table: Callable[..., Path]) -> None:
-    """Six digits, as in Kaggle's own table; with four the sums no longer hold, unless the tolerance says so."""
-
-    def rounded(digits: int) -> Change:
-        def change(rows: Rows) -> None:
-            rows[1:] = [[row[0], *(f"{float(cell):.{digits}f}" for cell in row[1:])] for row in rows[1:]]
-
-        return change
-
-    assert check(table(rounded(6)), CheckOptions()).faults == 0
-    assert check(table(rounded(4)), CheckOptions(kind="labels")).faults > 3
-    assert check(table(rounded(4)), CheckOptions(kind="labels", tolerance=4.1e-4)).faults == 0
 
 
 @pytest.mark.parametrize(("tolerance", "faults"), [(0.0009, 1), (0.0011, 0)])
@@ -101,44 +89,6 @@ def test_tolerance(tolerance: float, faults: int, table: Callable[..., Path]) ->
         put(6, "Class11.4", float(rows[5][COLUMNS.index("Class11.4") + 1]) - 0.001)(rows)
 
     assert check(table(change), CheckOptions(kind="labels", tolerance=tolerance)).faults == faults
-
-
-def test_table_in_a_zip(table: Callable[..., Path], tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
-        archive.write(table(put(3, "Class3.1", 2)), "t.csv")
-    assert check(tmp_path / "t.zip", CheckOptions()).faults == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "rule", "count", "examples"),
-    [
-        (lambda rows: rows[0].__setitem__(37, "x"), "columns: GalaxyID and", 2, ("without 'Class11.6'", "also 'x'")),
-        (lambda rows: [row.append(row[5]) for row in rows], "columns: GalaxyID and", 1, ("also 'Class2.2'",)),
-        (put(1, 0, "id"), "columns: GalaxyID and", 2, ("without 'GalaxyID'", "also 'id'")),
-        (lambda rows: rows[3].pop(), "rows: a cell for each", 1, ("line 4: 37 for 38",)),
-        (lambda rows: [rows.insert(9, ["7"]) for _ in range(5)], "rows: a cell for each", 5, ("line 10: 1 for 38",)),
-        (header_alone, "rows: at least one", 1, ("none",)),
-        (put(4, 0, ""), "ids: one in each row", 1, ("line 4, GalaxyID ",)),
-        (put(44, 0, "999999.0"), "ids: one in each row", 1, ("line 44, GalaxyID 999999.0",)),
-        (put(45, 0, "9" * 300), "ids: one in each row", 1, ("line 45, GalaxyID 9999",)),
-        (lambda rows: rows.insert(5, rows[4]), "ids: each once", 1, ("line 6, GalaxyID", "as in line 5")),
-        (lambda rows: rows.insert(5, ["0" + rows[4][0], *rows[4][1:]]), "ids: each once", 1, ("line 6, GalaxyID 0",)),
-        (put(7, "Class8.7", "high"), "values: numbers", 1, ("line 7, GalaxyID", "Class8.7: 'high'")),
-        (put(7, "Class8.7", ""), "values: numbers", 1, ("Class8.7: ''",)),
-        (put(7, "Class8.7", "nan"), "values: numbers", 1, ("Class8.7: 'nan'",)),
-        (put(7, "Class10.3", "1.5"), "values: from 0 to 1", 1, ("line 7, GalaxyID", "Class10.3: '1.5'")),
-        (put(7, "Class1.1", "-0.01"), "values: from 0 to 1", 1, ("Class1.1: '-0.01'",)),
-        (put(7, "Class1.1", "inf"), "values: from 0 to 1", 1, ("Class1.1: 'inf'",)),
-    ],
-)
-def test_faults_of_every_table(
-    change: Change, rule: str, count: int, examples: tuple[str, ...], table: Callable[..., Path]
-) -> None:
-    for kind in TABLES:
-        result = check(table(change), CheckOptions(kind=kind))
-        (finding,) = [each for each in result.findings if each.rule.startswith(rule)]
-        assert (finding.mark, finding.broken) == ("FAULT", count)
-        assert all(example in "; ".join(finding.examples) for example in examples)
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
@@ -169,27 +119,6 @@ def test_broken_sum_is_named(table: Callable[..., Path], sky: Any) -> None:
     assert re.match(r"FAULT .*\(bar\) -- 1 not: line 2,", str(finding))
 
 
-def test_all_faults_in_one_reading(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three examples of each; the same findings when the table is read in small chunks."""
-
-    def change(rows: Rows) -> None:
-        for line in range(2, 12):
-            put(line, "Class9.2", "?")(rows)
-        put(20, "Class1.1", 7)(rows)
-        put(21, 0, rows[21][0])(rows)
-        rows[30].append("more")
-        rows[0][1], rows[0][2] = rows[0][2], rows[0][1]
-
-    result = check(table(change), CheckOptions(kind="labels"))
-    found = broken(result)
-    assert {"rows: a cell for each column", "ids: each once"} <= set(found)
-    assert found["columns: in Kaggle's order"].examples == ("'Class1.2' for 'Class1.1'", "'Class1.1' for 'Class1.2'")
-    assert (found["values: numbers"].broken, found["values: from 0 to 1"].broken) == (10, 1)
-    assert [example.split(",")[0] for example in found["values: numbers"].examples] == ["line 2", "line 3", "line 4"]
-    monkeypatch.setattr(tables, "CHUNK", 7)
-    assert check(table(change), CheckOptions(kind="labels")) == result
-
-
 def test_predictions_need_not_obey_the_tree(sigmoid: Path) -> None:
     """The broken sums of a sigmoid head are notes; with --strict, and in labels, they are faults."""
     result = check(sigmoid, CheckOptions())
@@ -208,18 +137,18 @@ def test_auto_needs_half_of_the_rows_for_labels(table: Callable[..., Path]) -> N
     assert check(table(header_alone), CheckOptions()).kind == "predictions"
 
 
-@pytest.mark.parametrize(
-    ("change", "rule", "example"),
-    [
-        (lambda rows: [row.insert(0, row.pop()) for row in rows], "columns: in Kaggle's order", "'Class11.6'"),
-        (put(6, 0, "NGC 1300"), "ids: whole numbers", "line 6, GalaxyID NGC 1300"),
-    ],
-)
-def test_faults_of_a_submission(change: Change, rule: str, example: str, table: Callable[..., Path]) -> None:
+def test_faults_of_a_submission(table: Callable[..., Path]) -> None:
+    """Kaggle's order of columns, and whole numbers as ids."""
+
+    def change(rows: Rows) -> None:
+        put(6, 0, "NGC 1300")(rows)
+        rows[0][1], rows[0][2] = rows[0][2], rows[0][1]
+
     for kind, mark in (("labels", "note"), ("predictions", "note"), ("submission", "FAULT")):
-        finding = checked(table(change), kind=kind)[rule]
-        assert finding.mark == mark
-        assert example in finding.examples[0]
+        found = checked(table(change), kind=kind)
+        order, numbers = found["columns: in Kaggle's order"], found["ids: whole numbers"]
+        assert (order.mark, order.examples) == (mark, ("'Class1.2' for 'Class1.1'", "'Class1.1' for 'Class1.2'"))
+        assert (numbers.mark, numbers.examples) == (mark, ("line 6, GalaxyID NGC 1300",))
 
 
 def test_submission_of_another_size(table: Callable[..., Path]) -> None:
@@ -259,7 +188,6 @@ def test_ids_like_others(form: str, table: Callable[..., Path], sigmoid: Path, s
     assert (missing.mark, missing.broken) == (extra.mark, 5) == ("FAULT", 5)
     assert missing.examples[:2] == (f"without {sky.ids[2]}", f"without {sky.ids[44]}")
     assert extra.examples == ("line 4, GalaxyID 7",)
-    assert all(rule.startswith("tree: ") for rule in checked(sigmoid, like=like))
 
 
 def test_ids_like_names(table: Callable[..., Path], sky: Any, tmp_path: Path) -> None:
@@ -283,30 +211,6 @@ def test_ids_in_the_order_of_others(table: Callable[..., Path], sky: Any) -> Non
     assert checked(other, like=read_galaxies(other)) == {}
 
 
-def test_read_galaxies_refuses(table: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataFault, match="TIFF images, got none"):
-        read_galaxies(tmp_path / "empty")
-    with pytest.raises(DataFault, match="each id once"):
-        read_galaxies(table(lambda rows: rows.append(rows[3])))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("", "a header line"), ("7,0.5\n", "a header line"), ('GalaxyID\n"7\n', "a CSV file in UTF-8")],
-)
-def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(DataFault, match=message):
-        check(tmp_path / "t.csv", CheckOptions())
-
-
-@pytest.mark.parametrize("tolerance", [-1e-9, float("nan")])
-def test_impossible_tolerance(tolerance: float) -> None:
-    with pytest.raises(UsageFault, match="tolerance at least 0"):
-        CheckOptions(tolerance=tolerance)
-
-
 def test_command(table: Callable[..., Path], sky: Any, call: Callable[..., Result]) -> None:
     """Every rule is listed, with --quiet the broken ones; the exit code tells of faults alone."""
     good = call("check", table(), "--like", sky.labels)
@@ -317,4 +221,4 @@ def test_command(table: Callable[..., Path], sky: Any, call: Callable[..., Resul
     bad = call("check", table(put(3, "Class3.1", 2)), "-q")
     assert bad.exit_code == 1
     assert [line.split(":")[0] for line in bad.output.splitlines()[:-1]] == ["FAULT  values", "FAULT  tree"]
-    assert "2 of 21 rules broken" in bad.output
+    assert "2 of 20 rules broken" in bad.output

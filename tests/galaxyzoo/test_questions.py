@@ -1,12 +1,11 @@
 """The tree against Kaggle's header and the challenge's published tree, and others' names, written out by hand."""
 
-import itertools
 import re
 
 import pytest
 
-from galaxy_triton.galaxyzoo.column_names import READABLE, SCHEMES, renamed
-from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN, PARENTS, QUESTIONS, SIZES, SPANS
+from galaxy_triton.galaxyzoo.column_names import SCHEMES, renamed
+from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN, PARENTS, SIZES, SPANS
 from galaxy_triton.system.errors import UsageFault
 
 # The header of Kaggle's training_solutions_rev1.csv.
@@ -35,23 +34,14 @@ def test_columns() -> None:
     assert ",".join((ID_COLUMN, *COLUMNS)) == HEADER
 
 
-def test_sizes_and_spans() -> None:
-    assert SIZES == (3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6)
+def test_spans() -> None:
     for number, (size, span) in enumerate(zip(SIZES, SPANS, strict=True), start=1):
         assert COLUMNS[span] == tuple(f"Class{number}.{answer}" for answer in range(1, size + 1))
-    assert [span.start for span in SPANS] == [0, *(span.stop for span in SPANS[:-1])]
 
 
 def test_parents() -> None:
     named = {number: COLUMNS[parent] for number, parent in enumerate(PARENTS, start=1) if parent is not None}
     assert named == LEADS_TO
-
-
-def test_readable_names() -> None:
-    """One for each column, none twice, each beginning with its question's name."""
-    assert len(set(READABLE)) == 37
-    for question, span in zip(QUESTIONS, SPANS, strict=True):
-        assert all(name.startswith(f"{question.name}_") for name in READABLE[span])
 
 
 # As galaxy_datasets/shared/label_metadata.py has it, in its order (commit 0782b8f).
@@ -96,25 +86,20 @@ def test_renamed() -> None:
     assert renamed("t08_odd_feature_a38_dust_lane", "gz2", "readable") == "odd_feature_dust_lane"
 
 
-@pytest.mark.parametrize(("source", "target"), [*itertools.product(SCHEMES, SCHEMES)])
-def test_renamed_comes_back(source: str, target: str) -> None:
+@pytest.mark.parametrize("source", SCHEMES)
+def test_renamed_comes_back(source: str) -> None:
     """Every scheme names a column once; a way there and back ends where it began, unless there is none."""
     known = [name for name in SCHEMES[source] if name is not None]
-    assert len(SCHEMES[source]) == 37
     assert len(set(known)) == len(known) == (30 if source.endswith("pairs") else 37)
-    for name in known:
-        there = renamed(name, source, target)
-        assert there is None or renamed(there, target, source) == name
+    for target in SCHEMES:
+        for name in known:
+            there = renamed(name, source, target)
+            assert there is None or renamed(there, target, source) == name
 
 
 @pytest.mark.parametrize(
     ("arguments", "got"),
-    [
-        (("bar_yes", "readable", "gz3"), "gz3"),
-        (("bar_yes", "gz3", "readable"), "gz3"),
-        (("bar_yes", "kaggle", "gz2"), "bar_yes"),
-        (("Class3.1_debiased", "gz2", "kaggle"), "Class3.1_debiased"),
-    ],
+    [(("bar_yes", "readable", "gz3"), "gz3"), (("bar_yes", "kaggle", "gz2"), "bar_yes")],
 )
 def test_renamed_refuses(arguments: tuple[str, str, str], got: str) -> None:
     with pytest.raises(UsageFault, match=f"got '{got}'"):

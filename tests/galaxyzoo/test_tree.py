@@ -46,21 +46,14 @@ def test_conditional_of_people() -> None:
 
 
 def test_conditional_sums_to_one_whatever_the_head() -> None:
-    """Odd's too, whose answers a sigmoid head does not keep to one."""
-    fractions = conditional(sigmoids(50))
-    for span in SPANS:
-        assert fractions[:, span].sum(axis=1) == pytest.approx(np.ones(50), abs=1e-12)
-    assert ((fractions >= 0) & (fractions <= 1)).all()
-
-
-def test_conditional_keeps_the_proportions() -> None:
-    answers = sigmoids(20)
+    """Odd's too, whose answers a sigmoid head does not keep to one; the answers keep their proportions."""
+    answers = sigmoids(50)
     fractions = conditional(answers)
     for span in SPANS:
-        first = answers[:, span.start].astype(np.float64)
-        assert fractions[:, span] * first[:, None] == pytest.approx(
-            answers[:, span] * fractions[:, span.start][:, None]
-        )
+        assert fractions[:, span].sum(axis=1) == pytest.approx(np.ones(50), abs=1e-12)
+        crossed = fractions[:, span] * answers[:, [span.start]]
+        assert crossed == pytest.approx(answers[:, span] * fractions[:, [span.start]])
+    assert ((fractions >= 0) & (fractions <= 1)).all()
 
 
 @pytest.mark.parametrize("parent", sorted({parent for parent in PARENTS if parent is not None}))
