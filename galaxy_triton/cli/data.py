@@ -33,8 +33,8 @@ def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any
     display.say(f"{summary.images} images of {summary.preprocess.size} px, {summary.labelled} with labels, in {out}")
     for mode, count in summary.converted.items():
         display.warn(f"{count} images were {mode} and became RGB")
-    if labels and summary.images_without_labels:
-        display.warn(f"{summary.images_without_labels} images have no label")
+    if labels and summary.labelled < summary.images:
+        display.warn(f"{summary.images - summary.labelled} images have no label")
     if summary.labels_without_images:
         display.warn(f"{summary.labels_without_images} labels have no image")
     display.warn_of_left_out(summary.skipped)
@@ -75,12 +75,8 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
     from galaxy_triton.system.whole_files import whole_file
 
     display, opened = Display(quiet=quiet), stores.open_store(store)
-    found = inspect.describe(opened)
-    display.result("images", f"{found.images}, {found.size} x {found.size} px, {found.bytes:,} bytes")
-    display.result("prepared", f"{opened.preprocess}")
-    display.result("labelled", f"{found.labelled}")
-    for question, violation in found.violations.items():
-        display.result("tree", f"{question:<14} sums are off by {violation:.2e} at most")
+    for name, text in inspect.describe(opened):
+        display.result(name, text)
     if verify:
         with display.progress("verifying", "images") as show:
             stores.verify(opened, show)

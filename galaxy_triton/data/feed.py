@@ -89,24 +89,27 @@ def resident(
 def streamed(
     galaxies: Galaxies, rows: Sequence[Tensor], shares: Sequence[float], waiting: Waiting
 ) -> Generator[Batch, None, None]:
-    on_host = _on_host(rows)
-    slots = [_Slot(galaxies, max(map(len, rows), default=0)) for _ in range(min(SLOTS, len(rows)))]
-    with _wait_for_copies(slots), _reader(galaxies.ids.device) as reader:
+    # one copy for all rows
+    on_host = torch.split(torch.cat(list(rows)).cpu(), [len(chosen) for chosen in rows]) if rows else ()
+    slots = [_Slot(galaxies, max(map(len, rows))) for _ in rows[:SLOTS]]
+    reader = _reader(galaxies.ids.device)
+    try:
         coming = [reader.submit(slot.fill, chosen) for slot, chosen in zip(slots, on_host, strict=False)]
-        try:
-            for number, (chosen, share) in enumerate(zip(rows, shares, strict=True)):
-                slot = slots[number % len(slots)]
-                with waiting.measure():
-                    coming[number].result()
-                slot.await_copy()
-                places = torch.arange(len(chosen), device=slot.device)
-                yield Batch(slot.pixels[: len(chosen)], places, galaxies.ids[chosen], galaxies.answers[chosen], share)
-                slot.release()
-                if number + len(slots) < len(rows):
-                    coming.append(reader.submit(slot.fill, on_host[number + len(slots)]))
-        finally:
-            for future in coming:
-                future.cancel()
+        for number, (chosen, share) in enumerate(zip(rows, shares, strict=True)):
+            slot = slots[number % len(slots)]
+            with waiting.measure():
+                coming[number].result()
+            slot.await_copy()
+            places = torch.arange(len(chosen), device=slot.device)
+            yield Batch(slot.pixels[: len(chosen)], places, galaxies.ids[chosen], galaxies.answers[chosen], share)
+            slot.release()
+            if number + len(slots) < len(rows):
+                coming.append(reader.submit(slot.fill, on_host[number + len(slots)]))
+    finally:
+        reader.shutdown(cancel_futures=True)
+        # pending copies end before their memory can be reused
+        for slot in slots:
+            slot.await_copy()
 
 
 def _reader(device: torch.device) -> ThreadPoolExecutor:
@@ -114,23 +117,6 @@ def _reader(device: torch.device) -> ThreadPoolExecutor:
     if device.type != "cuda":
         return ThreadPoolExecutor(1)
     return ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(torch.cuda.current_device(),))
-
-
-@contextmanager
-def _wait_for_copies(slots: Sequence["_Slot"]) -> Iterator[None]:
-    """On exit, wait for pending copies before their memory can be reused."""
-    try:
-        yield
-    finally:
-        for slot in slots:
-            slot.await_copy()
-
-
-def _on_host(rows: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Copy rows to the host's memory, in one copy."""
-    if not rows:
-        return []
-    return torch.split(torch.cat(list(rows)).cpu(), [len(chosen) for chosen in rows])
 
 
 class _Slot:

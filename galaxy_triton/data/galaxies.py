@@ -41,13 +41,7 @@ def load(
         DataFault: the store has no labels, or a block does not match its hash.
     """
     labels = require_labels(store)
-    pixels = _pixels(store, device, pixels_on or device, progress)
-    ids = torch.from_numpy(np.array(store.ids)).to(device)
-    return Galaxies(pixels, ids, torch.from_numpy(np.array(labels)).to(device))
-
-
-def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progress: Callable[[int], None]) -> Tensor:
-    mapped = pixels_on != device
+    mapped = pixels_on is not None and pixels_on != device
     if mapped:
         pixels = torch.from_numpy(map_pixels(store.path / PIXELS, len(store.ids), store.preprocess.size, mode="c"))
     else:
@@ -56,7 +50,8 @@ def _pixels(store: Store, device: torch.device, pixels_on: torch.device, progres
         if not mapped:
             pixels[start : start + len(rows)] = torch.from_numpy(rows).to(device)
         progress(start + len(rows))
-    return pixels
+    ids, answers = (torch.from_numpy(np.array(array)).to(device) for array in (store.ids, labels))
+    return Galaxies(pixels, ids, answers)
 
 
 def answers_by_row(table: Path, store: Store) -> NDArray[np.float32]:

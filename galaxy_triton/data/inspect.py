@@ -1,38 +1,27 @@
 """The contents of a store for `info`: counts, the sums of the tree, a montage of images."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import require
-from galaxy_triton.data.store import Store
+from galaxy_triton.data.store import Store, labelled_rows
 from galaxy_triton.galaxyzoo.questions import QUESTIONS
 from galaxy_triton.galaxyzoo.tree import gaps
 
 
-@dataclass(frozen=True)
-class Description:
-    """Counts of a store, and how well its labels obey the decision tree."""
-
-    images: int
-    size: int  # side of an image, pixels
-    bytes: int  # of all files
-    labelled: int
-    violations: dict[str, float]  # see tree_violations; {} without labels
-
-
-def describe(store: Store) -> Description:
-    """Describe a store."""
-    labelled = store.labelled
-    return Description(
-        images=len(store.ids),
-        size=store.preprocess.size,
-        bytes=sum(file.stat().st_size for file in store.path.iterdir()),
-        labelled=int(labelled.sum()),
-        violations=tree_violations(store.labels[labelled]) if store.labels is not None else {},
-    )
+def describe(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the lines of `info`, each a name and a text: counts, and how well the labels obey the decision tree."""
+    size = store.preprocess.size
+    total = sum(file.stat().st_size for file in store.path.iterdir())
+    yield "images", f"{len(store.ids)}, {size} x {size} px, {total:,} bytes"
+    yield "prepared", f"{store.preprocess}"
+    yield "labelled", f"{len(labelled_rows(store))}"
+    if store.labels is not None:
+        for question, gap in tree_violations(store.labels[labelled_rows(store)]).items():
+            yield "tree", f"{question:<14} sums are off by {gap:.2e} at most"
 
 
 def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:

@@ -3,11 +3,10 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +36,6 @@ class PackSummary:
     labels_without_images: int
     converted: dict[str, int]  # Pillow's mode -> images that were not RGB and became so
     skipped: tuple[str, ...]  # the message of each bad image that was left out
-
-    @property
-    def images_without_labels(self) -> int:
-        """The number of packed images without a row in the table."""
-        return self.images - self.labelled
 
 
 def pack(
@@ -80,99 +74,82 @@ def pack(
         _check_overlap(source, table, labels)
         frame = measure_frame(source)
         preprocess = Preprocess(frame, frame if crop is None else crop, size)
-        pixels = _write_pixels(folder / PIXELS, source, preprocess, workers, skip_bad, progress)
-        ids = np.array([entry.id for entry in pixels.kept], dtype=np.int64)
-        rows = _label_rows(ids, table)
-        arrays = {IDS: ids, **_labels(rows, table), **_names(pixels.kept)}
-        hashes = {name: _save(folder / name, array) for name, array in arrays.items()}
-        labelled = int((rows >= 0).sum())
-        _write_manifest(folder, preprocess, len(ids), labelled, hashes, pixels.blocks)
+        packed = _write_pixels(folder / PIXELS, source, preprocess, workers, skip_bad, progress)
+        arrays = _arrays(packed.entries, table)
+        labelled = int((~np.isnan(arrays[LABELS][:, 0])).sum()) if LABELS in arrays else 0
+        manifest = {
+            "version": VERSION,
+            "preprocess": asdict(preprocess),
+            "filter": FILTER,
+            "images": len(packed.entries),
+            "labelled": labelled,
+            "columns": COLUMNS,
+            "hashes": {name: _save(folder / name, array) for name, array in arrays.items()},
+            "blocks": packed.blocks,
+        }
+        (folder / MANIFEST).write_text(manifest_text(manifest))
     return PackSummary(
         preprocess=preprocess,
-        images=len(ids),
+        images=len(packed.entries),
         labelled=labelled,
         labels_without_images=len(table[0]) - labelled if table is not None else 0,
-        converted={mode: number for mode, number in pixels.modes.items() if mode != "RGB"},
-        skipped=tuple(str(fault) for fault in pixels.bad),
+        converted={mode: number for mode, number in packed.modes.items() if mode != "RGB"},
+        skipped=tuple(map(str, packed.bad)),
     )
 
 
-class _Pixels:
-    """Writes pixels.npy image by image, and hashes it block by block.
+class _Packed(NamedTuple):
+    """The entries whose images were written, their number by Pillow mode, bad images' faults, and blocks' SHA-256."""
 
-    kept: the images written. modes: their number by Pillow mode. bad: why images were left out. blocks: SHA-256 of each
-    block.
-    """
-
-    def __init__(self, handle: BinaryIO, size: int) -> None:
-        self.kept: list[Entry] = []
-        self.modes: Counter[str] = Counter()
-        self.bad: list[DataFault] = []
-        self.blocks: list[str] = []
-        self._handle, self._size, self._hash = handle, size, hashlib.sha256()
-        self._pixels = np.zeros((size, size, 4), dtype=np.uint8)
-        handle.write(pixels_header(0, size))
-
-    def add(self, entry: Entry, rgb: NDArray[np.uint8], mode: str) -> None:
-        self._pixels[..., :3] = rgb
-        self._handle.write(self._pixels.data)
-        self._hash.update(self._pixels.data)
-        self.kept.append(entry)
-        self.modes[mode] += 1
-        if len(self.kept) % block_rows(self._size) == 0:
-            self._end_block()
-
-    def finish(self) -> None:
-        if len(self.kept) % block_rows(self._size):
-            self._end_block()
-        # only now is the count known: bad images may have been left out
-        self._handle.seek(0)
-        self._handle.write(pixels_header(len(self.kept), self._size))
-
-    def _end_block(self) -> None:
-        self.blocks.append(self._hash.hexdigest())
-        self._hash = hashlib.sha256()
+    entries: list[Entry]
+    modes: Counter[str]
+    bad: list[DataFault]
+    blocks: list[str]
 
 
 def _write_pixels(
     file: Path, source: ImageSource, preprocess: Preprocess, workers: int, skip_bad: bool, progress: Progress
-) -> _Pixels:
-    with file.open("wb") as handle:
-        pixels = _Pixels(handle, preprocess.size)
-        on_bad = pixels.bad.append if skip_bad else None
-        with closing(decode_images(source, preprocess, workers, on_bad)) as images:
-            for entry, rgb, mode in images:
-                pixels.add(entry, rgb, mode)
-                progress(len(pixels.kept), len(source.entries))
-        pixels.finish()
-    if not pixels.kept:
-        raise DataFault(expected("a good image", f"{len(pixels.bad)} bad ones", source.path, str(pixels.bad[0])))
-    return pixels
+) -> _Packed:
+    """Write pixels.npy image by image."""
+    entries, modes, bad, blocks = list[Entry](), Counter[str](), list[DataFault](), []
+    size = preprocess.size
+    pixels = np.zeros((size, size, 4), dtype=np.uint8)
+    decoded = decode_images(source, preprocess, workers, bad.append if skip_bad else None)
+    with file.open("wb") as handle, closing(decoded):
+        handle.write(pixels_header(0, size))
+        for entry, rgb, mode in decoded:
+            if len(entries) % block_rows(size) == 0:
+                blocks.append(hashlib.sha256())
+            pixels[..., :3] = rgb
+            handle.write(pixels.data)
+            blocks[-1].update(pixels.data)
+            entries.append(entry)
+            modes[mode] += 1
+            progress(len(entries), len(source.entries))
+        # only now is the count known: bad images may have been left out
+        handle.seek(0)
+        handle.write(pixels_header(len(entries), size))
+    if not entries:
+        raise DataFault(expected("a good image", f"{len(bad)} bad ones", source.path, str(bad[0])))
+    return _Packed(entries, modes, bad, [block.hexdigest() for block in blocks])
 
 
 def _check_overlap(source: ImageSource, table: Table | None, labels: Path | None) -> None:
     ids = np.array([entry.id for entry in source.entries], dtype=np.int64)
-    if table is not None and (_label_rows(ids, table) < 0).all():
+    if table is not None and not np.isin(ids, table[0]).any():
         got = f"ids such as {table[0][0]}, while the images' are such as {ids[0]}"
         raise DataFault(expected(f"labels of the images in {source.path}", got, labels, "give these images' table"))
 
 
-def _label_rows(ids: NDArray[np.int64], table: Table | None) -> NDArray[np.int64]:
-    """The table's row of each image; -1 where it has none."""
-    return np.full(len(ids), -1) if table is None else rows_of(table[0], ids)
-
-
-def _labels(rows: NDArray[np.int64], table: Table | None) -> dict[str, NDArray[Any]]:
-    if table is None or (rows < 0).all():
-        return {}
-    # -1 takes some other image's row, which is then blanked
-    return {LABELS: np.where(rows[:, None] >= 0, table[1][rows], np.float32("nan"))}
-
-
-def _names(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
-    if all(is_integer(entry.stem) for entry in entries):
-        return {}
-    return {NAMES: np.array([entry.stem for entry in entries])}
+def _arrays(entries: list[Entry], table: Table | None) -> dict[str, NDArray[Any]]:
+    """The arrays of a store but its pixels, by file name: labels and names only where there are any."""
+    arrays: dict[str, NDArray[Any]] = {IDS: np.array([entry.id for entry in entries], dtype=np.int64)}
+    if table is not None and ((rows := rows_of(table[0], arrays[IDS])) >= 0).any():
+        # -1 takes some other image's row, which is then blanked
+        arrays[LABELS] = np.where(rows[:, None] >= 0, table[1][rows], np.float32("nan"))
+    if not all(is_integer(entry.stem) for entry in entries):
+        arrays[NAMES] = np.array([entry.stem for entry in entries])
+    return arrays
 
 
 def _save(file: Path, array: NDArray[Any]) -> str:
@@ -182,19 +159,3 @@ def _save(file: Path, array: NDArray[Any]) -> str:
     # not getbuffer(): held by the traceback of a failed write, it makes CPython's garbage collector crash
     file.write_bytes(data.getvalue())
     return hashlib.sha256(data.getvalue()).hexdigest()
-
-
-def _write_manifest(
-    folder: Path, preprocess: Preprocess, images: int, labelled: int, hashes: dict[str, str], blocks: list[str]
-) -> None:
-    values = {
-        "version": VERSION,
-        "preprocess": asdict(preprocess),
-        "filter": FILTER,
-        "images": images,
-        "labelled": labelled,
-        "columns": COLUMNS,
-        "hashes": hashes,
-        "blocks": blocks,
-    }
-    (folder / MANIFEST).write_text(manifest_text(values))

@@ -11,25 +11,15 @@ import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Preprocess
-from galaxy_triton.data.store_arrays import (
-    ARRAYS,
-    HEADER_BYTES,
-    IDS,
-    LABELS,
-    NAMES,
-    PIXELS,
-    broken,
-    check_hash,
-    map_pixels,
-    read_array,
-)
+from galaxy_triton.data import store_arrays
+from galaxy_triton.data.store_arrays import IDS, LABELS, NAMES, PIXELS, broken, check_hash
 from galaxy_triton.galaxyzoo.ids import check_name, galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
@@ -56,13 +46,6 @@ class Store:
     blocks: tuple[str, ...]  # SHA-256 of each block of pixels
     hash: str  # SHA-256 over everything in store.json, so over all arrays and the preprocessing
 
-    @property
-    def labelled(self) -> NDArray[np.bool_]:
-        """Which images have a label: bool [N]."""
-        if self.labels is None:
-            return np.zeros(len(self.ids), dtype=np.bool_)
-        return ~np.isnan(self.labels[:, 0])
-
 
 def open_store(path: Path) -> Store:
     """Open a store, and check its format, the type, shape and values of each array, and all hashes but the pixels'.
@@ -71,21 +54,12 @@ def open_store(path: Path) -> Store:
         DataFault: no store, a store of another format version, or a file that is missing, short, changed since it was
             packed, or not an array as `pack` writes it.
     """
-    manifest = _manifest(path)
-    pixels = map_pixels(path / PIXELS, manifest.images, manifest.preprocess.size)
-    arrays = {name: read_array(path / name, known, manifest.images) for name, known in manifest.hashes.items()}
+    preprocess, images, hashes, blocks, known = _read_manifest(path)
+    pixels = store_arrays.map_pixels(path / PIXELS, images, preprocess.size)
+    arrays = {name: store_arrays.read_array(path / name, digest, images) for name, digest in hashes.items()}
     if NAMES in arrays:
         _check_names(arrays[NAMES], arrays[IDS], path / NAMES)
-    return Store(
-        path=path,
-        preprocess=manifest.preprocess,
-        pixels=pixels,
-        ids=arrays[IDS],
-        labels=arrays.get(LABELS),
-        names=arrays.get(NAMES),
-        blocks=manifest.blocks,
-        hash=manifest.hash,
-    )
+    return Store(path, preprocess, pixels, arrays[IDS], arrays.get(LABELS), arrays.get(NAMES), blocks, known)
 
 
 def require_labels(store: Store) -> NDArray[np.float32]:
@@ -118,7 +92,9 @@ def require_preprocess(store: Store, wanted: Preprocess) -> None:
 
 def labelled_rows(store: Store) -> NDArray[np.int64]:
     """The rows with a label, int64, ascending."""
-    return np.flatnonzero(store.labelled).astype(np.int64)
+    if store.labels is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(~np.isnan(store.labels[:, 0])).astype(np.int64)
 
 
 def read_pixels(store: Store, progress: Progress = lambda done, total: None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -142,12 +118,12 @@ def read_block(store: Store, number: int) -> tuple[int, NDArray[np.uint8]]:
     Raises:
         DataFault: as `read_pixels`.
     """
-    count, size = len(store.ids), store.preprocess.size
-    rows = block_rows(size)
-    start, stop = number * rows, min((number + 1) * rows, count)
+    size = store.preprocess.size
+    start = number * block_rows(size)
+    stop = min(start + block_rows(size), len(store.ids))
     block = np.empty((stop - start, size, size, 4), dtype=np.uint8)
     with (store.path / PIXELS).open("rb") as handle:
-        handle.seek(HEADER_BYTES + start * size * size * 4)
+        handle.seek(store_arrays.HEADER_BYTES + start * size * size * 4)
         handle.readinto(block.data)
     where = f"{store.path / PIXELS}, block {number}, rows {start} to {stop - 1}"
     check_hash(hashlib.sha256(block.data).hexdigest(), store.blocks[number], where)
@@ -174,31 +150,17 @@ def manifest_text(values: dict[str, Any]) -> str:
     return json.dumps({**values, "hash": _manifest_hash(values)}, indent=1) + "\n"
 
 
-@dataclass(frozen=True)
-class _Manifest:
+class _Manifest(NamedTuple):
     """The contents of store.json."""
 
     preprocess: Preprocess
     images: int
-    columns: tuple[str, ...]
     hashes: dict[str, str]  # of each array but the pixels
     blocks: tuple[str, ...]  # of the pixels
     hash: str
 
-    def __post_init__(self) -> None:
-        pixels = (self.images, *asdict(self.preprocess).values())
-        _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
-        _require(self.columns == COLUMNS, f"the columns {COLUMNS[0]} to {COLUMNS[-1]}")
-        _require({IDS} <= set(self.hashes) <= set(ARRAYS), f"a hash of {IDS}, and at most of {LABELS} and {NAMES}")
-        _require(len(self.blocks) == -(-self.images // block_rows(self.preprocess.size)), "a hash for each block")
 
-
-def _require(holds: bool, part: str) -> None:
-    if not holds:
-        raise ValueError(f"one without {part}")
-
-
-def _manifest(path: Path) -> _Manifest:
+def _read_manifest(path: Path) -> _Manifest:
     file = path / MANIFEST
     try:
         values = read_json(file)
@@ -207,12 +169,23 @@ def _manifest(path: Path) -> _Manifest:
             do = "pack it again, or use the release that wrote it"
             raise DataFault(expected(f"store format version {VERSION}", f"version {reprlib.repr(version)}", file, do))
         check_hash(_manifest_hash(values), known, file)
-        parts = Preprocess(**values["preprocess"]), values["images"], tuple(values["columns"])
-        return _Manifest(*parts, dict(values["hashes"]), tuple(values["blocks"]), known)
+        _require(values["columns"] == list(COLUMNS), f"the columns {COLUMNS[0]} to {COLUMNS[-1]}")
+        preprocess, images = Preprocess(**values["preprocess"]), values["images"]
+        pixels = (images, *asdict(preprocess).values())
+        _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
+        hashes, blocks = dict(values["hashes"]), tuple(values["blocks"])
+        _require({IDS} <= set(hashes) <= set(store_arrays.ARRAYS), f"a hash of {IDS}, and at most {LABELS} and {NAMES}")
+        _require(len(blocks) == -(-images // block_rows(preprocess.size)), "a hash for each block")
+        return _Manifest(preprocess, images, hashes, blocks, known)
     except OSError as error:
         raise DataFault(expected("a store", _missing(path, error), path, "make one with `pack`")) from error
     except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
         raise broken("the store.json of a store", reason(error), file) from error
+
+
+def _require(holds: bool, part: str) -> None:
+    if not holds:
+        raise ValueError(f"one without {part}")
 
 
 def _missing(path: Path, error: OSError) -> str:

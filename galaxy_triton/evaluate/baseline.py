@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Run, require
 from galaxy_triton.data.folds import draw_folds
-from galaxy_triton.data.store import Progress, Store, read_pixels, require_labels
+from galaxy_triton.data.store import Progress, Store, labelled_rows, read_pixels, require_labels
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.system.errors import DataFault, expected
@@ -103,14 +103,14 @@ def k_means(points: Floats, clusters: int, rng: np.random.Generator) -> Floats:
 
 def _folds(store: Store, count: int) -> list[tuple[Rows, Rows]]:
     """Each fold's rows to learn from, and to score."""
-    folds = draw_folds(store.ids[np.flatnonzero(store.labelled)], count, Run().seed)
+    folds = draw_folds(store.ids[labelled_rows(store)], count, Run().seed)
     rows = rows_of(store.ids, folds.ids)
     return [(rows[folds.numbers != number], rows[folds.numbers == number]) for number in range(1, count + 1)]
 
 
 def _split(store: Store, ids: NDArray[np.int64]) -> tuple[Rows, Rows]:
     """The rows to learn from, and those of `ids`."""
-    labelled, test = np.flatnonzero(store.labelled), rows_of(store.ids, ids)
+    labelled, test = labelled_rows(store), rows_of(store.ids, ids)
     if len(wrong := ids[~np.isin(test, labelled)]):
         raise DataFault(expected("ids of labelled images", f"{wrong[0]}", store.path, "mend the list of ids"))
     train = np.setdiff1d(labelled, test)

@@ -1,6 +1,5 @@
 """Folds: equal parts that a seed and ids alone decide, kept in a file."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import pytest
 from galaxy_triton.data.folds import draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
 from galaxy_triton.data.split import split_by_fraction
 from galaxy_triton.data.store import open_store
-from galaxy_triton.system.errors import DataFault, UsageFault
+from galaxy_triton.system.errors import DataFault
 
 IDS = np.random.default_rng(7).choice(10**6, 101, replace=False).astype(np.int64)
 
 
-@pytest.mark.parametrize("count", [2, 3, 10, 100, 101])
+@pytest.mark.parametrize("count", [2, 10, 101])
 def test_draw_folds(count: int) -> None:
     folds = draw_folds(IDS, count, 1)
     sizes = np.bincount(folds.numbers)[1:]
@@ -44,14 +43,6 @@ def test_draw_folds_is_fair() -> None:
     assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 3 / 16)
 
 
-@pytest.mark.parametrize(
-    ("count", "said"), [(1, "Expected folds at least 2, got 1"), (102, "a galaxy for each of 102 folds, got 101")]
-)
-def test_draw_folds_refuses(count: int, said: str) -> None:
-    with pytest.raises(UsageFault, match=said):
-        draw_folds(IDS, count, 1)
-
-
 def test_split_of_fold(sky: Any) -> None:
     """Every labelled galaxy is held out once, and trained on in all other folds."""
     store = open_store(sky.store)
@@ -61,20 +52,9 @@ def test_split_of_fold(sky: Any) -> None:
     for split in splits:
         assert np.sort(np.concatenate(split)).tolist() == list(range(44))
     assert splits[0].validation.tolist() == split_by_fraction(store, 0.25, 1).validation.tolist()
-
-
-def test_the_first_fold_is_the_fraction_or_one_more(sky: Any) -> None:
-    """44 galaxies in 10 folds: the larger ones come first, and a fraction is rounded."""
-    store = open_store(sky.store)
-    fold = split_of_fold(store, draw_folds(ids_to_hold_out(store, None), 10, 1), 1).validation
-    fraction = split_by_fraction(store, 0.1, 1).validation
-    assert (len(fold), len(fraction)) == (5, 4)
-    assert set(fold) > set(fraction)
-
-
-def test_folds_of_a_store_without_labels(sky: Any) -> None:
-    with pytest.raises(DataFault, match="Expected a store with labels, got one without"):
-        ids_to_hold_out(replace(open_store(sky.store), labels=None), None)
+    # of 44 in 10 folds the first has one more than the fraction, which is rounded
+    first = split_of_fold(store, draw_folds(ids_to_hold_out(store, None), 10, 1), 1).validation
+    assert set(first) > set(split_by_fraction(store, 0.1, 1).validation)
 
 
 def test_listed_ids_alone_are_held_out(sky: Any, tmp_path: Path) -> None:
@@ -102,9 +82,7 @@ def test_folds_are_kept(tmp_path: Path) -> None:
     assert (again.ids.tolist(), again.numbers.tolist()) == (folds.ids.tolist(), folds.numbers.tolist())
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"GalaxyID,fold\n", b"GalaxyID,fold\n1,x\n", b"GalaxyID,fold\n1,1\n1,2\n", b"a,b\n1,1\n"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"GalaxyID,fold\n1,x\n", b"GalaxyID,fold\n1,1\n1,2\n", b"a,b\n1,1\n"])
 def test_read_folds_explains(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "folds.csv").write_bytes(content)

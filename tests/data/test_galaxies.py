@@ -1,7 +1,6 @@
 """Splits and the order of an epoch: functions of ids and seeds, and of nothing else."""
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ import torch
 
 from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.order import count_batches, epoch_batches, slices
-from galaxy_triton.data.pack import pack
 from galaxy_triton.data.split import split_by_fraction, split_by_ids
-from galaxy_triton.data.store import Store, labelled_rows, open_store
+from galaxy_triton.data.store import Store, open_store
 from galaxy_triton.system.errors import DataFault
 
 CPU = torch.device("cpu")
@@ -21,21 +19,6 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def store(sky: Any) -> Store:
     return open_store(sky.store)
-
-
-@pytest.fixture
-def store_of(sky: Any, tmp_path: Path) -> Callable[[int], Store]:
-    """store_of(n): the first n galaxies alone, packed."""
-
-    def make(count: int) -> Store:
-        folder = tmp_path / f"images{count}"
-        folder.mkdir()
-        for number in sky.ids[:count]:
-            (folder / f"{number}.png").symlink_to(sky.images / f"{number}.png")
-        pack(folder, sky.labels, tmp_path / f"store{count}", size=8, workers=1)
-        return open_store(tmp_path / f"store{count}")
-
-    return make
 
 
 def test_load(store: Store, sky: Any) -> None:
@@ -50,30 +33,13 @@ def test_load(store: Store, sky: Any) -> None:
     assert done == [48]
 
 
-def test_load_checks_every_block(sky: Any, tmp_path: Path) -> None:
-    pack(sky.images, sky.labels, tmp_path / "s", size=8, workers=1)
-    pixels = tmp_path / "s" / "pixels.npy"
-    pixels.write_bytes(pixels.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(DataFault, match="Expected the bytes that were packed"):
-        load(open_store(tmp_path / "s"), CPU, print)
-
-
-def test_labelled_rows(store: Store) -> None:
-    assert labelled_rows(store).tolist() == list(range(44))
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2**62])
-@pytest.mark.parametrize(("fraction", "count"), [(0.001, 1), (0.25, 11), (0.5, 22), (0.98, 43)])
-def test_split_by_fraction(store: Store, seed: int, fraction: float, count: int) -> None:
-    split = split_by_fraction(store, fraction, seed)
+@pytest.mark.parametrize(("fraction", "count"), [(0.001, 1), (0.25, 11), (0.98, 43)])
+def test_split_by_fraction(store: Store, fraction: float, count: int) -> None:
+    split = split_by_fraction(store, fraction, 2**62)
     assert len(split.validation) == count
     assert np.sort(np.concatenate(split)).tolist() == list(range(44))
     assert all(np.all(np.diff(part) > 0) for part in split)
-
-
-def test_split_by_fraction_depends_on_the_seed(store: Store) -> None:
-    parts = {tuple(split_by_fraction(store, 0.25, seed).validation) for seed in range(10)}
-    assert len(parts) == 10
+    assert len({tuple(split_by_fraction(store, 0.25, seed).validation) for seed in range(10)}) == 10
 
 
 def test_split_by_fraction_of_nothing(store: Store) -> None:
@@ -81,19 +47,13 @@ def test_split_by_fraction_of_nothing(store: Store) -> None:
     assert (split.train.tolist(), split.validation.tolist()) == (list(range(44)), [])
 
 
-def test_split_by_fraction_hardly_moves(store: Store, store_of: Callable[[int], Store]) -> None:
+def test_split_by_fraction_hardly_moves(store: Store, sky: Any) -> None:
     """Each galaxy has its own draw: more galaxies displace some from the smallest, and bring none of the old in."""
-    small = store_of(30)
+    small = replace(store, ids=store.ids[:30], labels=sky.answers[:30])
     before = set(small.ids[split_by_fraction(small, 10 / 30, 1).validation].tolist())
     after = set(store.ids[split_by_fraction(store, 10 / 44, 1).validation].tolist())
     assert len(before) == len(after) == 10
     assert {number for number in after if number in small.ids} <= before
-
-
-@pytest.mark.parametrize("fraction", [0.99, 0.999])
-def test_split_by_fraction_leaves_some_to_train_on(store: Store, fraction: float) -> None:
-    with pytest.raises(DataFault, match="galaxies to train on, got none"):
-        split_by_fraction(store, fraction, 1)
 
 
 def test_split_by_ids(store: Store) -> None:
@@ -103,10 +63,12 @@ def test_split_by_ids(store: Store) -> None:
     assert split.train.tolist() == [row for row in range(44) if row not in (3, 40)]
 
 
-@pytest.mark.parametrize(("rows", "part"), [([45], "validation galaxies"), (list(range(44)), "galaxies to train on")])
-def test_split_by_ids_needs_both_parts(store: Store, rows: list[int], part: str) -> None:
-    with pytest.raises(DataFault, match=f"{part}, got none"):
-        split_by_ids(store, store.ids[rows])
+def test_both_parts_of_a_split_have_galaxies(store: Store) -> None:
+    for rows, part in (([45], "validation galaxies"), (list(range(44)), "galaxies to train on")):
+        with pytest.raises(DataFault, match=f"{part}, got none"):
+            split_by_ids(store, store.ids[rows])
+    with pytest.raises(DataFault, match="galaxies to train on, got none"):
+        split_by_fraction(store, 0.99, 1)
 
 
 IDS = torch.from_numpy(np.random.default_rng(3).choice(10**6, 101, replace=False).astype(np.int64))
@@ -117,7 +79,7 @@ def batches(seed: int = 1, epoch: int = 0, size: int = 16) -> list[list[int]]:
     return [batch.tolist() for batch in epoch_batches(ROWS, IDS, seed, epoch, size)]
 
 
-@pytest.mark.parametrize("size", [1, 2, 16, 50, 51, 100, 101, 200])
+@pytest.mark.parametrize("size", [1, 16, 51, 101, 200])
 def test_epoch_batches(size: int) -> None:
     """Every row once; sizes differ by one at most and never pass the one asked for."""
     parts = batches(size=size)
