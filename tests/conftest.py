@@ -27,13 +27,11 @@ from galaxy_triton.data.pack import pack
 from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SPANS
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.signals import Stop
-from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import train
 from galaxy_triton.train.session import Session
 from tests.support import figures
-from tests.support.sessions import StopAfter, open_session
+from tests.support.sessions import open_session
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,11 +123,6 @@ def run(sky: Sky, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_session(sky: Sky) -> Callable[..., Session]:
     """make_session(folder, **{"optimiser.lr": 1, ...}): the session of a small run on the sky."""
     return lambda folder, **settings: open_session(sky.store, folder, {**TINY, **settings})
-
-
-@pytest.fixture(scope="session")
-def stop_after() -> Callable[[Trainer, int], Stop]:
-    return StopAfter
 
 
 @pytest.fixture(scope="session")

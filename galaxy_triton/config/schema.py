@@ -173,7 +173,7 @@ class Run(Section):
     epochs: int = option(30, "epochs", low=1, high=MAX_COUNT)
     batch_size: int = option(128, "galaxies in a step, over all processes", low=1, high=MAX_COUNT)
     seed: int = option(1, "seed of every random draw", low=0, high=MAX_SEED)
-    validation: float = option(0.1, "fraction of the galaxies held out for validation", low=0, below=1)
+    validation: float = option(0.1, "fraction of the galaxies to validate on", low=0, below=1)
     views: int = option(1, "fixed views averaged in the validation after an epoch", low=1, high=MAX_COUNT)
     accumulate: int = option(
         1, "parts into which a process cuts its batch; their gradients are added", low=1, high=MAX_COUNT

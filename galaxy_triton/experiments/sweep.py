@@ -18,7 +18,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.signals import Stop, stop_between_steps
-from galaxy_triton.train.cross_validation import fit_fold, folds_of, require_folds_alone
+from galaxy_triton.train.cross_validation import fit_fold, open_folds, require_folds_alone
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions, config_of
 from galaxy_triton.train.session import Session
@@ -61,10 +61,10 @@ def sweep(options: SweepOptions, display: Display, *, dry_run: bool = False) -> 
     """
     space = _check(options)
     with Session.open(options.train, display, dry_run=dry_run) as session, stop_between_steps() as stop:
-        folds, config = folds_of(session), session.config
+        folds, config = open_folds(session), session.config
         out = options.out or run_folder.new_folder(f"{config.recipe}-sweep")
         identity = sweep_folder.identify(config, space, session.store, folds)
-        _announce(session, space, folds, out)
+        _announce(session, space, out)
         if dry_run:
             sweep_folder.check(out, identity)
             _say_what_would_happen(session, options.trials, folds, out)
@@ -92,14 +92,10 @@ def _check(options: SweepOptions) -> Space:
     return space
 
 
-def _announce(session: Session, space: Space, folds: Folds, out: Path) -> None:
-    display = session.display
-    display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to be held out once each")
-    if session.options.fold_ids is not None:
-        session.warn_of_unknown_ids(session.options.fold_ids)
+def _announce(session: Session, space: Space, out: Path) -> None:
     for field, part in space.items():
-        display.field("space", line(field, part))
-    display.field("sweep", f"{out}\n")
+        session.display.field("space", line(field, part))
+    session.display.field("sweep", f"{out}\n")
 
 
 def _say_what_would_happen(session: Session, trials: int, folds: Folds, out: Path) -> None:
@@ -169,7 +165,7 @@ def _fold_rmse(here: Sweep, session: Session, number: int, folder: Path) -> floa
         Diverged: the loss or the RMSE is not finite.
     """
     split = split_of_fold(session.store, here.folds, number)
-    found = _validation_rmse(fit_fold(session, split, folder, here.stop, ""))
+    found = _validation_rmse(fit_fold(session, split, folder, here.stop))
     if not math.isfinite(found):
         raise Diverged(expected("a finite RMSE", found, folder, "lower optimiser.lr"))
     return found

@@ -12,13 +12,11 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import Stopped, UsageFault, expected
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
-from galaxy_triton.train.fold_summary import FoldResult, lines, result_of, summarise, write_summary
+from galaxy_triton.train.fold_summary import PREDICTIONS, fold_folder, summarise, summary_lines, write_summary
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import fit, lock_folder, open_folder, report, resume_command
 from galaxy_triton.train.session import Session
-
-HELD_OUT = "held_out.csv"  # predictions of a fold, in the folder of its run: there once the fold is done
 
 
 def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = False) -> None:
@@ -31,8 +29,8 @@ def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = F
     """
     require_folds_alone(options)
     with Session.open(options, display, dry_run=dry_run) as session:
-        folds = folds_of(session)
-        _announce(session, folds)
+        folds = open_folds(session)
+        finetune.say_start(session.start, session.folder, folds.ids, session.display)
         if dry_run:
             _say_what_would_happen(session, folds)
             return
@@ -42,115 +40,92 @@ def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = F
         with lock_folder(session, folder, None if options.resume else lambda: _create_folder(session, folds)):
             if options.resume:
                 processes.by_first(lambda: run_folder.repair(folder))
-            results = _train_folds(session, folds)
-            if processes.first:
-                _summarise(session, results)
+            _train_folds(session, folds)
+            processes.by_first(lambda: _summarise(session, folds))
 
 
 def require_folds_alone(options: TrainOptions) -> None:
-    """Raise unless the folds alone hold galaxies out.
+    """Raise unless the folds alone choose the validation galaxies.
 
     Raises:
         UsageFault: --validation is given too.
     """
     if options.validation_ids is not None or "run.validation" in (options.settings or {}):
         do = "leave one of the two out"
-        raise UsageFault(expected("folds alone to hold galaxies out", "--validation too", "--folds", do))
+        raise UsageFault(expected("folds alone to choose the validation galaxies", "--validation too", "--folds", do))
 
 
-def folds_of(session: Session) -> Folds:
-    """The folds of a session: those of the cross-validation that is resumed, or new ones."""
+def open_folds(session: Session) -> Folds:
+    """The folds of a session, and a note of them: new ones, or those of the cross-validation that is resumed."""
     options, store = session.options, session.store
     if options.folds is None:
-        return read_folds(session.folder / FOLDS)
-    return draw_folds(ids_to_hold_out(store, options.fold_ids), options.folds, session.config.run.seed)
+        folds = read_folds(session.folder / FOLDS)
+    else:
+        folds = draw_folds(ids_to_hold_out(store, options.fold_ids), options.folds, session.config.run.seed)
+    session.display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to validate on, once each")
+    if options.fold_ids is not None:
+        session.warn_of_unknown_ids(options.fold_ids)
+    return folds
 
 
-def train_fold(session: Session, split: Split, folder: Path, stop: Stop, command: str) -> FoldResult:
-    """Train a fold's run and predict its validation galaxies; in all processes alike.
-
-    Args:
-        folder: of the run. A run that is there is resumed; of one that is done the predictions are read.
-        command: resumes after a stop.
+def fit_fold(session: Session, split: Split, folder: Path, stop: Stop) -> Trainer:
+    """Train a fold's run, in all processes alike. folder: of the run; a run that is there is resumed.
 
     Raises:
         Stopped: a signal asked to stop; every step that was made is saved.
         DataFault: a loss that is not finite, or a folder that cannot be read or written.
     """
-    processes = session.processes
-    if not processes.agree((folder / HELD_OUT).is_file()):
-        trainer = fit_fold(session, split, folder, stop, command)
-        processes.by_first(lambda: _write_predictions(trainer))
-    return processes.by_first(lambda: result_of(folder / HELD_OUT, session.store, split))
-
-
-def fit_fold(session: Session, split: Split, folder: Path, stop: Stop, command: str) -> Trainer:
-    """Train a fold's run; as `train_fold`, without predicting.
-
-    Raises:
-        Stopped, DataFault: as `train_fold`.
-    """
     # Code that was compiled for the network of another fold holds its memory, and is counted against a limit.
     torch.compiler.reset()
     trainer = Trainer(session, split, folder)
     with open_folder(trainer, session.processes.agree((folder / run_folder.CONFIG).is_file())):
-        fit(trainer, stop, command)
+        fit(trainer, stop)
     return trainer
-
-
-def _announce(session: Session, folds: Folds) -> None:
-    session.display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to be held out once each")
-    if session.options.fold_ids is not None:
-        session.warn_of_unknown_ids(session.options.fold_ids)
-    finetune.say_start(session.start, session.folder, folds.ids, session.display)
 
 
 def _say_what_would_happen(session: Session, folds: Folds) -> None:
     folder, display = session.folder, session.display
-    done = sum((_fold_folder(folder, number) / HELD_OUT).is_file() for number in range(1, folds.count + 1))
+    done = sum((fold_folder(folder, number) / PREDICTIONS).is_file() for number in range(1, folds.count + 1))
     left = f"{folds.count - done} of {folds.count} folds" if done else f"{folds.count} folds"
     display.say(f"Would train {left}, {session.config.run.epochs} epochs each, in {folder}")
     display.say("Nothing was written")
 
 
 def _create_folder(session: Session, folds: Folds) -> None:
-    with run_folder.create_run(
-        session.folder, session.config, session.backend, session.store, session.truth_table
-    ) as new:
+    with session.create_run(session.folder) as new:
         write_folds(new / FOLDS, folds)
-        finetune.save_start(new, session.start)
 
 
-def _train_folds(session: Session, folds: Folds) -> list[FoldResult]:
-    command, display, results = resume_command(session), session.display, []
+def _train_folds(session: Session, folds: Folds) -> None:
     with stop_between_steps() as stop:
         for number in range(1, folds.count + 1):
             split = split_of_fold(session.store, folds, number)
-            counts = f"{len(split.train)} to train on, {len(split.validation)} held out"
-            display.note()
-            display.field("fold", f"{number} of {folds.count}: {counts}")
-            results.append(train_fold(session, split, _fold_folder(session.folder, number), stop, command))
+            counts = f"{len(split.train)} to train on, {len(split.validation)} to validate on"
+            session.display.note()
+            session.display.field("fold", f"{number} of {folds.count}: {counts}")
+            _train_fold(session, split, fold_folder(session.folder, number), stop)
             code = max(session.processes.gather(stop.code))
             if code and number < folds.count:
-                display.say(f"\nStopped after fold {number} and saved. Go on with: {command}")
+                session.display.say(f"\nStopped after fold {number} and saved. Go on with: {resume_command(session)}")
                 raise Stopped(code)
-    return results
+
+
+def _train_fold(session: Session, split: Split, folder: Path, stop: Stop) -> None:
+    """Train a fold's run, draw its report and predict its validation galaxies, unless that is done."""
+    if not session.processes.agree((folder / PREDICTIONS).is_file()):
+        trainer = fit_fold(session, split, folder, stop)
+        session.processes.by_first(lambda: _write_predictions(trainer))
 
 
 def _write_predictions(trainer: Trainer) -> None:
-    """Draw the report of a fold, and write its predictions."""
     found = report(trainer).findings
     if found is not None:
-        write_answers(trainer.folder / HELD_OUT, [(found.names, found.predictions)])
+        write_answers(trainer.folder / PREDICTIONS, [(found.names, found.predictions)])
 
 
-def _summarise(session: Session, results: list[FoldResult]) -> None:
-    summary = summarise(results, session.store)
-    write_summary(session.folder, summary, session.store, session.config.run)
+def _summarise(session: Session, folds: Folds) -> None:
+    summary = summarise(session.folder, session.store, folds)
+    write_summary(session.folder, summary, session.store, session.config.run.seed)
     session.display.note()
-    for line in lines(summary, session.folder):
+    for line in summary_lines(summary, session.folder):
         session.display.say(line)
-
-
-def _fold_folder(folder: Path, number: int) -> Path:
-    return folder / f"fold-{number}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.config.schema import Config, Run
+from galaxy_triton.config.schema import Config, Network, Run
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import Checkpoint, check_weights, read_checkpoint
@@ -41,25 +41,18 @@ def config_after(run: Path) -> Config:
     return replace(config, optimiser=optimiser, run=Run(epochs=EPOCHS, batch_size=BATCH_SIZE, **kept))
 
 
-def check_network(config: Config, start: Start) -> None:
-    """Raise unless a configuration is of the network that was trained; dropout has no weights, and may differ.
-
-    Raises:
-        UsageFault: it is of another; both are named.
-    """
-    theirs = start.checkpoint.config.network
-    if replace(config.network, dropout=theirs.dropout) != theirs:
-        do = "leave the network as it is"
-        raise UsageFault(expected(f"the network to be fine-tuned, {theirs}", config.network, "--finetune", do))
-
-
-def start_from(run: Path) -> Start:
+def start_from(run: Path, network: Network) -> Start:
     """Start from the last checkpoint of `run`, without the optimiser's state.
 
     Raises:
-        DataFault: none there, one that is not whole, or a run without its list of galaxies.
+        UsageFault: the checkpoint is of another network; dropout has no weights, and may differ.
+        DataFault: no checkpoint there, one that is not whole, or a run without its list of galaxies.
     """
     checkpoint = read_checkpoint(run, run_folder.LAST)
+    theirs = checkpoint.config.network
+    if replace(network, dropout=theirs.dropout) != theirs:
+        do = "leave the network as it is"
+        raise UsageFault(expected(f"the network to be fine-tuned, {theirs}", network, "--finetune", do))
     return Start(replace(checkpoint, state={}), run_folder.training_ids(run))
 
 
@@ -87,16 +80,15 @@ def read_start(folder: Path) -> Start | None:
     return Start(checkpoint, run_folder.read_seen(folder))
 
 
-def say_start(start: Start | None, folder: Path, held_out: NDArray[np.int64], display: Display) -> None:
+def say_start(start: Start | None, folder: Path, validation: NDArray[np.int64], display: Display) -> None:
     """Say that weights are fine-tuned, and warn if they were trained on validation galaxies.
 
     Args:
         start: None in a resumed run too, whose `folder` then lists the ids that its first weights were trained on.
-        held_out: ids to validate on, int64 [n].
+        validation: ids to validate on, int64 [n].
     """
     if start is not None:
         display.field("weights", f"of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
     before = run_folder.read_seen(folder) if start is None else start.seen
-    seen = int(np.isin(held_out, before).sum())
-    if seen:
-        display.warn(f"these weights were trained on {seen} of the galaxies held out, which will score too well")
+    if seen := int(np.isin(validation, before).sum()):
+        display.warn(f"these weights were trained on {seen} of the validation galaxies, which will score too well")

@@ -65,15 +65,14 @@ class Trainer:
             DataFault: the folder cannot be written; the last checkpoint is whole.
         """
         for epoch in range(self.progress.epoch, self.run.epochs):
-            started, waiting, before = time.perf_counter(), Waiting(), self._images_done()
+            started, waiting, images = time.perf_counter(), Waiting(), sum(self.sizes[self.progress.step :])
             with display.progress(f"epoch {epoch + 1}/{self.run.epochs}", "images") as show:
                 code = self._train_epoch(epoch, stop, show, waiting)
             seconds = time.perf_counter() - started
             if self.progress.step < len(self.sizes):
                 self.save(run_folder.LAST)
                 raise Stopped(code)
-            images_per_s = (len(self.rows) - before) / seconds
-            row = self._finish_epoch(epoch, started, images_per_s, waiting.seconds / seconds)
+            row = self._finish_epoch(epoch, started, images / seconds, waiting.seconds / seconds)
             display.note(epoch_line(row, self.run.epochs))
             if code and self.progress.epoch < self.run.epochs:
                 raise Stopped(code)
@@ -189,10 +188,6 @@ class Trainer:
         """How many training galaxies are taught another answer than their label (`labels.stretch`)."""
         given, taught = self.session.galaxies.answers[self.rows], self.galaxies.answers[self.rows]
         return int((given != taught).any(dim=1).sum())
-
-    def _images_done(self) -> int:
-        """Images of the epoch's steps that are made already."""
-        return sum(self.sizes[: self.progress.step])
 
     def _make_learner(self) -> Learner:
         self._require_large_batches()

@@ -18,49 +18,25 @@ RESUMABLE = ("run.device", "run.augment", "run.loss", "run.body", "run.norm", "r
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of `train`.
+    """Options of `train`."""
 
-    store: None for the simulated sky, or for the store of a resumed run.
-    recipe: None for "seed", or for "demo" without a store.
-    config_file: a TOML file, applied over the recipe.
-    settings: dotted configuration fields, applied over both.
-    run: the run's folder; None for a new one named after the recipe and the time.
-    validation_ids: a CSV of ids to validate on; None for the configured fraction.
-    resume: continue the run in `run`.
-    auto_batch: find the largest batch that fits, in place of the configured one.
-    folds: of a cross-validation; None for one run.
-    fold_ids: a CSV of the ids that the folds validate on; None for all labelled galaxies.
-    finetune: a run whose weights and configuration to begin with; None for random weights.
-    """
-
-    store: Path | None = None
-    recipe: str | None = None
-    config_file: Path | None = None
-    settings: dict[str, Any] | None = None
-    run: Path | None = None
-    validation_ids: Path | None = None
-    resume: bool = False
-    auto_batch: bool = False
-    folds: int | None = None
-    fold_ids: Path | None = None
-    finetune: Path | None = None
+    store: Path | None = None  # None for the simulated sky, or for the store of a resumed run
+    recipe: str | None = None  # None for "seed", or for "demo" without a store
+    config_file: Path | None = None  # a TOML file, applied over the recipe
+    settings: dict[str, Any] | None = None  # dotted configuration fields, applied over both
+    run: Path | None = None  # the run's folder; None for a new one named after the recipe and the time
+    validation_ids: Path | None = None  # a CSV of ids to validate on; None for the configured fraction
+    resume: bool = False  # continue the run in `run`
+    auto_batch: bool = False  # find the largest batch that fits, in place of the configured one
+    folds: int | None = None  # of a cross-validation; None for one run
+    fold_ids: Path | None = None  # a CSV of the ids that the folds validate on; None for all labelled galaxies
+    finetune: Path | None = None  # a run whose weights and configuration to begin with; None for random weights
 
     @property
     def cross_validates(self) -> bool:
         """Whether these are the options of a cross-validation: a new one, or one to resume."""
         resumed = self.resume and self.run is not None and (self.run / FOLDS).is_file()
         return self.folds is not None or resumed
-
-    @property
-    def resumed(self) -> Path:
-        """The folder of the run to resume.
-
-        Raises:
-            UsageFault: none is named.
-        """
-        if self.run is None:
-            raise UsageFault(expected("the run to resume", "none", "--resume", "name it with --run"))
-        return self.run
 
 
 def config_of(options: TrainOptions) -> Config:
@@ -72,9 +48,11 @@ def config_of(options: TrainOptions) -> Config:
     """
     settings = options.settings or {}
     if options.resume:
+        if options.run is None:
+            raise UsageFault(expected("the run to resume", "none", "--resume", "name it with --run"))
         _check_resumable(options)
-        _refuse_repeats(options.resumed / run_folder.CONFIG)
-        return toml.override(run_folder.read_config(options.resumed), settings)
+        _refuse_repeats(options.run / run_folder.CONFIG)
+        return toml.override(run_folder.read_config(options.run), settings)
     if options.fold_ids is not None and options.folds is None:
         raise UsageFault(expected("folds for these ids", "none", "--fold-ids", "add --folds"))
     config = _base(options)
@@ -112,17 +90,17 @@ def _refuse_repeats(file: Path) -> None:
 
 def _check_resumable(options: TrainOptions) -> None:
     """Raise if an option would change what the resumed run computes."""
-    others = {"--recipe": options.recipe, "the TOML file": options.config_file, "--finetune": options.finetune}
+    given = {
+        "--recipe": options.recipe,
+        "the TOML file": options.config_file,
+        "--finetune": options.finetune,
+        "--batch-size auto": options.auto_batch or None,
+        "--validation": options.validation_ids,
+        "--folds": options.folds,
+        "--fold-ids": options.fold_ids,
+    }
     fixed = [name for name in options.settings or {} if name not in RESUMABLE]
-    fixed += [name for name, value in others.items() if value is not None]
+    fixed += [name for name, value in given.items() if value is not None]
     if fixed:
         do = f"leave it out; a resumed run may change {', '.join(RESUMABLE)}"
         raise UsageFault(expected("the configuration of the run that is resumed", ", ".join(fixed), "--resume", do))
-    if options.auto_batch:
-        do = "leave it out: the run keeps its batches"
-        raise UsageFault(expected("the batch size of the run that is resumed", "auto", "--batch-size", do))
-    splits = {"--validation": options.validation_ids, "--folds": options.folds, "--fold-ids": options.fold_ids}
-    for name, value in splits.items():
-        if value is not None:
-            do = "leave it out: the run keeps its split"
-            raise UsageFault(expected("the split of the run that is resumed", value, name, do))

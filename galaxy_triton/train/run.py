@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import flat
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import count_batches
@@ -15,12 +14,11 @@ from galaxy_triton.evaluate.report import Report, ReportOptions, report_of
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.runs.checkpoint import Checkpoint, Progress
+from galaxy_triton.runs.checkpoint import Checkpoint
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, expected
 from galaxy_triton.system.lock import NoLocks, hold_lock
-from galaxy_triton.system.processes import Processes
-from galaxy_triton.system.provenance import BITS_DEPEND_ON, provenance
+from galaxy_triton.system.provenance import BITS_DEPEND_ON
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.loop import Trainer
@@ -60,7 +58,7 @@ def train(options: TrainOptions, display: Display, *, profiler: Profiler = no_pr
         trainer = Trainer(session, split, session.folder)
         with open_folder(trainer, options.resume):
             with profiler(trainer, session.display), stop_between_steps() as stop:
-                fit(trainer, stop, resume_command(session))
+                fit(trainer, stop)
             if session.processes.first:
                 _say_result(trainer, report(trainer))
 
@@ -76,7 +74,9 @@ def open_folder(trainer: Trainer, resume: bool) -> Iterator[None]:
     with lock_folder(session, folder, None if resume else lambda: _create_folder(trainer)):
         if resume:
             _restore(trainer)
-        _say_stretched(trainer)
+        if stretched := trainer.stretched():
+            why = f"more than {SHARED} galaxies share each, which is taken for the mean of a class"
+            session.display.field("labels", f"{stretched} stretched by {session.config.labels.stretch:g}: {why}")
         session.display.field("run", f"{folder}\n")
         yield
 
@@ -89,24 +89,31 @@ def lock_folder(session: Session, folder: Path, create: Callable[[], None] | Non
         DataFault: another job holds the lock, or the folder cannot be written.
     """
     with ExitStack() as stack:
+
+        def lock() -> None:
+            try:
+                stack.enter_context(hold_lock(folder / run_folder.LOCK, WAIT, "run", "choose another --run"))
+            except NoLocks:
+                session.display.warn(f"{folder} has no locks: nothing keeps a second job out of it")
+
         if create is not None:
             session.processes.by_first(create)
-        session.processes.by_first(lambda: stack.enter_context(_lock(folder, session.display)))
+        session.processes.by_first(lock)
         yield
 
 
-def fit(trainer: Trainer, stop: Stop, command: str) -> None:
-    """Train the epochs that are left. command: resumes the run after a stop.
+def fit(trainer: Trainer, stop: Stop) -> None:
+    """Train the epochs that are left; after a stop, say how to resume.
 
     Raises:
         Stopped, Diverged, DataFault: as `Trainer.fit`.
     """
-    display = trainer.session.display
+    session = trainer.session
     try:
-        trainer.fit(display, stop)
+        trainer.fit(session.display, stop)
     except Stopped:
         place = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
-        display.say(f"\nStopped in {place} and saved. Go on with: {command}")
+        session.display.say(f"\nStopped in {place} and saved. Go on with: {resume_command(session)}")
         raise
 
 
@@ -139,7 +146,7 @@ def _split(session: Session) -> Split:
 
 
 def _announce(session: Session, split: Split) -> None:
-    session.display.field("galaxies", f"{len(split.train)} to train on, {len(split.validation)} held out")
+    session.display.field("galaxies", f"{len(split.train)} to train on, {len(split.validation)} to validate on")
     if session.options.validation_ids is not None:
         session.warn_of_unknown_ids(session.options.validation_ids)
     finetune.say_start(session.start, session.folder, session.store.ids[split.validation], session.display)
@@ -152,30 +159,16 @@ def _say_what_would_happen(session: Session, split: Split) -> None:
     steps = f"{count_batches(len(split.train), run.batch_size)} steps each"
     if session.options.auto_batch:
         steps = "of the largest batches that fit"
-    left = (
-        f"Would train epochs {done + 1} to {run.epochs}, {steps}" if done < run.epochs else "Nothing is left to train"
-    )
+    left = f"Would train epochs {done + 1} to {run.epochs}, {steps}"
+    if done >= run.epochs:
+        left = "Nothing is left to train"
     session.display.say(f"{left}; would draw the report in {session.folder}")
     session.display.say("Nothing was written")
 
 
-@contextmanager
-def _lock(folder: Path, display: Display) -> Iterator[None]:
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_lock(folder / run_folder.LOCK, WAIT, "run", "give a --run that can be written"))
-        except NoLocks:
-            display.warn(f"{folder} is on a file system without locks: nothing keeps a second job out of it")
-        yield
-
-
 def _create_folder(trainer: Trainer) -> None:
-    session = trainer.session
-    with run_folder.create_run(
-        trainer.folder, session.config, session.backend, session.store, session.truth_table
-    ) as new:
-        run_folder.write_split(new, session.store, trainer.split)
-        finetune.save_start(new, session.start)
+    with trainer.session.create_run(trainer.folder) as new:
+        run_folder.write_split(new, trainer.session.store, trainer.split)
 
 
 def _restore(trainer: Trainer) -> None:
@@ -185,42 +178,26 @@ def _restore(trainer: Trainer) -> None:
     if run_folder.has_checkpoint(folder):
         checkpoint = checkpoints.load(folder / run_folder.LAST)
         trainer.resume(checkpoint)
-        _warn_of_changes(session.display, checkpoint.config, session.config)
-        _warn_of_other_bits(session.display, checkpoint)
+        _warn_of_changes(trainer, checkpoint)
     else:
         session.display.warn("the run has no checkpoint yet: it begins again")
-    _require_same_progress(trainer.progress, processes, folder)
+    if (differing := processes.describe_difference(trainer.progress)) is not None:
+        do = "give a --run that all machines share"
+        raise DataFault(expected("the same checkpoint in all processes", differing, folder, do))
     processes.by_first(lambda: run_folder.cut_metrics(folder, trainer.progress.epoch))
     processes.by_first(lambda: run_folder.record_start(folder, session.backend, session.store))
 
 
-def _require_same_progress(progress: Progress, processes: Processes, folder: Path) -> None:
-    if (differing := processes.describe_difference(progress)) is not None:
-        do = "give a --run that all machines share"
-        raise DataFault(expected("the same checkpoint in all processes", differing, folder, do))
-
-
-def _warn_of_changes(display: Display, before: Config, now: Config) -> None:
-    """Warn of fields of config.toml that were edited after the checkpoint."""
-    was = flat(before)
-    for field, value in flat(now).items():
-        if field not in RESUMABLE and value != was[field]:
-            display.warn(f"{field} is {value}, and was {was[field]} so far: its config.toml has been changed")
-
-
-def _warn_of_other_bits(display: Display, checkpoint: Checkpoint) -> None:
-    here = provenance()
+def _warn_of_changes(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Warn if config.toml was edited after the checkpoint, or if the bits may differ from a run never stopped."""
+    display, before = trainer.session.display, flat(checkpoint.config)
+    for field, value in flat(trainer.session.config).items():
+        if field not in RESUMABLE and value != before[field]:
+            display.warn(f"{field} is {value}, and was {before[field]} so far: its config.toml has been changed")
     for name in BITS_DEPEND_ON:
-        if checkpoint.made_with.get(name) != here[name]:
-            was = f"begun with {name} {checkpoint.made_with.get(name)}, this is {here[name]}"
-            display.warn(f"{was}: the bits can differ from a run that was never stopped")
-
-
-def _say_stretched(trainer: Trainer) -> None:
-    if stretched := trainer.stretched():
-        why = f"more than {SHARED} galaxies share each, which is taken for the mean of a class"
-        factor = trainer.session.config.labels.stretch
-        trainer.session.display.field("labels", f"{stretched} stretched by {factor:g}: {why}")
+        was, here = checkpoint.made_with.get(name), trainer.made_with[name]
+        if was != here:
+            display.warn(f"begun with {name} {was}, this is {here}: the bits can differ from a run never stopped")
 
 
 def _say_result(trainer: Trainer, found: Report) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from galaxy_triton.config.schema import Config, Preprocess
-from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows, open_store, require_preprocess
@@ -67,12 +66,13 @@ class Session:
                 block, another process that is gone.
         """
         config = config_of(options)
-        with _processes(config, dry_run) as processes:
+        alone = nullcontext(replace(from_environment(os.environ), joined=False))
+        with alone if dry_run else join_processes(config.run.device) as processes:
             display = display if processes.first else display.muted()
             backend = choose(config, processes.count)
             folder = processes.agree(_folder(options, config, backend, processes))
-            path, truth_table, sky = _source(options, config)
-            start = _start(options, config)
+            path, truth_table, sky = _source(options, config, folder)
+            start = _start(options, config, folder)
             _show_choices(config, backend, processes, display)
             with cache_advice(sky):
                 store = _open_store(path, config.preprocess, sky, display, dry_run)
@@ -100,23 +100,23 @@ class Session:
         if self.config.run.deterministic:
             be_deterministic()
         rows, count = torch.from_numpy(split.train).to(self.backend.device), self.processes.count
-        batch = lambda size: batch_of(self.galaxies, rows[:size])  # noqa: E731
-        size = min(self.processes.gather(largest_batch(self.config, self.backend, batch, len(rows), self.processes)))
+        size = min(self.processes.gather(largest_batch(self.config, self.backend, self.galaxies, rows, self.processes)))
         each = f", {size // count} in each process" * (count > 1)
         self.display.field("batch", f"{size:<8} the largest power of two that fits{each}")
         return replace(self, config=replace(self.config, run=replace(self.config.run, batch_size=size)))
+
+    @contextmanager
+    def create_run(self, folder: Path) -> Iterator[Path]:
+        """Yield a new run folder to write into, as `runs.folder.create_run`, with the weights to begin with."""
+        with run_folder.create_run(folder, self.config, self.backend, self.store, self.truth_table) as new:
+            finetune.save_start(new, self.start)
+            yield new
 
     def warn_of_unknown_ids(self, table: Path) -> None:
         """Warn of the ids in a table that are no labelled galaxies of the store."""
         unknown = int((~np.isin(read_ids(table), self.store.ids[labelled_rows(self.store)])).sum())
         if unknown:
             self.display.warn(f"{unknown} ids of {table} are no labelled galaxies of the store")
-
-
-def _processes(config: Config, dry_run: bool) -> AbstractContextManager[Processes]:
-    if dry_run:
-        return nullcontext(replace(from_environment(os.environ), joined=False))
-    return join_processes(config.run.device)
 
 
 def _folder(options: TrainOptions, config: Config, backend: Backend, processes: Processes) -> Path:
@@ -134,25 +134,21 @@ def _folder(options: TrainOptions, config: Config, backend: Backend, processes: 
     return folder
 
 
-def _source(options: TrainOptions, config: Config) -> tuple[Path, Path | None, DemoSky | None]:
+def _source(options: TrainOptions, config: Config, folder: Path) -> tuple[Path, Path | None, DemoSky | None]:
     """Paths of the store and of a simulated sky's truth; and the sky, where the store is the first run's."""
     sky = demo_sky(config.preprocess)
     store, truth = options.store or sky.store, None if options.store else sky.truth
     if options.resume:
-        source = run_folder.read_source(options.resumed)
+        source = run_folder.read_source(folder)
         store, truth = options.store or source.store, source.truth
     return store, truth, sky if store == sky.store else None
 
 
-def _start(options: TrainOptions, config: Config) -> Start | None:
+def _start(options: TrainOptions, config: Config, folder: Path) -> Start | None:
     """The weights to begin with, of a new run that is fine-tuned, or of a resumed one without a checkpoint yet."""
     if options.resume:
-        return None if run_folder.has_checkpoint(options.resumed) else finetune.read_start(options.resumed)
-    if options.finetune is None:
-        return None
-    start = finetune.start_from(options.finetune)
-    finetune.check_network(config, start)
-    return start
+        return None if run_folder.has_checkpoint(folder) else finetune.read_start(folder)
+    return None if options.finetune is None else finetune.start_from(options.finetune, config.network)
 
 
 def _show_choices(config: Config, backend: Backend, processes: Processes, display: Display) -> None:
@@ -176,18 +172,9 @@ def _open_store(path: Path, preprocess: Preprocess, sky: DemoSky | None, display
 
 def _store_to_draw(sky: DemoSky, preprocess: Preprocess) -> Store:
     """A stand-in for the store of a sky that is not drawn yet: as many labelled galaxies, black."""
-    shape = (sky.count, preprocess.size, preprocess.size, 4)
-    labels = np.zeros((sky.count, len(COLUMNS)), np.float32)
-    return Store(
-        path=sky.store,
-        preprocess=preprocess,
-        pixels=np.broadcast_to(np.uint8(0), shape),
-        ids=np.arange(sky.count, dtype=np.int64),
-        labels=labels,
-        names=None,
-        blocks=(),
-        hash="",
-    )
+    pixels = np.broadcast_to(np.uint8(0), (sky.count, preprocess.size, preprocess.size, 4))
+    ids, labels = np.arange(sky.count, dtype=np.int64), np.zeros((sky.count, len(COLUMNS)), np.float32)
+    return Store(sky.store, preprocess, pixels, ids, labels, names=None, blocks=(), hash="")
 
 
 def _place_pixels(config: Config, backend: Backend, store: Store, processes: Processes, display: Display) -> Backend:

@@ -94,7 +94,15 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     folder, out = tmp_path / "run", tmp_path / "out.csv"
     options = tiny_options("run.epochs")
     said = succeed("train", sky.store, *options, "--run", folder, "--seed", 7, "--epochs", 1)
-    for part in ("galaxies   33 to train on, 11 held out", "device", "precision", "augment", "loss", "body", "memory"):
+    for part in (
+        "galaxies   33 to train on, 11 to validate",
+        "device",
+        "precision",
+        "augment",
+        "loss",
+        "body",
+        "memory",
+    ):
         assert part in said
     assert "epoch   1/1" in said
     assert {"config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"} <= {f.name for f in folder.iterdir()}

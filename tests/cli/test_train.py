@@ -37,13 +37,13 @@ def test_train_reads_fields_from_a_file(sky: Any, tmp_path: Path, succeed: Succe
     assert "\nhue = 0.05\n" in text  # the seed recipe's
 
 
-def test_train_holds_out_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
-    """Ids beyond the store's labelled ones hold out nothing, a warning counts them; further columns are ignored."""
+def test_train_validates_on_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
+    """Ids that are not labelled in the store are counted in a warning; further columns are ignored."""
     rows = "".join(f"{number},x,0.5\n" for number in [*sky.ids[40:], 17])
     table = tmp_path / "held_out.csv"
     table.write_text(f"GalaxyID,what,ever\n{rows}")
     said = succeed("train", sky.store, *tiny_options("run.validation"), "--validation", table, "--run", tmp_path / "r")
-    assert "40 to train on, 4 held out" in said
+    assert "40 to train on, 4 to validate on" in said
     assert "Warning: 5 ids of" in said
     parts = [line.split(",") for line in (tmp_path / "r" / "split.csv").read_text().splitlines()]
     assert parts[0] == ["GalaxyID", "part"]

@@ -116,5 +116,5 @@ def test_folds_of_the_sky(kept: Path, tmp_path: Path, succeed: Callable[..., str
     assert "Would train 2 folds, 1 epochs each, in runs/demo-folds-" in said
     assert list(tmp_path.iterdir()) == []
     said = succeed("train", *SMALL, "--folds", 2, "--run", "cv")
-    assert "fold       2 of 2: 12 to train on, 12 held out" in said
-    assert "galaxies held out: 24, views: 16" in said
+    assert "fold       2 of 2: 12 to train on, 12 to validate on" in said
+    assert "validation galaxies: 24, views: 16" in said

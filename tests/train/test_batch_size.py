@@ -1,4 +1,4 @@
-"""How large a batch may be, by what is free."""
+"""The largest batch, by the memory that is free."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from galaxy_triton.config.recipes import SEED
+from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
-from galaxy_triton.data.feed import Batch
+from galaxy_triton.data.galaxies import Galaxies
 from galaxy_triton.model import memory
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.memory import step_bytes
@@ -16,84 +17,61 @@ from galaxy_triton.system.processes import ALONE, Processes
 from galaxy_triton.train import batch_size
 from galaxy_triton.train.batch_size import doubled, largest_batch
 
+SMALL = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
+BLACK = Galaxies(torch.zeros(16, 24, 24, 4, dtype=torch.uint8), torch.arange(16), torch.full((16, 37), 0.5))
+
+
+def estimate(free: int | None, rows: int, processes: Processes = ALONE, config: Config = SMALL) -> int:
+    """The largest batch where so much memory is free; nothing is trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "free_memory", lambda device: free)
+        return largest_batch(config, choose(config), BLACK, torch.arange(rows), processes)
+
 
 @pytest.mark.parametrize(
     ("most", "fitting", "size"), [(100, 1000, 64), (64, 1000, 64), (100, 31, 16), (100, 32, 32), (1, 9, 1), (9, 0, 0)]
 )
 def test_doubled(most: int, fitting: int, size: int) -> None:
-    tried: list[int] = []
-
-    def fits(count: int) -> bool:
-        tried.append(count)
-        return count <= fitting
-
-    assert doubled(most, fits) == size
-    assert tried == sorted(set(tried))
+    assert doubled(most, lambda count: count <= fitting) == size
 
 
 @pytest.mark.parametrize(("free_mib", "rows", "size"), [(10**6, 3436, 256), (10**6, 45, 4), (400, 3436, 64)])
-def test_largest_batch_by_estimate(free_mib: int, rows: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of what is free, and ten steps an epoch."""
-    config = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
-    backend = choose(config)
-    monkeypatch.setattr(memory, "free_memory", lambda device: free_mib * 2**20)
-    found = largest_batch(config, backend, _never, rows, ALONE)
-    assert found == size
-    taken = [step_bytes(override(config, {"run.batch_size": size}), backend, 1) / 2**20 for size in (found, 2 * found)]
-    assert taken[0] <= free_mib / 2
-    assert taken[1] > free_mib / 2 or 2 * found * 10 > rows
+def test_largest_batch_by_estimate(free_mib: int, rows: int, size: int) -> None:
+    """Half of the free memory, and ten steps an epoch."""
+    assert estimate(free_mib * 2**20, rows) == size
+    needed = [step_bytes(override(SMALL, {"run.batch_size": n}), choose(SMALL), 1) / 2**20 for n in (size, 2 * size)]
+    assert needed[0] <= free_mib / 2
+    assert needed[1] > free_mib / 2 or 2 * size * 10 > rows
 
 
-def test_largest_batch_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda device: 2**20)
+def test_largest_batch_of_several_processes() -> None:
+    """The two processes of a machine share its memory; the batch is that of all four."""
+    assert estimate(800 * 2**20, 10**5) == 128
+    assert estimate(800 * 2**20, 10**5, Processes(0, 4, 0, 2)) == 4 * 64
+    assert estimate(800 * 2**20, 80, Processes(0, 4, 0, 2)) == 4 * 2
+
+
+def test_largest_batch_is_refused() -> None:
     with pytest.raises(DataFault, match="Expected memory for a step on one galaxy"):
-        largest_batch(SEED, choose(override(SEED, {"run.device": "cpu"})), _never, 1000, ALONE)
-
-
-def test_largest_batch_of_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of one machine share its memory; the batch is of all."""
-    config = override(SEED, {"run.device": "cpu", "network.widths": (16, 32), "augmentation.size": 64})
-    monkeypatch.setattr(memory, "free_memory", lambda device: 800 * 2**20)
-    backend = choose(config)
-    assert largest_batch(config, backend, _never, 10**6, ALONE) == 128
-    assert largest_batch(config, backend, _never, 10**6, Processes(0, 4, 0, 2)) == 4 * 64
-    assert largest_batch(config, backend, _never, 80, Processes(0, 4, 0, 2)) == 4 * 2
-
-
-def test_largest_batch_where_nobody_says_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda device: None)
+        estimate(2**20, 1000, config=override(SEED, {"run.device": "cpu"}))
     with pytest.raises(UsageFault, match="Expected a system that says how much memory is free"):
-        largest_batch(SEED, choose(override(SEED, {"run.device": "cpu"})), _never, 1000, ALONE)
+        estimate(None, 1000)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")], ids=str)
-@pytest.mark.parametrize("fitting", [1, 6, 8])
-def test_largest_batch_by_trying(
-    fitting: int, error: Exception, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_a_trial_fits_until_memory_runs_out(
+    error: Exception, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real steps, each on twice as many galaxies, until memory runs out; here a device that runs out at will."""
+    """A batch is tried by real steps; here the device runs out of memory at will. Any other error is a bug."""
     config = override(SEED, tiny)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
-    fits = batch_size._fits_by_trial(
-        config, choose(config), lambda size: _batch(size) if size <= fitting else _end(error)
-    )
-    assert doubled(100, fits) == {1: 1, 6: 4, 8: 8}[fitting]
-
-
-def test_a_bug_is_no_lack_of_memory(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    config = override(SEED, tiny)
+    assert batch_size._fits(config, choose(config), BLACK, torch.arange(6))
+    monkeypatch.setattr(batch_size, "batch_of", lambda galaxies, rows: _raise(error))
+    assert not batch_size._fits(config, choose(config), BLACK, torch.arange(6))
+    monkeypatch.setattr(batch_size, "batch_of", lambda galaxies, rows: _raise(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):
-        batch_size._fits_by_trial(config, choose(config), lambda size: _end(RuntimeError("a bug")))(1)
+        batch_size._fits(config, choose(config), BLACK, torch.arange(6))
 
 
-def _batch(size: int) -> Batch:
-    ids = torch.arange(size)
-    return Batch(torch.zeros(size, 24, 24, 4, dtype=torch.uint8), ids, ids, torch.rand(size, 37))
-
-
-def _end(error: Exception) -> Batch:
+def _raise(error: Exception) -> None:
     raise error
-
-
-def _never(size: int) -> Batch:
-    raise AssertionError("nothing is tried out here")

@@ -1,4 +1,4 @@
-"""Cross-validation: whom each run answers, what the answers score, and going on after a stop."""
+"""Cross-validation: the galaxies that each run predicts, their scores, and resuming after a stop."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def done(options: TrainOptions) -> Path:
     return options.run
 
 
-def held_out(folder: Path, number: int) -> NDArray[np.int64]:
+def validation_ids(folder: Path, number: int) -> NDArray[np.int64]:
     folds = read_folds(folder / "folds.csv")
     return folds.ids[folds.numbers == number]
 
@@ -71,7 +71,7 @@ def test_every_fold_is_a_run(done: Path, sky: Any) -> None:
     assert {file.name for file in done.iterdir()} == names
     for number in (1, 2, 3):
         split = read_split(done / f"fold-{number}")
-        assert split.validation.tolist() == held_out(done, number).tolist()
+        assert split.validation.tolist() == validation_ids(done, number).tolist()
         assert sorted(split.train) == sorted(set(sky.ids[:44]) - set(split.validation))
         assert (done / f"fold-{number}" / "report.html").is_file()
 
@@ -82,7 +82,7 @@ def test_answers_are_of_the_network_that_did_not_see_them(done: Path, sky: Any) 
     assert ids.tolist() == sky.ids[LISTED].tolist()
     galaxies = load(open_store(sky.store), torch.device("cpu"), lambda count: None)
     for number in (1, 2, 3):
-        rows = np.flatnonzero(np.isin(sky.ids, held_out(done, number)))
+        rows = np.flatnonzero(np.isin(sky.ids, validation_ids(done, number)))
         predictor = load_predictor(done / f"fold-{number}", "last", "cpu")
         want = predictor.answer(galaxies, torch.from_numpy(rows), 16, 256, lambda count: None)
         assert answers[rows - LISTED.start] == pytest.approx(want, abs=1e-6)
@@ -94,7 +94,7 @@ def test_figures(done: Path, sky: Any) -> None:
     _, answers = read_answers(done / "out_of_fold.csv")
     errors = []
     for number, fold in enumerate(found["folds"], 1):
-        mine = np.isin(sky.ids[:44], held_out(done, number))
+        mine = np.isin(sky.ids[:44], validation_ids(done, number))
         errors.append(rmse(answers[mine[LISTED]], sky.answers[mine]))
         mean = sky.answers[~mine].mean(axis=0)
         assert (fold["fold"], fold["galaxies"]) == (number, mine.sum())
@@ -111,106 +111,96 @@ def test_figures(done: Path, sky: Any) -> None:
 
 
 def test_evaluate_scores_the_answers(done: Path, sky: Any, succeed: Callable[..., str], tmp_path: Path) -> None:
-    """By the labels of the store that was trained on, or of another; alone, and beside another table."""
+    """By the labels of the store that was trained on, or by a table; alone, and beside another table."""
     found = json.loads((done / "cross_validation.json").read_text())["out_of_fold"]
     low, high = found["interval"]
-    want = f"{found['rmse']:.4f}  [{low:.4f}, {high:.4f}]"
-    said = succeed("evaluate", done)
-    assert want in said
-    assert want in succeed("evaluate", done, "--labels", sky.labels)
-    assert said == succeed("evaluate", done, sky.store)
-    for other in (done, done / "out_of_fold.csv"):
-        assert f"lower than {other} by 0.0000" in succeed("evaluate", done, "--against", other)
-    shutil.copytree(done, tmp_path / "cv")
-    (tmp_path / "cv" / "out_of_fold.csv").unlink()
+    assert f"{found['rmse']:.4f}  [{low:.4f}, {high:.4f}]" in succeed("evaluate", done, "--labels", sky.labels)
+    said = succeed("evaluate", done, sky.store, "--against", done / "out_of_fold.csv")
+    assert f"{found['rmse']:.4f}  [{low:.4f}, {high:.4f}]" in said
+    assert f"lower than {done / 'out_of_fold.csv'} by 0.0000" in said
+    (tmp_path / "cv").mkdir()
+    shutil.copy(done / "folds.csv", tmp_path / "cv")
     with pytest.raises(DataFault, match=r"Expected a cross-validation that is done, got one without out_of_fold\.csv"):
         evaluate(tmp_path / "cv", None, EvaluateOptions(), Display(quiet=True))
 
 
-def test_resume_skips_folds_that_are_done(done: Path, tmp_path: Path, display: Display) -> None:
-    """One done, one trained but not asked, one not begun: the outputs are those of a cross-validation never stopped."""
-    folder = tmp_path / "cv"
-    shutil.copytree(done, folder)
+@pytest.fixture
+def copied(done: Path, tmp_path: Path) -> Path:
+    """A copy of the cross-validation without its summary."""
+    shutil.copytree(done, tmp_path / "cv")
     for name in OUTPUTS:
-        (folder / name).unlink()
-    (folder / "fold-2" / "held_out.csv").unlink()
-    shutil.rmtree(folder / "fold-3")
-    (folder / "fold-3.partial").mkdir()
-    before = (folder / "fold-1" / "log.txt").read_bytes()
-    cross_validate(TrainOptions(run=folder, resume=True), display, dry_run=True)
-    assert f"Would train 2 of 3 folds, 1 epochs each, in {folder}" in said(display)
-    assert not (folder / "fold-3").exists()
-    cross_validate(TrainOptions(run=folder, resume=True), display)
-    for name in OUTPUTS:
-        assert (folder / name).read_bytes() == (done / name).read_bytes()
-    assert (folder / "fold-1" / "log.txt").read_bytes() == before
-    assert not (folder / "fold-3.partial").exists()
+        (tmp_path / "cv" / name).unlink()
+    return tmp_path / "cv"
 
 
-def test_a_stop_between_folds(
-    options: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
+def test_resume_after_a_stop_inside_a_fold(
+    copied: Path, done: Path, display: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM while a report is drawn: that fold is done, no other begun, and the message says how to go on."""
-    report = cross_validation.report
+    """One fold done, one without predictions, one stopped in its first step by Ctrl-C: the outputs are as of `done`."""
+    (copied / "fold-2" / "held_out.csv").unlink()
+    shutil.rmtree(copied / "fold-3")
+    (copied / "fold-3.partial").mkdir()
+    before = (copied / "fold-1" / "log.txt").read_bytes()
+    open_folder, resume = cross_validation.open_folder, TrainOptions(run=copied, resume=True)
+    cross_validate(resume, display, dry_run=True)
+    assert f"Would train 2 of 3 folds, 1 epochs each, in {copied}" in said(display)
+    assert not (copied / "fold-3").exists()
+
+    def stopping(trainer: Any, *arguments: Any) -> Any:
+        trainer.after_step = lambda: os.kill(os.getpid(), signal.SIGINT)
+        return open_folder(trainer, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cross_validation, "open_folder", stopping)
+        with pytest.raises(Stopped) as stop:
+            cross_validate(resume, display)
+    assert stop.value.code == 130
+    assert "Stopped in epoch 1, step 1 and saved. Go on with: galaxy-triton train" in said(display)
+    assert not (copied / "fold-3.partial").exists()
+    cross_validate(resume, display)
+    for name in OUTPUTS:
+        assert (copied / name).read_bytes() == (done / name).read_bytes()
+    assert (copied / "fold-1" / "log.txt").read_bytes() == before
+
+
+def test_stop_between_folds(copied: Path, sky: Any, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM while a report is drawn: that fold is done, no other begins, and the message says how to go on.
+
+    Until then no other job can resume the cross-validation, or remove what this one has begun.
+    """
+    (copied / "fold-1" / "held_out.csv").unlink()
+    shutil.rmtree(copied / "fold-2")
+    report, resume = cross_validation.report, TrainOptions(run=copied, resume=True)
 
     def stopped(*arguments: Any) -> Any:
+        (copied / "fold-2.partial").mkdir()
+        with pytest.raises(DataFault, match="Expected a free run, got one that another process has held"):
+            cross_validate(resume, Display(quiet=True))
+        (copied / "fold-2.partial").rmdir()
         os.kill(os.getpid(), signal.SIGTERM)
         return report(*arguments)
 
+    monkeypatch.setattr(run_module, "WAIT", 0)
     monkeypatch.setattr(cross_validation, "report", stopped)
     with pytest.raises(Stopped) as stop:
-        cross_validate(replace(options, run=tmp_path / "cv"), display)
+        cross_validate(resume, display)
     assert stop.value.code == 75
-    assert f"Stopped after fold 1 and saved. Go on with: galaxy-triton train {options.store}" in said(display)
-    assert f"--run {tmp_path / 'cv'} --resume" in said(display)
-    assert (tmp_path / "cv" / "fold-1" / "held_out.csv").is_file()
-    assert not (tmp_path / "cv" / "fold-2").exists()
+    again = f"galaxy-triton train {sky.store} --run {copied} --resume"
+    assert f"Stopped after fold 1 and saved. Go on with: {again}" in said(display)
+    assert (copied / "fold-1" / "held_out.csv").is_file()
+    assert not (copied / "fold-2").exists()
 
 
-def test_one_job_at_a_time(
-    options: TrainOptions, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between two folds too: what another has begun is not tidied away."""
-    report, resume = cross_validation.report, TrainOptions(run=tmp_path / "cv", resume=True)
-
-    def meanwhile(*arguments: Any) -> Any:
-        (tmp_path / "cv" / "fold-2.partial").mkdir(exist_ok=True)
-        with pytest.raises(DataFault, match="Expected a free run, got one that another process has held"):
-            cross_validate(resume, display)
-        (tmp_path / "cv" / "fold-2.partial").rmdir()
-        return report(*arguments)
-
-    monkeypatch.setattr(run_module, "WAIT", 0)
-    monkeypatch.setattr(cross_validation, "report", meanwhile)
-    cross_validate(replace(options, run=tmp_path / "cv"), display)
-    monkeypatch.undo()
-    cross_validate(resume, display)
-
-
-def test_a_stop_inside_a_fold(
-    options: TrainOptions, done: Path, tmp_path: Path, display: Display, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C in the second fold's first step; going on gives the answers of one never stopped."""
-    open_folder, folder = cross_validation.open_folder, tmp_path / "cv"
-
-    def stopping(trainer: Any, *arguments: Any) -> Any:
-        if trainer.folder.name == "fold-2":
-            trainer.after_step = lambda: os.kill(os.getpid(), signal.SIGINT)
-        return open_folder(trainer, *arguments)
-
-    monkeypatch.setattr(cross_validation, "open_folder", stopping)
-    with pytest.raises(Stopped) as stop:
-        cross_validate(replace(options, run=folder), display)
-    assert stop.value.code == 130
-    assert "Stopped in epoch 1, step 1 and saved. Go on with: galaxy-triton train" in said(display)
-    monkeypatch.undo()
-    cross_validate(TrainOptions(run=folder, resume=True), display)
-    assert (folder / "out_of_fold.csv").read_bytes() == (done / "out_of_fold.csv").read_bytes()
+def test_predictions_that_lack_a_galaxy(copied: Path, display: Display) -> None:
+    table = copied / "fold-2" / "held_out.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(DataFault, match=f"Expected predictions for every galaxy of the fold, got fewer .*{table}"):
+        cross_validate(TrainOptions(run=copied, resume=True), display)
 
 
 def test_dry_run(options: TrainOptions, tmp_path: Path, display: Display) -> None:
     cross_validate(replace(options, run=tmp_path / "cv"), display, dry_run=True)
-    assert "folds      3, of 11 galaxies to be held out once each" in said(display)
+    assert "folds      3, of 11 galaxies to validate on, once each" in said(display)
     assert f"Would train 3 folds, 1 epochs each, in {tmp_path / 'cv'}" in said(display)
     assert list(tmp_path.iterdir()) == []
 
@@ -218,7 +208,7 @@ def test_dry_run(options: TrainOptions, tmp_path: Path, display: Display) -> Non
 def test_on_the_command_line(
     sky: Any, tmp_path: Path, tiny_options: Callable[..., list[str]], succeed: Callable[..., str]
 ) -> None:
-    """Without a list all labelled galaxies are held out once; the last words are the figures."""
+    """Without a list every labelled galaxy is in a fold; the last lines are the figures."""
     options = [*tiny_options("run.validation", "run.epochs"), "--epochs", 1, "--folds", 2, "--run", tmp_path / "cv"]
     text = succeed("train", sky.store, *options, "--quiet")
     assert [line.split()[0] for line in text.splitlines()] == [
@@ -248,12 +238,11 @@ def test_two_processes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"validation_ids": Path("ids.csv")}, "Expected folds alone to hold galaxies out"),
+        ({"validation_ids": Path("ids.csv")}, "Expected folds alone to choose the validation galaxies"),
         ({"folds": 1}, "Expected folds at least 2, got 1"),
         ({"folds": 12}, "Expected a galaxy for each of 12 folds, got 11"),
     ],
 )
-def test_what_cannot_be(change: dict[str, Any], message: str, options: TrainOptions, display: Display) -> None:
-    for dry_run in (True, False):
-        with pytest.raises(UsageFault, match=message):
-            cross_validate(replace(options, run=Path("none"), **change), display, dry_run=dry_run)
+def test_refused_options(change: dict[str, Any], message: str, options: TrainOptions, display: Display) -> None:
+    with pytest.raises(UsageFault, match=message):
+        cross_validate(replace(options, run=Path("none"), **change), display)
