@@ -83,7 +83,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         DataFault: the new one cannot be written; the old one is whole.
     """
-    contents = _contents(checkpoint)
+    # Bytes first: writing them to a full disk raises an OSError with its reason, which the libraries' writers hide.
+    contents = {WEIGHTS: _weights_bytes(checkpoint.weights)}
+    if checkpoint.average is not None:
+        contents[AVERAGE] = _weights_bytes(checkpoint.average)
+    state = io.BytesIO()
+    torch.save(checkpoint.state, state)
+    contents[STATE] = state.getvalue()
     manifest = {
         "version": VERSION,
         "made_with": checkpoint.made_with,
@@ -107,7 +113,7 @@ def load(folder: Path) -> Checkpoint:
             than tensors and numbers, or weights that are not finite.
     """
     folder = find_whole(folder)
-    config, store_hash, progress, made_with, hashes = _manifest(folder)
+    config, store_hash, progress, made_with, hashes = _read_manifest(folder / MANIFEST)
     return Checkpoint(
         config,
         store_hash,
@@ -153,26 +159,12 @@ def check_weights(checkpoint: Checkpoint) -> None:
         raise DataFault(expected(f"the weights of {network.name}", got, "the checkpoint", do)) from error
 
 
-def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
-    # Bytes first: writing them to a full disk raises an OSError with its reason, which the libraries' writers hide.
-    contents = {WEIGHTS: safetensors.torch.save(_plain(checkpoint.weights))}
-    if checkpoint.average is not None:
-        contents[AVERAGE] = safetensors.torch.save(_plain(checkpoint.average))
-    return {**contents, STATE: _state_bytes(checkpoint.state)}
+def _weights_bytes(weights: Weights) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
 
 
-def _plain(weights: Weights) -> Weights:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-
-
-def _state_bytes(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _manifest(folder: Path) -> tuple[Config, str, Progress, dict[str, str], dict[str, str]]:
-    file = folder / MANIFEST
+def _read_manifest(file: Path) -> tuple[Config, str, Progress, dict[str, str], dict[str, str]]:
+    """Configuration, hash of the store, progress, provenance, and the hashes of the other files."""
     try:
         manifest = read_json(file)
         if manifest["version"] != VERSION:

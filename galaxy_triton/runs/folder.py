@@ -23,20 +23,11 @@ from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice
+from galaxy_triton.system import whole_files
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.untrusted_files import read_file, read_json
-from galaxy_triton.system.whole_files import (
-    PARTIAL,
-    REPLACED,
-    append,
-    find_whole,
-    partial,
-    restore,
-    whole_file,
-    whole_folder,
-    write_text,
-)
+from galaxy_triton.system.whole_files import append, find_whole, partial, whole_folder, write_text
 
 CONFIG, SPLIT, METRICS, LAST, BEST = "config.toml", "split.csv", "metrics.csv", "last", "best"
 LOG, STARTED = "log.txt", "started.json"  # the starts of the run, for people and for programs
@@ -60,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SplitIds:
-    """The ids of a run's galaxies, int64 [n] each: those trained on, and those held out for validation."""
+    """The ids of a run's galaxies, int64 [n] each: to train on and to validate on."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -157,7 +148,7 @@ def read_config(folder: Path) -> Config:
 
 
 def write_split(folder: Path, store: Store, split: Split) -> None:
-    """Write split.csv: which galaxies, by id, a run trains on and holds out.
+    """Write split.csv: which galaxies, by id, a run trains on and validates on.
 
     Raises:
         DataFault: it cannot be written.
@@ -254,9 +245,9 @@ def has_checkpoint(folder: Path) -> bool:
 
 def repair(folder: Path) -> None:
     """Finish or remove the partial files of a killed process in a run's folder."""
-    for file in folder.glob(f"*{REPLACED}"):
-        restore(file.with_name(file.name.removesuffix(REPLACED)))
-    for file in folder.glob(f"*{PARTIAL}"):
+    for file in folder.glob(f"*{whole_files.REPLACED}"):
+        whole_files.restore(file.with_name(file.name.removesuffix(whole_files.REPLACED)))
+    for file in folder.glob(f"*{whole_files.PARTIAL}"):
         shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
 
@@ -271,14 +262,13 @@ def cut_metrics(folder: Path, epochs: int) -> None:
         file.unlink(missing_ok=True)
         return
     with _explain_damage(file):
-        lines = read_file(file).splitlines(keepends=True)
+        lines = read_file(file).decode().splitlines(keepends=True)
     # Without a cut line, which the next row would continue.
-    whole = [line for line in lines if line.endswith(b"\n")][: epochs + 1]
+    whole = [line for line in lines if line.endswith("\n")][: epochs + 1]
     if len(whole) != epochs + 1:
         want = f"a header and {epochs} rows, one for each epoch"
         raise DataFault(expected(want, f"{len(whole)} whole lines", file, "use a whole run"))
-    with whole_file(file) as temporary:
-        temporary.write_bytes(b"".join(whole))
+    write_text(file, "".join(whole))
 
 
 def add_metrics(folder: Path, row: EpochRow) -> None:

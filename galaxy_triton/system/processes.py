@@ -125,11 +125,6 @@ def require_alone(command: str) -> None:
         raise UsageFault(expected(f"one process for `{command}`", here.count, "WORLD_SIZE", do))
 
 
-def speaks() -> bool:
-    """Whether this process prints: the only one, or the first of those started together."""
-    return from_environment(os.environ).first
-
-
 @contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that were started with this one, and leave them at the end of the block.

@@ -51,7 +51,6 @@ def test_to_toml_says_everything() -> None:
     [
         ("optimiser.lr", "3e-4", 3e-4),
         ("optimiser.lr", 1, 1.0),
-        ("run.epochs", "7", 7),
         ("run.epochs", 7.0, 7),
         ("run.deterministic", "True", True),
         ("run.deterministic", False, False),
@@ -78,10 +77,6 @@ def test_override_takes_fields_in_any_order(order: int) -> None:
     assert (got.preprocess.size, got.augmentation.size, got.run.epochs) == (64, 48, 2)
 
 
-def test_override_of_nothing() -> None:
-    assert override(ODD, {}) == ODD
-
-
 @pytest.mark.parametrize(
     ("key", "suggestion"),
     [
@@ -89,8 +84,6 @@ def test_override_of_nothing() -> None:
         ("lr", "optimiser.lr"),
         ("run.epoch", "run.epochs"),
         ("size", "preprocess.size or augmentation.size"),
-        ("run", "config.toml"),
-        ("", "config.toml"),
         ("recipe", "config.toml"),
     ],
 )
@@ -125,9 +118,7 @@ def test_from_dict_reads_the_version_before() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("version = 99", ("version", "99")),
         ("version = [1]", ("version", "[1]")),
-        ("recipe = 'worst'", ("demo, seed, best", "'worst'")),
         ("recipe = ['best']", ("demo, seed, best", "['best']")),
         ("run = 3", ("section", "3")),
         ("[wings]", ("section", "'wings'")),

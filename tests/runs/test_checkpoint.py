@@ -77,24 +77,6 @@ def test_load_without_averages_or_a_best_score(tmp_path: Path) -> None:
     assert torch.equal(load(tmp_path / "last").prediction_weights["kernel"], tensors(1)["kernel"])
 
 
-def test_save_replaces(folder: Path) -> None:
-    save(folder, sample(5))
-    check_same(load(folder), sample(5))
-    assert [file.name for file in folder.parent.iterdir()] == ["last"]
-
-
-def test_save_keeps_the_old_one_when_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(torch, "save", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        save(folder, sample(5))
-    monkeypatch.undo()
-    check_same(load(folder), sample())
-    assert [file.name for file in folder.parent.iterdir()] == ["last"]
-
-
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, STATE])
 def test_save_keeps_the_old_one_when_the_disk_is_full(name: str, folder: Path) -> None:
     """A byte is missing for this file, or for a larger one before it."""
@@ -111,7 +93,7 @@ def test_save_keeps_the_old_one_when_the_disk_is_full(name: str, folder: Path) -
 
 
 def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted between the two renames."""
+    """Interrupted between the two renames; the next save succeeds, also beside a half-written folder."""
     rename = os.replace
 
     def until_the_second(source: Path, target: Path) -> None:
@@ -119,33 +101,25 @@ def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypat
             raise KeyboardInterrupt
         rename(source, target)
 
-    monkeypatch.setattr(os, "replace", until_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        save(folder, sample(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", until_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            save(folder, sample(5))
     check_same(load(folder), sample())
-
-
-@pytest.mark.parametrize("moment", ["while writing", "between two renames"])
-def test_a_kill_leaves_a_whole_checkpoint(moment: str, folder: Path) -> None:
-    if moment == "while writing":
-        folder.with_name("last.partial").mkdir()
-        (folder.with_name("last.partial") / MANIFEST).write_text("{")
-    else:
-        folder.rename(folder.with_name("last.replaced"))
-    check_same(load(folder), sample())
+    folder.with_name("last.partial").mkdir()
+    (folder.with_name("last.partial") / MANIFEST).write_text("{")
     save(folder, sample(5))
     check_same(load(folder), sample(5))
     assert [file.name for file in folder.parent.iterdir()] == ["last"]
 
 
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, AVERAGE, STATE])
-@pytest.mark.parametrize("kept", [None, 0, 9, 0.5, 0.99])
-def test_load_refuses_a_cut_or_missing_file(name: str, kept: float | None, folder: Path) -> None:
+@pytest.mark.parametrize("kept", [None, 0, 99])
+def test_load_refuses_a_cut_or_missing_file(name: str, kept: int | None, folder: Path) -> None:
     content = (folder / name).read_bytes()
-    if kept is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
+    (folder / name).unlink()
+    if kept is not None:
+        (folder / name).write_bytes(content[:kept])
     with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*{name}"):
         load(folder)
 
@@ -154,10 +128,8 @@ def test_load_refuses_a_cut_or_missing_file(name: str, kept: float | None, folde
     ("change", "words"),
     [
         ({"version": 2}, "format version 1, got 2"),
-        ({"version": None}, "format version 1, got None"),
         ({"config": None}, "whole checkpoint"),
         ({"config": {"run": {"wings": 2}}}, "run.wings"),
-        ({"config": {"run": {"epochs": -1}}}, "run.epochs"),
         ({"progress": {"laps": 3}}, "laps"),
         ({"progress": 3}, "whole checkpoint"),
         ({"progress": {"epoch": -1}}, r"epoch and step \(-1, 0\)"),
@@ -167,8 +139,6 @@ def test_load_refuses_a_cut_or_missing_file(name: str, kept: float | None, folde
         ({"columns": ["a"]}, "Class1.1 to Class11.6"),
         ({"hashes": {}}, "other bytes"),
         ("[]", "whole checkpoint"),
-        ("3", "whole checkpoint"),
-        ("null", "whole checkpoint"),
         ("{}", "whole checkpoint"),
     ],
     ids=str,
@@ -202,12 +172,11 @@ def rehash(file: Path) -> None:
     file.with_name(MANIFEST).write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, AVERAGE, STATE])
-def test_load_refuses_a_flipped_bit(name: str, folder: Path) -> None:
-    content = bytearray((folder / name).read_bytes())
+def test_load_refuses_a_flipped_bit(folder: Path) -> None:
+    content = bytearray((folder / WEIGHTS).read_bytes())
     content[-5] ^= 1
-    (folder / name).write_bytes(content)
-    with pytest.raises(DataFault, match=f"other bytes .*{name}"):
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(DataFault, match=f"other bytes .*{WEIGHTS}"):
         load(folder)
 
 
