@@ -169,7 +169,7 @@ def _half_sweep(world: World) -> Path:
 
 SWEEPS: tuple[Case, ...] = (
     _sweep("more folds than galaxies", "--folds 45", "Expected a galaxy for each of 45 folds, got 44"),
-    _sweep("galaxies held out twice", "--set run.validation=0.1", "Expected folds alone to hold galaxies out"),
+    _sweep("folds and a fraction", "--set run.validation=0.1", "Expected folds alone to choose"),
     usage(
         "sweep: the largest batch",
         "sweep {store} --trials 1 --set run.batch_size=auto",
