@@ -13,7 +13,8 @@ CLOSED, BLOCK_END = "norm_pool/closed_form.py", "norm_pool/autograd.py"
 PARITY, SAMPLING = "test_augmentation_parity.py", "test_augmentation_sampling.py"
 CONTRACT, LARGE, RANDOM_VIEW = "test_augmentation_contract.py", "test_large.py", "test_random_view.py"
 SETTINGS, PHILOX_TEST = "test_launch_settings.py", "test_philox.py"
-SIGMOID_LOSS, TREE_LOSS, NORM_POOL = "test_sigmoid_loss.py", "test_tree_loss.py", "test_norm_pool.py"
+SIGMOID_LOSS, TREE_LOSS, LOSSES = "test_sigmoid_loss.py", "test_tree_loss.py", "test_losses.py"
+NORM_POOL = "test_norm_pool.py"
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ FAULTS = (
           "(column + place) % COLUMNS", "place % COLUMNS"),
     Fault("lanes not cleared", "lanes beyond the batch add to the loss", SIGMOID, SIGMOID_LOSS,
           "tl.where(mask, p - y, 0.0)", "p - y"),
-    Fault("one program's loss", "of many programs only the first one's sum is taken", LOSS, SIGMOID_LOSS,
+    Fault("one program's loss", "of many programs only the first one's sum is taken", LOSS, LOSSES,
           "partial.sum()", "partial[0].clone()"),
-    Fault("cast before scale", "a gradient is rounded to the logits' type before it is scaled", LOSS, SIGMOID_LOSS,
+    Fault("cast before scale", "a gradient is rounded to the logits' type before it is scaled", LOSS, LOSSES,
           "torch.mul(gradient, upstream,", "torch.mul(gradient.to(ctx.dtype), upstream,"),
     Fault("upstream ignored", "the gradient of the loss, whatever follows it", LOSS, TREE_LOSS,
           "torch.mul(gradient, upstream,", "torch.mul(gradient, 1.0,"),

@@ -1,6 +1,6 @@
-"""A view in float64 numpy, written from the definitions and by other means than the kernels.
+"""A view by other means than the kernels': in float64 from the definitions, and by torchvision.
 
-Rotation in the complex plane, borders by padding, hue by the sectors of the textbook.
+The float64 path rotates in the complex plane, makes borders by padding and leaves the colours to torchvision.
 """
 
 import itertools
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torchvision.transforms.v2.functional as TF
 from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
 
 from galaxy_triton.kernels import AugmentParams, view_affine
 
 Array = NDArray[np.float64]
 Size = int | tuple[int, int]  # of a square, or (height, width)
+Factors = tuple[float, float, float, float]  # of brightness, contrast, saturation and hue
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class View:
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
     corner: tuple[float, float] = (0.0, 0.0)
-    factors: tuple[float, float, float, float] | None = None
+    factors: Factors | None = None
     order: int = 0
 
 
@@ -44,15 +48,30 @@ def params(views: list[View], side: Size, device: torch.device) -> AugmentParams
     return AugmentParams(affine, factors, order)
 
 
-def render(image: NDArray[np.uint8], view: View, size: Size, border: str = "zeros") -> Array:
-    """image uint8 [H, W, 3 or more] -> [*size, 3] in [0, 1]."""
-    x, y = _source(view, image.shape[:2], (size, size) if isinstance(size, int) else size)
-    colour = _bilinear(image[:, :, :3] / 255, x, y, border)
+def render(image: Tensor, view: View, size: Size, border: str = "zeros") -> Tensor:
+    """uint8 [3, H, W] -> float64 [3, *size] in [0, 1]."""
+    x, y = _source(view, tuple(image.shape[1:]), (size, size) if isinstance(size, int) else size)
+    colour = torch.from_numpy(_bilinear(image.permute(1, 2, 0).numpy() / 255, x, y, border)).permute(2, 0, 1)
+    return recolour(colour, view)
+
+
+def warp(image: Tensor, view: View, size: Size) -> Tensor:
+    """float [3, H, W] -> [3, *size] by torchvision; no zoom, no shift, no colours."""
+    image = TF.rotate(image, view.angle, InterpolationMode.BILINEAR, fill=None)
+    image = TF.hflip(image) if view.flip_x else image
+    image = TF.vflip(image) if view.flip_y else image
+    height, width = (size, size) if isinstance(size, int) else size
+    return TF.crop(image, int(view.corner[1]), int(view.corner[0]), height, width)
+
+
+def recolour(image: Tensor, view: View) -> Tensor:
+    """float [3, H, W] -> the same by torchvision's four colour operations."""
     if view.factors is None:
-        return colour
+        return image
+    adjust = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
     for operation in list(itertools.permutations(range(4)))[view.order]:
-        colour = _OPERATIONS[operation](colour, view.factors[operation])
-    return colour
+        image = adjust[operation](image, view.factors[operation])
+    return image
 
 
 def _source(view: View, shape: tuple[int, int], size: tuple[int, int]) -> tuple[Array, Array]:
@@ -76,40 +95,3 @@ def _bilinear(image: Array, x: Array, y: Array, border: str) -> Array:
     upper = padded[top, left] * (1 - fx) + padded[top, left + 1] * fx
     lower = padded[top + 1, left] * (1 - fx) + padded[top + 1, left + 1] * fx
     return upper * (1 - fy) + lower * fy
-
-
-def _grey(colour: Array) -> Array:
-    return colour @ np.array([0.2989, 0.587, 0.114])
-
-
-def _brightness(colour: Array, factor: float) -> Array:
-    return np.clip(colour * factor, 0, 1)
-
-
-def _contrast(colour: Array, factor: float) -> Array:
-    mean = _grey(colour).mean()
-    return np.clip(mean + factor * (colour - mean), 0, 1)
-
-
-def _saturation(colour: Array, factor: float) -> Array:
-    grey = _grey(colour)[..., None]
-    return np.clip(grey + factor * (colour - grey), 0, 1)
-
-
-def _hue(colour: Array, turns: float) -> Array:
-    """RGB -> HSV -> RGB by the six sectors of the hexagon (Smith 1978)."""
-    value, least = colour.max(-1), colour.min(-1)
-    chroma = value - least
-    safe = np.where(chroma == 0, 1, chroma)
-    red, green, blue = np.moveaxis(colour, -1, 0)
-    by_channel = [(green - blue) / safe, 2 + (blue - red) / safe, 4 + (red - green) / safe]
-    sixth = (np.choose(colour.argmax(-1), by_channel) + 6 * turns) % 6
-    sector = np.floor(sixth).astype(int) % 6
-    part = sixth - np.floor(sixth)
-    falling, rising = value - chroma * part, value - chroma * (1 - part)
-    v, p, q, t = value, least, falling, rising
-    sectors = [(v, t, p), (q, v, p), (p, v, t), (p, q, v), (t, p, v), (v, p, q)]
-    return np.stack([np.choose(sector, [row[channel] for row in sectors]) for channel in range(3)], axis=-1)
-
-
-_OPERATIONS = (_brightness, _contrast, _saturation, _hue)

@@ -47,9 +47,8 @@ def _norm(x=(2, 3, 4, 4), weight=(3,), mean=(3,), **options) -> Callable[[], obj
     return lambda: norm_relu_pool(x, weight, torch.zeros(3), mean, torch.ones(3), **{"impl": "torch", **options})
 
 
-def _tree(logits=(2, 3), targets=(2, 3), **options) -> Callable[[], object]:
-    tensors = [torch.zeros(one) if isinstance(one, tuple) else one for one in (logits, targets)]
-    return lambda: tree_mse(*tensors, Tree((3,), (None,)), **options)
+def _tree(logits: tuple[int, int], targets: tuple[int, int]) -> Callable[[], object]:
+    return lambda: tree_mse(torch.zeros(logits), torch.zeros(targets), Tree((3,), (None,)), impl="torch")
 
 
 def _fused(tree: Tree) -> Callable[[], object]:
@@ -94,37 +93,32 @@ VIEW = [
     (_view(crop="corner"), "Expected one of centre, random, got 'corner' (crop): choose one"),
     (_view(dtype=torch.float64), "Expected float32, float16 or bfloat16, got torch.float64 (dtype): choose one"),
     (_augment(size=0), "Expected a view of 1 to 536870912 pixels, got 0 x 0 (size): change it"),
-    (_augment(size=30_000), "Expected a view of 1 to 536870912 pixels, got 30000 x 30000 (size): change it"),
     (_view(size=(6, 0)), "Expected a view of 1 to 536870912 pixels, got (6, 0) (size): choose another"),
     (_view(jitter=(0.1, 0.1)), "Expected 4 numbers, got (0.1, 0.1) (jitter): give as many"),
-    (_view(flips=(0.5,)), "Expected 2 numbers, got (0.5,) (flips): give as many"),
-    (_view(zoom=1.6), "Expected 1 to 1.5, got 1.6 (Ranges.zoom): there is no antialiasing"),
     (_view(crop="random", size=(6, 10)), "Expected at most 8 x 9 pixels for a random crop, got 6 x 10 (size)"),
     (_view(BATCH.double()), "Expected uint8 or float32 or float16 or bfloat16, got float64 (batch): convert it"),
-    (_view(BATCH[0]), "Expected shape [any, 3, any, any], got [3, 8, 9] (batch): reshape it"),
     (_view(BATCH[:, :1]), "Expected shape [any, 3, any, any], got [3, 1, 8, 9] (batch): reshape it"),
     (_view(BATCH[..., :0]), "Expected images of 1 to 536870912 pixels, got 0 (batch): cut them"),
     (_view(BATCH.to("meta")), "Expected a batch on cpu, as the module, got meta (batch): move one of them"),
     (_view(BATCH.clone().requires_grad_()), "Expected a batch without gradient, got one that requires it (batch)"),
     (_view(BATCH, INDEX), "Expected ids and epoch, got one of them (forward): give both or none"),
-    (_view(BATCH, None, 0), "Expected ids and epoch, got one of them (forward): give both or none"),
     (_view(BATCH, INDEX[:2], 0), "Expected shape [3], got [2] (ids): reshape it"),
     (_view(BATCH, INDEX, -1), "Expected 0 to 2**32 - 1, got -1 (epoch): count epochs"),
 ]
 
 LOSS = [
     (_loss(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
-    (_loss(logits=(37,)), "Expected shape [any, any], got [37] (logits): reshape it"),
     (_loss(logits=torch.zeros(4, 37).double()), "Expected float32 or float16 or bfloat16, got float64 (logits)"),
     (_loss(logits=(0, 37)), "Expected at least one row, got [0, 37] (logits): skip an empty batch"),
     (_loss(targets=(4, 36)), "Expected shape [4, 37], got [4, 36] (targets): reshape it"),
     (_loss(targets=torch.zeros(4, 37).half()), "Expected float32, got float16 (targets): convert it"),
     (_loss(logits=torch.zeros(37, 4).T), "Expected contiguous memory, got (1, 4) (logits): call .contiguous()"),
+    (_loss(targets=torch.zeros(1, 37).expand(4, 37)), "Expected contiguous memory, got (0, 1) (targets)"),
+    (_loss(weight=torch.ones(74)[::2]), "Expected contiguous memory, got (2,) (weight): call .contiguous()"),
     (_loss(weight=torch.ones(36)), "Expected shape [37], got [36] (weight): reshape it"),
 ]
 
 NORM = [
-    (_norm(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
     (_norm(x=(3, 4, 4)), "Expected shape [any, any, any, any], got [3, 4, 4] (x): reshape it"),
     (_norm(x=torch.zeros(2, 3, 4, 4).double()), "Expected float32 or float16 or bfloat16, got float64 (x): convert it"),
     (_norm(x=(0, 3, 4, 4)), "Expected at least one image of 2x2 pixels or more, got [0, 3, 4, 4] (x): skip it"),
@@ -136,10 +130,8 @@ NORM = [
 
 RANGES = [
     (lambda: Ranges(rotation=181), "Expected 0 to 180.0, got 181 (Ranges.rotation): change it"),
-    (lambda: Ranges(horizontal_flip=1.1), "Expected 0 to 1.0, got 1.1 (Ranges.horizontal_flip): change it"),
     (lambda: Ranges(shift=-1), "Expected 0 to inf, got -1 (Ranges.shift): change it"),
     (lambda: Ranges(contrast=float("nan")), "Expected 0 to 1.0, got nan (Ranges.contrast): change it"),
-    (lambda: Ranges(hue=0.6), "Expected 0 to 0.5, got 0.6 (Ranges.hue): change it"),
     (lambda: Ranges(zoom=0.9), "Expected 1 to 1.5, got 0.9 (Ranges.zoom): there is no antialiasing"),
     (lambda: Ranges(zoom=1.51), "Expected 1 to 1.5, got 1.51 (Ranges.zoom): there is no antialiasing"),
 ]
@@ -152,17 +144,8 @@ TREE = [
     (lambda: Tree((2, 0), (None, 0)), "Expected at least one answer, got 0 (Tree, question 1): remove the question"),
     (lambda: Tree((2, 2), (None, 2)), "Expected a parent column below 2, got 2 (Tree, question 1): order parents"),
     (lambda: Tree((2, 2), (None, -1)), "Expected a parent column below 2, got -1 (Tree, question 1): order parents"),
-    (lambda: Tree((2,), (0,)), "Expected a parent column below 0, got 0 (Tree, question 0): order parents"),
-    (_tree(impl="eager"), "Expected one of torch, compile, triton, got 'eager' (impl): choose one"),
-    (_tree(logits=(2, 4)), "Expected shape [any, 3], got [2, 4] (logits): reshape it"),
-    (_tree(logits=(0, 3)), "Expected at least one row, got [0, 3] (logits): skip an empty batch"),
-    (_tree(logits=torch.zeros(2, 3).double()), "Expected float32 or float16 or bfloat16, got float64 (logits)"),
-    (_tree(logits=torch.zeros(3, 2).T), "Expected contiguous memory, got (1, 2) (logits): call .contiguous()"),
-    (_tree(targets=(3, 3)), "Expected shape [2, 3], got [3, 3] (targets): reshape it"),
-    (_tree(targets=torch.zeros(2, 3).half()), "Expected float32, got float16 (targets): convert it"),
-    (_tree(targets=torch.zeros(1, 3).expand(2, 3)), "Expected contiguous memory, got (0, 1) (targets)"),
-    (_tree(weight=torch.ones(2)), "Expected shape [3], got [2] (weight): reshape it"),
-    (_tree(weight=torch.ones(6)[::2]), "Expected contiguous memory, got (2,) (weight): call .contiguous()"),
+    (_tree((2, 4), (2, 4)), "Expected shape [any, 3], got [2, 4] (logits): reshape it"),
+    (_tree((2, 3), (3, 3)), "Expected shape [2, 3], got [3, 3] (targets): reshape it"),
     (_fused(Tree((1025,), (None,))), "Expected at most 1024 answers, got 1025 (tree): choose impl='torch' or"),
     (_fused(Tree((2,) * 65, (None,) * 65)), "Expected at most 64 questions, got 65 (tree): choose impl='torch' or"),
     (_fused(NINE_LEVELS), "Expected at most 8 levels, got 9 (tree): choose impl='torch' or 'compile'"),

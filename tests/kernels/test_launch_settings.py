@@ -43,43 +43,42 @@ def _views(source: str, contrast: float, device: torch.device, **options: object
 HALF, WIDE = {"border": "reflect", "layout": 4, "dtype": torch.float16}, {"layout": 4, "mean": (0.5,) * 3}
 
 
-@pytest.mark.parametrize(
-    ("source", "contrast", "options"), [("params", 0.3, {}), ("draw", 0.3, HALF), ("draw", 0.0, WIDE)]
-)
+@pytest.mark.parametrize(("source", "contrast", "options"), [("params", 0.3, WIDE), ("draw", 0.3, HALF)])
 def test_programs_that_share_an_image_give_the_same_bits(
     source: str, contrast: float, options: dict, tiles_of: Set, launches, device: torch.device
 ) -> None:
-    """One to four of them, where a tile is left over."""
+    """One, and four of them, where a tile is left over."""
     launched, seen = launches(fused), []
-    for programs in (1, 2, 4):
+    for programs in (1, 4):
         tiles_of(256, programs * COUNT)
         seen.append(_views(source, contrast, device, **options))
         assert launched[-1].grid == (COUNT, programs)
     assert not seen[0].isnan().any()
-    assert all(torch.equal(one, seen[0]) for one in seen)
+    assert torch.equal(*seen)
 
 
-@pytest.mark.parametrize("tile", [128, 2048, 4096])
-def test_tiles_of_any_size_give_the_same_views(tile: int, tiles_of: Set, device: torch.device) -> None:
-    """The mean of the grey image is summed in another order, so only what has none has the same bits."""
-    usual = [_views("draw", contrast, device) for contrast in (0.3, 0.0)]
-    tiles_of(tile, 1)
-    got = [_views("draw", contrast, device) for contrast in (0.3, 0.0)]
-    assert (got[0] - usual[0]).abs().max() <= tolerance(SIDE, device)
-    assert torch.equal(got[1], usual[1])
+@pytest.mark.parametrize("contrast", [0.3, 0.0])
+def test_tiles_of_any_size_give_the_same_views(contrast: float, tiles_of: Set, device: torch.device) -> None:
+    """The mean of the grey image is summed in another order, so only views without contrast have the same bits."""
+    usual = _views("draw", contrast, device)
+    for tile in (128, 2048):
+        tiles_of(tile, 1)
+        error = (_views("draw", contrast, device) - usual).abs().max()
+        assert error <= (tolerance(SIDE, device) if contrast else 0)
 
 
 @pytest.mark.parametrize(
     ("multiprocessors", "tile", "programs"),
-    [(1, 256, 1), (3, 256, 1), (4, 256, 2), (7, 256, 2), (8, 256, 4), (132, 256, 4), (132, 1024, 2), (132, 4096, 1)],
+    [(3, 256, 1), (7, 256, 2), (8, 256, 4), (132, 256, 4), (132, 4096, 1)],
 )
 def test_images_are_shared_where_multiprocessors_are_idle(
     multiprocessors: int, tile: int, programs: int, tiles_of: Set, launches, device: torch.device
 ) -> None:
     """Among a power of two, at most one for each tile and all together at most one for each multiprocessor."""
     tiles_of(tile, multiprocessors)
-    launched = launches(fused)
-    _views("draw", 0.0, device)
+    launched, index = launches(fused), torch.arange(COUNT, device=device)
+    still = oracle.params([View()] * COUNT, SIDE, device)
+    augment(scenes(SIDE, device), index, still, size=SIZE, impl="triton")
     assert [one.grid for one in launched] == [(COUNT, programs)]
 
 

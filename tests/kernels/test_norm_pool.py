@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from galaxy_triton.kernels import NormReluPool, norm_relu_pool
 from galaxy_triton.kernels.launch_settings import Launch, Settings
-from galaxy_triton.kernels.norm_pool import closed_form, fused, reference
+from galaxy_triton.kernels.norm_pool import fused, reference
 
 UNIT = 2.0**-24  # largest relative error of one fp32 rounding
 ROUNDINGS = 64  # of the largest number, in sums of a few thousand
@@ -121,16 +121,15 @@ def any_impl(request: pytest.FixtureRequest) -> str:
 
 
 # Windows that fill no tile; odd sides; more channels than a program takes; one window; several programs.
-SHAPES = [(4, 24, 8, 8), (3, 5, 7, 9), (1, 70, 2, 2), (2, 3, 2, 3), (40, 3, 20, 20)]
+SHAPES = [(4, 24, 8, 8), (3, 5, 7, 9), (1, 70, 2, 2), (2, 3, 2, 3), (12, 3, 16, 16)]
 
 
-@pytest.mark.parametrize("signs", ["positive", "mixed"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "signs"), [*((shape, "mixed") for shape in SHAPES), (SHAPES[1], "positive")])
 def test_norm_relu_pool(shape: Shape, signs: str, any_impl: str, device: torch.device) -> None:
     check(make_inputs(shape, device, signs=signs), any_impl)
 
 
-@pytest.mark.parametrize("signs", ["positive", "none negative", "mixed"])
+@pytest.mark.parametrize("signs", ["none negative", "mixed"])
 def test_the_first_of_equal_values_gets_the_gradient(signs: str, any_impl: str, device: torch.device) -> None:
     """Of a window's four places each is the first largest, and with a weight of 0 the first of all is."""
     inputs = make_inputs((6, 6, 8, 9), device, signs=signs)
@@ -159,25 +158,22 @@ def test_norm_relu_pool_of_half_numbers(dtype: torch.dtype, impl: str, device: t
     check(make_inputs((3, 5, 7, 9), device, dtype=dtype), impl)
 
 
-@pytest.mark.parametrize(("tile", "parts"), [(64, 1024), (64, 3), (1024, 1), (256, 2)])
+@pytest.mark.parametrize(("tile", "parts"), [(64, 1024), (64, 3), (1024, 1)])
 def test_programs_share_the_work(
     tile: int, parts: int, launches, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
-    """Of one tile each, or of several, where some have none left."""
+    """Of one tile each, or of several, where some have none left; the same bits each time."""
     monkeypatch.setattr(fused, "settings", lambda device: Settings(norm_pool=Launch(tile, 4)))
     monkeypatch.setattr(fused, "MAX_PARTS", parts)
     noted = launches(fused)
-    check(make_inputs((5, 6, 9, 12), device), "triton")
+    inputs = make_inputs((3, 6, 7, 8), device)
+    check(inputs, "triton")
     assert [one.kernel for one in noted] == [f"_{name}_kernel" for name in KERNELS]
     assert noted[0].grid[0] <= parts
+    assert all(torch.equal(a, b) for a, b in zip(measured(inputs, "triton"), measured(inputs, "triton"), strict=True))
 
 
 KERNELS = ("extrema", "moments", "activate", "sums", "totals", "gradient")
-
-
-def test_norm_relu_pool_is_repeatable(impl: str, device: torch.device) -> None:
-    inputs = make_inputs((40, 3, 20, 20), device)
-    assert all(torch.equal(a, b) for a, b in zip(measured(inputs, impl), measured(inputs, impl), strict=True))
 
 
 def test_memory_of_any_order(impl: str, device: torch.device) -> None:
@@ -205,17 +201,6 @@ def test_norm_relu_pool_is_differentiated_once(impl: str, device: torch.device) 
     assert torch.equal(first, second)
     with pytest.raises(RuntimeError, match="Expected one differentiation, got create_graph"):
         torch.autograd.grad(y, x, upstream, create_graph=True)
-
-
-@pytest.mark.parametrize("signs", ["positive", "mixed"])
-def test_closed_form_gradcheck(signs: str) -> None:
-    """Finite differences: it computes in float64 where the weights are."""
-    inputs = make_inputs((2, 2, 3, 4), torch.device("cpu"), signs=signs)
-    x, weight, bias, mean, var, _ = (one.double() for one in inputs)
-    x, weight, bias = (one.requires_grad_() for one in (x, weight, bias))
-    assert torch.autograd.gradcheck(
-        lambda *given: closed_form.norm_relu_pool(*given, mean.clone(), var.clone(), MOMENTUM, EPS), (x, weight, bias)
-    )
 
 
 def test_closed_form_waits_for_no_number() -> None:
@@ -254,32 +239,24 @@ def test_norm_relu_pool_compiled(device: torch.device) -> None:
     check(make_inputs((3, 5, 7, 9), device), "compile")
 
 
-def plain(channels: int, momentum: float | None = MOMENTUM) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, EPS, momentum), nn.ReLU(), nn.MaxPool2d(2))
+@pytest.mark.parametrize("momentum", [MOMENTUM, None])
+def test_module_has_the_state_of_a_batch_norm(momentum: float | None, impl: str, device: torch.device) -> None:
+    """A checkpoint moves both ways; after steps in training both answer the same in evaluation.
 
-
-def test_module_has_the_state_of_a_batch_norm(impl: str, device: torch.device) -> None:
-    """A checkpoint moves both ways; after a step in training both answer the same in evaluation."""
+    Without a momentum, as torch.optim.swa_utils.update_bn sets it, all batches count alike.
+    """
     x, weight, bias, _, _, _ = make_inputs((3, 5, 7, 9), device)
-    module, twin = NormReluPool(5, momentum=MOMENTUM, eps=EPS, impl=impl).to(device), plain(5).to(device)
+    module = NormReluPool(5, momentum=momentum, eps=EPS, impl=impl).to(device)
+    twin = nn.Sequential(nn.BatchNorm2d(5, EPS, momentum), nn.ReLU(), nn.MaxPool2d(2)).to(device)
     twin[0].load_state_dict({**twin[0].state_dict(), "weight": weight, "bias": bias})
     module.load_state_dict(twin[0].state_dict())
-    torch.testing.assert_close(module(x), twin(x))
-    assert list(module.state_dict()) == list(twin[0].state_dict())
-    torch.testing.assert_close(module.state_dict(), twin[0].state_dict())
-    assert module.num_batches_tracked == 1
-    twin[0].load_state_dict(module.state_dict())
-    assert torch.equal(module.eval()(x), twin.eval()(x))
-    assert module.num_batches_tracked == 1
-
-
-def test_module_averages_batches_alike(impl: str, device: torch.device) -> None:
-    """Without a momentum, as torch.optim.swa_utils.update_bn sets it."""
-    module, twin = NormReluPool(5, momentum=None, eps=EPS, impl=impl).to(device), plain(5, momentum=None).to(device)
-    x, *_ = make_inputs((3, 5, 7, 9), device)
     for factor in (1, 2, 3):
         torch.testing.assert_close(module(x * factor), twin(x * factor))
+    assert list(module.state_dict()) == list(twin[0].state_dict())
     torch.testing.assert_close(module.state_dict(), twin[0].state_dict())
+    twin[0].load_state_dict(module.state_dict())
+    assert torch.equal(module.eval()(x), twin.eval()(x))
+    assert module.num_batches_tracked == 3
 
 
 def test_module_under_autocast(impl: str, device: torch.device) -> None:

@@ -1,7 +1,5 @@
 """Philox4x32-10 against its authors' vectors, Triton's own, and the streams as pinned here."""
 
-import itertools
-
 import pytest
 import torch
 import triton
@@ -53,12 +51,10 @@ def _philox_kernel(seed_ptr, counters_ptr, bits_ptr, count, BLOCK: tl.constexpr)
     tl.store(bits_ptr + place * 4 + 3, w3.to(tl.int64), mask=mask)
 
 
-@pytest.mark.parametrize(
-    ("seed", "epoch"), [(0, 0), (12345, 77), (2**32 + 1, 2**31), (2**62 + 987654321, 2**32 - 1), (-1, 77)]
-)
+@pytest.mark.parametrize(("seed", "epoch"), [(2**62 + 987654321, 2**32 - 1), (-1, 77)])
 def test_draw_bits_equals_tl_philox(seed: int, epoch: int, device: torch.device) -> None:
-    """10,000 counters, ids below and above 2**32."""
-    ids = torch.arange(10_000, device=device) * (2**50 // 10_000 + 1)
+    """1,000 counters, ids below and above 2**32."""
+    ids = torch.arange(1000, device=device) * (2**50 // 1000 + 1)
     epoch = torch.tensor(epoch, device=device)
     for stream, number in STREAMS.items():
         want = draw_bits(torch.tensor(seed, device=device), epoch, ids, stream)
@@ -66,7 +62,7 @@ def test_draw_bits_equals_tl_philox(seed: int, epoch: int, device: torch.device)
         got = torch.zeros_like(want)
         counters = torch.stack(words, dim=1)
         seeds = torch.tensor([seed], device=device)
-        _philox_kernel[(10,)](seeds, counters, got, len(ids), BLOCK=1024, enable_fp_fusion=False)
+        _philox_kernel[(1,)](seeds, counters, got, len(ids), BLOCK=1024, enable_fp_fusion=False)
         assert torch.equal(got, want), stream
 
 
@@ -81,7 +77,7 @@ def test_streams_are_pinned() -> None:
 @pytest.mark.parametrize(
     "change",
     [{"seed": 2**40 + 2}, {"seed": 1}, {"epoch": 4}, {"image": 2**35 + 8}, {"image": 7}, {"stream": "place"}],
-    ids=["low seed", "high seed", "epoch", "low id", "high id", "stream"],
+    ids=str,
 )
 def test_draw_bits_depends_on(change: dict) -> None:
     assert all(a != b for a, b in zip(_draw(), _draw(**change), strict=True))
@@ -89,52 +85,3 @@ def test_draw_bits_depends_on(change: dict) -> None:
 
 def test_uniform_is_below_one() -> None:
     assert uniform(torch.tensor([0, 255, 256, 2**32 - 1])).tolist() == [0.0, 0.0, 2.0**-24, 1 - 2.0**-24]
-
-
-def _chi_square_fits(cells: Tensor, count: int) -> bool:
-    """Whether numbers in [0, count) are spread evenly: Pearson's statistic between its 1e-6 quantiles."""
-    seen = torch.bincount(cells.flatten(), minlength=count).double()
-    expected = cells.numel() / count
-    statistic = ((seen - expected) ** 2 / expected).sum()
-    below = torch.special.gammainc(torch.tensor((count - 1) / 2).double(), statistic / 2)
-    return bool(1e-6 < below < 1 - 1e-6)
-
-
-def _many(stream: str = "geometry", *, seed: int = 2**40 + 1, epoch: int = 3, first: int = 2**35) -> Tensor:
-    """Words of 20,000 neighbouring ids, as they come in a store."""
-    return draw_bits(torch.tensor(seed), torch.tensor(epoch), torch.arange(first, first + 20_000), stream)
-
-
-@pytest.mark.parametrize("stream", STREAMS)
-def test_words_are_even(stream: str) -> None:
-    """The upper and the lower byte of each word."""
-    for word in _many(stream).unbind(1):
-        assert _chi_square_fits(word >> 24, 256)
-        assert _chi_square_fits(word & 255, 256)
-
-
-NEIGHBOURS = {
-    "id": {"first": 2**35 + 1},
-    "epoch": {"epoch": 4},
-    "seed": {"seed": 2**40 + 2},
-    "high half of the seed": {"seed": 2**40 + 2**32 + 1},
-    "high half of the id": {"first": 2**35 + 2**32},
-} | {f"stream {stream}": {"stream": stream} for stream in STREAMS if stream != "geometry"}
-
-
-@pytest.mark.parametrize("neighbour", NEIGHBOURS)
-def test_neighbours_are_independent(neighbour: str) -> None:
-    """Every word beside every word of the neighbour: no correlation, and all pairs of their upper 4 bits as often."""
-    here, there = _many(), _many(**NEIGHBOURS[neighbour])
-    together = torch.corrcoef(torch.cat((uniform(here), uniform(there)), dim=1).double().T)[:4, 4:]
-    assert together.abs().max() < 5 / len(here) ** 0.5
-    for mine, theirs in itertools.product(here.unbind(1), there.unbind(1)):
-        assert _chi_square_fits((mine >> 28) * 16 + (theirs >> 28), 256)
-
-
-def test_chi_square_sees_uneven_numbers() -> None:
-    """The statistic is code too: a byte that comes four times as often is refused, and bytes in turn, too even."""
-    bytes_drawn, more = _many()[:, 0] >> 24, torch.full((240,), 7)
-    assert _chi_square_fits(bytes_drawn, 256)
-    assert not _chi_square_fits(torch.cat((bytes_drawn, more)), 256)
-    assert not _chi_square_fits(torch.arange(20_000) % 256, 256)

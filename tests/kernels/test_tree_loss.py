@@ -1,4 +1,4 @@
-"""tree_mse: value and gradient inside an error budget around float64, on every shape of tree, and what it promises."""
+"""tree_mse: value and gradient inside an error budget around float64, on every shape of tree."""
 
 import random
 
@@ -8,9 +8,7 @@ from torch import Tensor
 
 from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES
 from galaxy_triton.kernels import Tree, tree_mse, tree_probabilities
-from galaxy_triton.kernels.launch_settings import Settings
-from galaxy_triton.kernels.tree_loss import fused, reference
-from tests.kernels.tree_oracle import UNIT, UPSTREAM, budget, exact, leading, probabilities
+from tests.kernels.loss_oracle import UNIT, budget, exact, leading, probabilities, value_and_gradient
 
 Inputs = tuple[Tensor, Tensor, Tensor | None]
 
@@ -40,6 +38,7 @@ FORESTS = {
     "answers alone": Tree((1, 1, 1), (None, 0, 1)),
     "wide": Tree((300, 2), (None, 299)),
     "three levels": random_tree((2, 4, 6)),
+    "four levels": random_tree((5, 1, 3, 4), seed=2),
     "Galaxy Zoo 2": GALAXY_ZOO_2,
 }
 
@@ -56,47 +55,25 @@ def make_inputs(tree: Tree, rows: int, weighted: bool, device: torch.device) -> 
 def measured(inputs: Inputs, tree: Tree, impl: str) -> tuple[Tensor, Tensor]:
     """Loss and gradient by an implementation."""
     logits, targets, weight = inputs
-    z = logits.detach().clone().requires_grad_()
-    loss = tree_mse(z, targets, tree, weight=weight, impl=impl)
-    (UPSTREAM * loss).backward()
-    assert (loss.shape, loss.dtype, z.grad.dtype) == ((), torch.float32, logits.dtype)
-    return loss.detach(), z.grad
+    return value_and_gradient(lambda z: tree_mse(z, targets, tree, weight=weight, impl=impl), logits)
 
 
-def check(inputs: Inputs, tree: Tree, impl: str, rounding: float = 2 * UNIT) -> None:
-    """`rounding` is the relative error of the gradient's last step, to the type of the logits."""
-    allowed = budget(*inputs, tree)
-    for want, got, slack, last in zip(
-        exact(*inputs, tree), measured(inputs, tree, impl), allowed, (0, rounding), strict=True
-    ):
-        want, got = want.cpu(), got.double().cpu()
-        assert not got.isnan().any()
-        assert ((got - want).abs() <= slack + last * want.abs()).all()
+def check(inputs: Inputs, tree: Tree, impl: str) -> None:
+    for want, got, slack in zip(exact(*inputs, tree), measured(inputs, tree, impl), budget(*inputs, tree), strict=True):
+        assert got.dtype == torch.float32
+        # The last step, times UPSTREAM, is rounded too.
+        assert ((got.double() - want).cpu().abs() <= slack + 2 * UNIT * want.cpu().abs()).all()
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", FORESTS)
+@pytest.mark.parametrize(("name", "weighted"), [*((name, True) for name in FORESTS), ("Galaxy Zoo 2", False)])
 def test_tree_mse(name: str, weighted: bool, impl: str, device: torch.device) -> None:
     check(make_inputs(FORESTS[name], 5, weighted, device), FORESTS[name], impl)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_tree_mse_of_random_trees(seed: int, impl: str, device: torch.device) -> None:
-    """Of three levels, one to five questions on each."""
-    rng = random.Random(seed)
-    tree = random_tree((rng.randint(1, 5), rng.randint(1, 5), rng.randint(1, 5)), seed)
-    check(make_inputs(tree, 5, True, device), tree, impl)
-
-
-@pytest.mark.parametrize("rows", [1, 128, 129, 300])
+@pytest.mark.parametrize("rows", [1, 300])
 def test_tree_mse_of_batches(rows: int, device: torch.device) -> None:
-    """One row, a full program, one row more, two programs and a part of a third."""
+    """One row; two programs and a part of a third."""
     check(make_inputs(GALAXY_ZOO_2, rows, True, device), GALAXY_ZOO_2, "triton")
-
-
-@pytest.mark.slow  # a minute on a CPU, most of it Inductor's start
-def test_tree_mse_compiled(device: torch.device) -> None:
-    check(make_inputs(GALAXY_ZOO_2, 7, True, device), GALAXY_ZOO_2, "compile")
 
 
 def test_budget_is_tight(device: torch.device) -> None:
@@ -118,42 +95,17 @@ def test_docstring_example(impl: str, device: torch.device) -> None:
     assert tree_mse(logits, targets, tree, impl=impl).item() == pytest.approx(0.0375 / 4, rel=2e-5)
 
 
-@pytest.mark.parametrize("name", FORESTS)
+@pytest.mark.parametrize("name", ["two roots", "bush", "Galaxy Zoo 2"])
 def test_tree_probabilities(name: str, device: torch.device) -> None:
     tree = FORESTS[name]
     logits, _, _ = make_inputs(tree, 5, False, device)
     got = tree_probabilities(logits, tree).double().cpu()
     assert got.numpy() == pytest.approx(probabilities(logits.double().cpu(), tree).numpy(), rel=5e-6)
-    for part, parent in zip(got.split(list(tree.sizes), dim=1), tree.parents, strict=True):
-        above = torch.ones(5).double() if parent is None else got[:, parent]
-        assert torch.allclose(part.sum(1), above, rtol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["one question", "three levels", "Galaxy Zoo 2"])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_tree_mse_of_half_logits(dtype: torch.dtype, name: str, impl: str, device: torch.device) -> None:
-    """Computed in fp32 from the rounded logits; the gradient is rounded once, to their type."""
-    tree = FORESTS[name]
-    logits, targets, weight = make_inputs(tree, 5, True, device)
-    half = (logits.to(dtype), targets, weight)
-    wide = (logits.to(dtype).float(), targets, weight)
-    (loss, gradient), (wide_loss, wide_gradient) = (measured(one, tree, impl) for one in (half, wide))
-    check(wide, tree, impl)
-    assert torch.equal(loss, wide_loss)
-    assert torch.equal(gradient, wide_gradient.to(dtype))
-
-
-def test_tree_mse_gradient_survives_half_precision(impl: str, device: torch.device) -> None:
-    """The upstream factor (a GradScaler's) acts before the cast: unscaled, these would round to zero in fp16."""
-    logits = torch.zeros(512, 2, dtype=torch.float16, device=device, requires_grad=True)
-    targets = torch.tensor([0.5 - 1e-4, 0.5], device=device).repeat(512, 1)
-    (tree_mse(logits, targets, Tree((2,), (None,)), impl=impl) * 2.0**13).backward()
-    want = 2 * 1e-4 * 0.25 / logits.numel() * 2**13
-    assert ((logits.grad[:, 0].double() - want).abs() < 2e-3 * want).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("scale", [100.0, 2.0**13])
+@pytest.mark.parametrize(
+    ("scale", "dtype"), [(100.0, torch.float32), (2.0**13, torch.float16), (2.0**13, torch.bfloat16)]
+)
 def test_tree_mse_of_extreme_logits(scale: float, dtype: torch.dtype, impl: str, device: torch.device) -> None:
     """Certain and impossible answers, parents that are 0 in fp32, targets 0 and 1: value and gradient are numbers."""
     generator = torch.Generator().manual_seed(4)
@@ -176,32 +128,6 @@ def test_tree_mse_below_an_impossible_answer(impl: str, device: torch.device) ->
     loss, gradient = measured((logits, targets, None), Tree((2, 2), (None, 1)), impl)
     assert loss.item() == (0.25 + 0.0625 + 1) / 4
     assert torch.equal(gradient, torch.zeros_like(gradient))
-
-
-@pytest.mark.parametrize(("rows", "programs"), [(1, 1), (128, 1), (129, 2)])
-def test_tree_mse_is_one_launch(
-    rows: int, programs: int, launches, monkeypatch: pytest.MonkeyPatch, device: torch.device
-) -> None:
-    """Value and gradient, by the settings that hold where nothing was measured."""
-    monkeypatch.setattr(fused, "settings", lambda device: Settings())
-    noted = launches(fused)
-    measured(make_inputs(GALAXY_ZOO_2, rows, False, device), GALAXY_ZOO_2, "triton")
-    assert [one[:2] for one in noted] == [("_tree_mse_kernel", (programs,))]
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_tree_mse_gradcheck(weighted: bool) -> None:
-    """Finite differences: the reference computes in float64 where the logits are."""
-    logits, targets, weight = make_inputs(FORESTS["bush"], 3, weighted, torch.device("cpu"))
-    arguments = (targets.double(), FORESTS["bush"], None if weight is None else weight.double())
-    z = logits.double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: reference.tree_mse(z, *arguments), (z,))
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_op_is_registered_soundly(weighted: bool, device: torch.device) -> None:
-    arguments = (*make_inputs(FORESTS["bush"], 7, weighted, device), [3, 2, 2, 5, 2, 3], [-1, 0, 2, -1, 7, 4])
-    torch.library.opcheck(torch.ops.galaxy_triton.tree_mse.default, arguments)
 
 
 def chain(questions: int) -> Tree:

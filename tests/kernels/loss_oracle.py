@@ -1,6 +1,7 @@
-"""tree_mse in float64, written answer by answer, and how far from it fp32 may be."""
+"""Both losses in float64, tree_mse written answer by answer, and how far from it fp32 may be."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,13 +13,35 @@ UNIT = 2.0**-24  # largest relative error of one fp32 rounding
 TINY = 2.0**-120  # what is lost where fp32 underflows, and more
 
 
-def exact(logits: Tensor, targets: Tensor, weight: Tensor | None, tree: Tree) -> tuple[Tensor, Tensor]:
-    """Loss and gradient in float64."""
-    z = logits.detach().double().requires_grad_()
-    square = (probabilities(z, tree) - targets.double()) ** 2
-    loss = (square if weight is None else square * weight.double()).mean()
+def value_and_gradient(loss_of: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
+    """A loss of logits, and the gradient of UPSTREAM times that loss."""
+    z = logits.detach().clone().requires_grad_()
+    loss = loss_of(z)
     (UPSTREAM * loss).backward()
     return loss.detach(), z.grad
+
+
+def exact(logits: Tensor, targets: Tensor, weight: Tensor | None, tree: Tree | None) -> tuple[Tensor, Tensor]:
+    """Loss and gradient in float64; without a tree those of sigmoid_mse."""
+
+    def loss_of(z: Tensor) -> Tensor:
+        p = torch.sigmoid(z) if tree is None else probabilities(z, tree)
+        square = (p - targets.double()) ** 2
+        return (square if weight is None else square * weight.double()).mean()
+
+    return value_and_gradient(loss_of, logits.double())
+
+
+def sigmoid_budget(logits: Tensor, targets: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The largest errors that fp32 may make in sigmoid_mse's loss and in each element of its gradient.
+
+    exp(-z) is off by |z| + 4 roundings, but p (1 - p) |z| < 1/4: p is off by less than 4 of the number 1.
+    """
+    p = torch.sigmoid(logits.double())
+    error, w = (p - targets.double()).abs(), 1.0 if weight is None else weight.double()
+    loss = UNIT * (w * (8 * error + math.log2(2 * error.numel()) * error**2)).mean()
+    gradient = UPSTREAM * 16 * UNIT * 2 * w * (p * (1 - p) + error) / error.numel()
+    return loss + TINY, gradient + TINY
 
 
 def budget(logits: Tensor, targets: Tensor, weight: Tensor | None, tree: Tree) -> tuple[Tensor, Tensor]:
