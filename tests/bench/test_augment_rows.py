@@ -58,7 +58,7 @@ def test_views_of_a_row(name: str, ready, scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize(("flips", "axes"), [((0, 0), []), ((1, 0), [3]), ((0, 1), [2]), ((1, 1), [2, 3])])
+@pytest.mark.parametrize(("flips", "axes"), [((1, 0), [3]), ((0, 1), [2])])
 def test_a_row_that_only_flips_and_cuts_the_centre(
     name: str, flips: tuple[float, float], axes: list[int], ready, scene: Scene
 ) -> None:
@@ -88,17 +88,6 @@ def test_compiled_row(name: str, ready, scene: Scene) -> None:
     with torch.compiler.set_stance("default"):
         check_views(ready(name).build(scene), scene)
         check_centre(ready(name).build(dataclasses.replace(scene, ranges=Ranges())), scene, [])
-
-
-@pytest.mark.parametrize("name", ["triton-augment", "DALI", "fastest torch, fixed order"])
-def test_peer_without_a_drawing_of_its_own_turns_as_ours(name: str, ready, scene: Scene) -> None:
-    """Rotation, flips and brightness by the same random numbers, against our reference."""
-    asked = dataclasses.replace(scene, ranges=Ranges(180, 0.5, 0.5, brightness=0.5))
-    fill, index = ready(name).build(asked), torch.tensor([3, 1, 0])
-    torch.manual_seed(11)
-    drawn = drawing.draw(asked, BATCH, CPU)
-    torch.manual_seed(11)
-    torch.testing.assert_close(fill(index), by_reference(asked, index, drawn), rtol=0, atol=1 / 255)
 
 
 @pytest.mark.parametrize("strengths", [*torch.eye(4).tolist(), [1.0, 1.0, 1.0, 1.0]])

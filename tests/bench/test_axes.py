@@ -10,7 +10,7 @@ import torch
 
 from bench.accuracy.axes import lower_by, table
 from bench.accuracy.axes_page import difference, page
-from bench.accuracy.axes_rows import BASE, ROWS, START, TABLES
+from bench.accuracy.axes_rows import BASE, ROWS, TABLES
 from bench.peers.winner_colour import COMPONENT, SPREAD, tinted
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Augmentation
@@ -48,26 +48,6 @@ def test_table_reads_the_views_of_a_row(tmp_path: Any) -> None:
     assert rows["4 views"]["rmse"] == pytest.approx(0.2)
     assert rows[BASE]["lower_by"] is None
     assert rows["4 views"]["lower_by"] == pytest.approx([0.2, 0.2, 0.2])
-
-
-def test_page_has_each_row_and_marks_what_is_no_chance() -> None:
-    rows = {
-        BASE: {"axis": "", "rmse": 0.11, "lower_by": None, "seeds": 2, "cpu_seconds": 240.4, "made_by": ["b"]},
-        "1 view": {
-            "axis": "views",
-            "rmse": 0.12,
-            "lower_by": [-0.01, -0.02, -0.005],
-            "seeds": 2,
-            "cpu_seconds": 240.4,
-            "made_by": ["a", "b"],
-        },
-    }
-    made = {"cpu": "this one", "packages": {"torch": "2.15.0"}, "commit": "abc"}
-    told = page({"command": "python -m bench.accuracy.axes", "start": START, "rows": rows, "made_with": made})
-    assert "| start |  | 0.1100 |  | 2 | 240 |" in told
-    assert "| 1 view | views | 0.1200 | **-0.0100 [-0.0200, -0.0050]** | 2 | 240 |" in told
-    assert "`best` at 24 epochs" in told
-    assert "Trained by a; b." in told
 
 
 @pytest.mark.parametrize(("interval", "bold"), [((0.001, 0.003), True), ((-0.001, 0.003), False), ((0, 0.003), False)])
