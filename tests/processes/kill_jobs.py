@@ -65,8 +65,8 @@ class Job:
 class Inputs:
     """Inputs of the commands: smaller copies of a simulated sky's images, and a store and a run of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.sky = folder, folder / "sky"
+    def __init__(self, folder: Path, galaxies: int = GALAXIES) -> None:
+        self.folder, self.galaxies, self.sky = folder, galaxies, folder / "sky"
         self.images, self.store, self.run = folder / "images", folder / "store", folder / "run"
 
     def make(self) -> None:
@@ -87,7 +87,7 @@ class Inputs:
 
 def simulate(inputs: Inputs) -> Job:
     """Writes the folder `sky`."""
-    return _whole_or_nothing("sky", ("simulate", "sky", "--count", str(GALAXIES)), replaces=False)
+    return _whole_or_nothing("sky", ("simulate", "sky", "--count", str(inputs.galaxies)), replaces=False)
 
 
 def pack(inputs: Inputs) -> Job:

@@ -1,9 +1,9 @@
 """One of several processes that train together, started by test_processes.py; it writes its steps to a file.
 
-    python rank_job.py STORE OUT [--resume] [--die]
+    python rank_job.py STORE OUT [--resume]
 
 A run in OUT/whole-COUNT is trained to its end. Another in OUT/stopped is stopped by the last process alone after its
-second step; with --resume, it goes on from there. With --die the last process is killed in its second step.
+second step. With --resume it goes on from there, and then the last process is killed in the second step of a third run.
 """
 
 import argparse
@@ -108,17 +108,6 @@ def train_on(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
     return {"began": (began.epoch, began.step), "rmse": trainer.last_rmse}
 
 
-def die_in_second_step(trainer: Trainer) -> None:
-    step = trainer.learner.step
-
-    def dying(batch: Any, epoch: Tensor, number: int) -> Tensor:
-        if number == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(batch, epoch, number)
-
-    trainer.learner.step = dying  # type: ignore[method-assign]
-
-
 def train_with_norms(store: Path, folder: Path, processes: Processes) -> dict[str, float]:
     """The RMSE that a run with batch norm and averages gives, and that of the network which it saved."""
     session = open_session(store, folder, {**TINY, "optimiser.average": 0.5, "run.epochs": 1}, processes)
@@ -133,8 +122,15 @@ def train_with_norms(store: Path, folder: Path, processes: Processes) -> dict[st
 
 def lose_a_process(store: Path, folder: Path, processes: Processes) -> None:
     trainer = small_trainer(store, folder, processes)
+    step = trainer.learner.step
+
+    def dying(batch: Any, epoch: Tensor, number: int) -> Tensor:
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(batch, epoch, number)
+
     if processes.rank == processes.count - 1:
-        die_in_second_step(trainer)
+        trainer.learner.step = dying  # type: ignore[method-assign]
     trainer.fit(Display(quiet=True), Stop())
 
 
@@ -143,19 +139,18 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--die", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
         with join_processes("cpu") as processes:
-            if options.die:
+            file = options.out / f"{processes.count}-{processes.rank}.pt"
+            if options.resume:
+                torch.save(train_on(options.store, options.out / "stopped", processes), file)
                 lose_a_process(options.store, options.out / "bereft", processes)
             found = train_whole(options.store, options.out / f"whole-{processes.count}", processes)
-            if not options.resume:
-                found["normed"] = train_with_norms(options.store, options.out / "normed", processes)
-            name, train = ("resumed", train_on) if options.resume else ("stopped", train_until_a_stop)
-            found[name] = train(options.store, options.out / "stopped", processes)
-            torch.save(found, options.out / f"{processes.count}-{processes.rank}.pt")
+            found["normed"] = train_with_norms(options.store, options.out / "normed", processes)
+            found["stopped"] = train_until_a_stop(options.store, options.out / "stopped", processes)
+            torch.save(found, file)
     except DataFault as fault:
         raise SystemExit(str(fault)) from fault
 

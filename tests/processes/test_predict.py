@@ -74,7 +74,7 @@ def sources(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> Sources:
 def commands(run: Path, sources: Sources) -> dict[str, list[str]]:
     """By name; each prediction writes the file of that name."""
     asked = {name: [str(run), str(source)] for name, source in sources._asdict().items()}
-    asked |= {"skipped": [*asked["bad"], "--skip-bad"], "wide": [*asked["images"], "--layout", "wide"]}
+    asked["skipped"] = [*asked["bad"], "--skip-bad"]
     asked["die"] = asked["images"]
     predicted = {name: ["predict", *words, *OPTIONS, "--out", f"{name}.csv"] for name, words in asked.items()}
     others = {name: [name, str(run)] for name in ("evaluate", "report")}
@@ -113,7 +113,7 @@ def alone(words: list[str], folder: Path) -> tuple[str, bytes]:
     return result.output.replace(f"{folder}/", ""), out.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["images", "archive", "store", "few", "skipped", "wide"])
+@pytest.mark.parametrize("name", ["archive", "store", "few", "skipped"])
 def test_bytes_of_one_process(
     name: str, found: dict[str, list[Found]], folder: Path, commands: dict[str, list[str]], tmp_path: Path
 ) -> None:

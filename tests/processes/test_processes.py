@@ -16,106 +16,109 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.errors import UsageFault
 from galaxy_triton.system.processes import ALONE, Processes, from_environment
 from galaxy_triton.train.session import Session
-from tests.processes import rank_job
-from tests.support.processes import application, end, start, together
+from tests.processes import leave_job, rank_job
+from tests.support.processes import Ended, application, end, start, together
 from tests.support.sessions import trainer_of
 
 JOB = Path(rank_job.__file__)
-LEAVE = JOB.with_name("leave_job.py")
+COUNT, LATER = 3, 2  # processes that begin, and that end what they left stopped
 
-
-def job(*words: object) -> list[str]:
-    """The command that runs rank_job.py."""
-    return [sys.executable, str(JOB), *map(str, words)]
+Found = list[dict[str, Any]]  # by rank
 
 
 @pytest.fixture(scope="module")
-def found(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    """What each process noted, by their number. The run that two leave stopped, three end."""
-    out = tmp_path_factory.mktemp("ranks")
-    alone = rank_job.train_whole(sky.store, out / "whole-1", ALONE)
-    for count in (2, 3):
-        ends = together(count, job(sky.store, out, *["--resume"] * (count == 3)), JOB.parent)
-        assert [end.code for end in ends] == [0] * count, ends
-    several = {count: [torch.load(out / f"{count}-{rank}.pt") for rank in range(count)] for count in (2, 3)}
-    return {1: [alone], **several, 0: [{"folder": out}]}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_global_batches(found: dict[int, list[dict[str, Any]]], count: int) -> None:
+@pytest.fixture(scope="module")
+def alone(sky: Any, folder: Path) -> dict[str, Any]:
+    """What one process notes."""
+    return rank_job.train_whole(sky.store, folder / "whole-1", ALONE)
+
+
+def found_by(count: int, codes: list[int], folder: Path, *words: object) -> tuple[Found, list[Ended]]:
+    ends = together(count, [sys.executable, str(JOB), *map(str, words)], JOB.parent)
+    assert [ended.code for ended in ends] == codes, ends
+    return [torch.load(folder / f"{count}-{rank}.pt") for rank in range(count)], ends
+
+
+@pytest.fixture(scope="module")
+def several(sky: Any, folder: Path) -> Found:
+    """What each of COUNT processes noted."""
+    return found_by(COUNT, [0] * COUNT, folder, sky.store, folder)[0]
+
+
+@pytest.fixture(scope="module")
+def later(sky: Any, folder: Path, several: Found) -> tuple[Found, list[Ended]]:
+    """What each of LATER processes noted, of which the last was killed in the end."""
+    return found_by(LATER, [1, -9], folder, sky.store, folder, "--resume")
+
+
+def test_global_batches(alone: dict[str, Any], several: Found) -> None:
     """The parts of the processes, one after the other, are the one process's batch: ids, and views bit for bit."""
-    (alone,) = found[1]
     assert len(alone["steps"]) == 6
     for number, step in enumerate(alone["steps"]):
-        parts = [process["steps"][number] for process in found[count]]
+        parts = [process["steps"][number] for process in several]
         assert torch.equal(torch.cat([part["ids"] for part in parts]), step["ids"])
         assert torch.equal(torch.cat([part["views"] for part in parts]), step["views"])
         assert sum(part["share"] for part in parts) == pytest.approx(1)
-    sizes = {len(process["steps"][0]["ids"]) for process in found[count]}
+    sizes = {len(process["steps"][0]["ids"]) for process in several}
     assert len(sizes) == 2  # 11 galaxies leave an uneven part
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_losses_and_gradients(found: dict[int, list[dict[str, Any]]], count: int) -> None:
+def test_losses_and_gradients(alone: dict[str, Any], several: Found) -> None:
     """Equal to one process's within rounding, in the first step; later ones start from weights that AdamW has moved."""
-    (alone,) = found[1]
     for number, step in enumerate(alone["steps"]):
-        loss = sum(process["steps"][number]["loss"] for process in found[count])
+        loss = sum(process["steps"][number]["loss"] for process in several)
         assert float(loss) == pytest.approx(float(step["loss"]), rel=1e-6 if number == 0 else 1e-3)
-    for process in found[count]:
+    for process in several:
         for got, want in zip(process["steps"][0]["gradients"], alone["steps"][0]["gradients"], strict=True):
             assert (got - want).norm() <= 1e-5 * want.norm()
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_processes_agree(found: dict[int, list[dict[str, Any]]], count: int) -> None:
-    """All have the RMSE of all galaxies held out, and the same gradients."""
-    (alone,) = found[1]
-    for process in found[count]:
-        assert process["rmse"] == found[count][0]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
-        for got, want in zip(process["steps"][-1]["gradients"], found[count][0]["steps"][-1]["gradients"], strict=True):
+def test_processes_agree(alone: dict[str, Any], several: Found) -> None:
+    """All have the RMSE of all validation galaxies, and the same gradients."""
+    for process in several:
+        assert process["rmse"] == several[0]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
+        for got, want in zip(process["steps"][-1]["gradients"], several[0]["steps"][-1]["gradients"], strict=True):
             assert torch.equal(got, want)
 
 
-def test_a_stop_of_one_stops_all(found: dict[int, list[dict[str, Any]]]) -> None:
+def test_a_stop_of_one_stops_all(several: Found) -> None:
     """After the same step, with the same exit code."""
-    assert [process["stopped"] for process in found[2]] == [{"code": 75, "step": 2}] * 2
+    assert [process["stopped"] for process in several] == [{"code": 75, "step": 2}] * COUNT
 
 
-def test_checkpoints_serve_any_number_of_processes(found: dict[int, list[dict[str, Any]]]) -> None:
-    """Three processes end the run that two left, where one process that never stopped ends."""
-    (alone,) = found[1]
-    for process in found[3]:
-        assert process["resumed"]["began"] == (0, 2)
-        assert process["resumed"]["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
+def test_checkpoints_serve_any_number_of_processes(alone: dict[str, Any], later: tuple[Found, list[Ended]]) -> None:
+    """Two processes end the run that three left, where one process that never stopped ends."""
+    for process in later[0]:
+        assert process["began"] == (0, 2)
+        assert process["rmse"] == pytest.approx(alone["rmse"], rel=1e-3)
 
 
-def test_the_rmse_is_of_the_network_that_is_saved(found: dict[int, list[dict[str, Any]]]) -> None:
+def test_the_rmse_is_of_the_network_that_is_saved(several: Found) -> None:
     """With batch norm and averages, whose statistics the processes gather apart: all answer with the first's."""
-    for process in found[2]:
+    for process in several:
         assert process["normed"]["rmse"] == pytest.approx(process["normed"]["saved"], rel=1e-7)
 
 
-def test_one_process_writes(found: dict[int, list[dict[str, Any]]]) -> None:
-    out = found[0][0]["folder"]
-    for folder in ("whole-2", "whole-3", "stopped"):
-        lines = (out / folder / run_folder.METRICS).read_text().splitlines()
+def test_one_process_writes(folder: Path, later: tuple[Found, list[Ended]]) -> None:
+    for run in (f"whole-{COUNT}", "stopped"):
+        lines = (folder / run / run_folder.METRICS).read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2"]
 
 
-def test_a_process_that_dies_ends_all(sky: Any, tmp_path: Path) -> None:
-    first, killed = together(2, job(sky.store, tmp_path, "--die"), JOB.parent)
-    assert killed.code == -9
-    assert first.code == 1
-    assert "Expected all 2 processes to go on, got" in first.said
-    assert "Traceback" not in first.said
+def test_a_process_that_dies_ends_all(later: tuple[Found, list[Ended]]) -> None:
+    said = later[1][0].said
+    assert "Expected all 2 processes to go on, got" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no threads")
-@pytest.mark.parametrize("how", ["done", "stopped", "failed"])
-def test_no_thread_of_gloo_is_left(how: str) -> None:
+def test_no_thread_of_gloo_is_left() -> None:
     """One that still has a tensor when Python ends aborts the process, with no word of why."""
-    for ended in together(2, [sys.executable, str(LEAVE), how], JOB.parent):
+    for ended in together(2, [sys.executable, leave_job.__file__], JOB.parent):
         during, after = map(int, re.findall(r"^\d+$", ended.said, re.MULTILINE))
         assert (ended.code, during > 1, after) == (0, True, 1), ended
 
@@ -169,13 +172,15 @@ def test_shared_statistics_need_as_many_parts_everywhere(make_session: Any, tmp_
         trainer_of(replace(session, config=config, processes=Processes(0, 3)))
 
 
-@pytest.mark.parametrize(("settings", "processes"), [({"run.sync_norm": True}, 2), ({"run.sync_norm": True}, 1)])
-def test_shared_statistics_need_gpus(settings: dict[str, Any], processes: int) -> None:
-    with pytest.raises(UsageFault, match=f"Expected several processes on CUDA GPUs, got {processes} on cpu"):
+@pytest.mark.parametrize(
+    ("settings", "processes", "wanted"),
+    [
+        ({"run.sync_norm": True}, 2, "several processes on CUDA GPUs, got 2 on cpu"),
+        ({"run.sync_norm": True}, 1, "several processes on CUDA GPUs, got 1 on cpu"),
+        ({"run.body": "graph"}, 2, "one process and whole batches"),
+        ({"run.body": "graph", "run.accumulate": 2}, 1, "one process and whole batches"),
+    ],
+)
+def test_choose_refuses(settings: dict[str, Any], processes: int, wanted: str) -> None:
+    with pytest.raises(UsageFault, match=wanted):
         choose(override(SEED, {"run.device": "cpu", **settings}), processes)
-
-
-@pytest.mark.parametrize(("settings", "processes"), [({}, 2), ({"run.accumulate": 2}, 1)])
-def test_graphs_need_whole_batches(settings: dict[str, Any], processes: int) -> None:
-    with pytest.raises(UsageFault, match="Expected one process and whole batches"):
-        choose(override(SEED, {"run.device": "cpu", "run.body": "graph", **settings}), processes)

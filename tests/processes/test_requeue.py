@@ -16,7 +16,7 @@ from galaxy_triton.system.signals import REQUEUE
 from tests.support import processes
 from tests.train.test_resume import check_same_checkpoints
 
-EPOCHS = 10
+EPOCHS = 5
 
 Call = Callable[..., Result]
 ReadMetrics = Callable[[Path], list[dict[str, str]]]
@@ -51,14 +51,14 @@ def finish(whole: Path, call: Call, read_metrics: ReadMetrics) -> Callable[[Path
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_process_that_is_to_be_requeued(
-    number: signal.Signals, sky: Any, options: list[str], tmp_path: Path, finish: Callable[[Path], None]
+    sky: Any, options: list[str], tmp_path: Path, finish: Callable[[Path], None]
 ) -> None:
+    """By SIGTERM; test_slurm.py sends SIGUSR1."""
     folder = tmp_path / "run"
     process = processes.start(processes.application("train", sky.store, *options, "--run", folder), tmp_path)
     processes.wait_for(lambda: (folder / run_folder.METRICS).exists() or process.poll() is not None)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     ended = processes.end(process)
     assert ended.code == REQUEUE, ended.said
     assert f"and saved. Go on with: galaxy-triton train {sky.store} --run {folder} --resume" in ended.said

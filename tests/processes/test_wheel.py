@@ -33,22 +33,18 @@ def build(source: Path, out: Path) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module", params=[pytest.param("link", marks=pytest.mark.daily), "no link"])
-def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the repository, with the link galaxy_triton/kernels or, as some systems copy, without."""
-    source = tmp_path_factory.mktemp("source")
+def copy_repository(folder: Path) -> Path:
+    """A copy, with the link galaxy_triton/kernels."""
     for part in PARTS:
         path = REPOSITORY / part
         if path.is_dir():
-            shutil.copytree(path, source / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+            shutil.copytree(path, folder / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
         elif path.is_file():
-            shutil.copy(path, source)
-    if request.param == "no link":
-        (source / "galaxy_triton" / "kernels").unlink()
-    return build(source, tmp_path_factory.mktemp("wheel"))
+            shutil.copy(path, folder)
+    return folder
 
 
-def test_wheel_holds_both_packages(wheel: Path) -> None:
+def check_contents(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
@@ -65,8 +61,19 @@ def test_wheel_holds_both_packages(wheel: Path) -> None:
     assert 'Requires-Dist: triton>=3.2; sys_platform == "linux"' in metadata
 
 
-def test_wheel_leaves_a_top_level_kernels_alone(wheel: Path, tmp_path: Path) -> None:
-    """Installed beside a distribution that owns it, and uninstalled again."""
+@pytest.mark.daily
+def test_wheel_holds_both_packages(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    check_contents(build(copy_repository(tmp_path / "source"), tmp_path / "wheel"))
+
+
+def test_wheel_leaves_a_top_level_kernels_alone(tmp_path: Path) -> None:
+    """Installed beside a distribution that owns it, and uninstalled again. Some systems copy the link as nothing."""
+    (tmp_path / "source").mkdir()
+    source = copy_repository(tmp_path / "source")
+    (source / "galaxy_triton" / "kernels").unlink()
+    wheel = build(source, tmp_path / "ours")
+    check_contents(wheel)
     dummy = tmp_path / "dummy"
     (dummy / "kernels").mkdir(parents=True)
     (dummy / "kernels" / "__init__.py").write_text("OWNER = 'another'\n")
