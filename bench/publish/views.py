@@ -17,7 +17,7 @@ from galaxy_triton.data.galaxies import Galaxies, load
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store
 from galaxy_triton.model.views import ViewMaker
-from galaxy_triton.simulation.sky import simulate
+from galaxy_triton.simulation.sky import IMAGES, VOTES, simulate
 
 SHOWN = (34, 57, 25, 26, 9, 2, 21, 14)  # spirals, a bar, edge-on, ring, merger, smooth, cigar
 COUNT, EPOCHS = 60, 3
@@ -44,8 +44,8 @@ def main() -> None:
 def simulated(count: int) -> Galaxies:
     with tempfile.TemporaryDirectory() as scratch:
         sky, store = Path(scratch) / "sky", Path(scratch) / "store"
-        summary = simulate(sky, count, 1, workers=2)
-        pack(summary.images, summary.labels, store, workers=2)
+        simulate(sky, count, 1, workers=2)
+        pack(sky / IMAGES, sky / VOTES, store, workers=2)
         return load(open_store(store), torch.device("cpu"), lambda done: None)
 
 

@@ -48,16 +48,17 @@ def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any
 @options.workers
 @options.quiet
 @example("galaxy-triton simulate sky --count 2000")
-def simulate(out: Path, quiet: bool, **asked: Any) -> None:
+def simulate(out: Path, count: int, quiet: bool, **asked: Any) -> None:
     """Draw galaxies of known structure into the new folder OUT, in Kaggle's layout, with volunteers' answers."""
+    from galaxy_triton.simulation.sky import IMAGES, VOTES
     from galaxy_triton.simulation.sky import simulate as run
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
     with display.progress("drawing", "galaxies") as show:
-        summary = run(out, progress=show, **asked)
-    display.say(f"{summary.count} galaxies in {summary.images}, answers in {summary.labels}")
-    display.say(f"noise floor: the true probabilities score RMSE {summary.noise_floor:.4f} against these answers")
+        noise_floor = run(out, count, progress=show, **asked)
+    display.say(f"{count} galaxies in {out / IMAGES}, answers in {out / VOTES}")
+    display.say(f"noise floor: the true probabilities score RMSE {noise_floor:.4f} against these answers")
 
 
 @click.command()
@@ -84,7 +85,7 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
     if montage:
         # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
         content = io.BytesIO()
-        inspect.montage(opened, count, 8).save(content, format="PNG")
+        inspect.montage(opened, count).save(content, format="PNG")
         with whole_file(montage) as temporary:
             temporary.write_bytes(content.getvalue())
         display.result("montage", f"{montage}")

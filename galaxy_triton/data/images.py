@@ -1,6 +1,5 @@
 """Decoding a folder or a zip of image files to uint8 arrays, in order, with a few threads."""
 
-import functools
 import io
 import warnings
 from collections import Counter, deque
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import NamedTuple
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess, require
-from galaxy_triton.galaxyzoo.ids import check_name, check_unique, galaxy_id
+from galaxy_triton.galaxyzoo.ids import check_name, galaxy_id
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.untrusted_files import is_hidden, open_zip, read_entry, read_file, visible_names
 
@@ -66,11 +64,24 @@ def open_images(path: Path) -> Iterator[ImageSource]:
         if path.is_dir():
             folder = _image_folder(path)
             names = [file.name for file in folder.iterdir() if not is_hidden(file.name)]
-            yield ImageSource(path, _entries(names, path), functools.partial(_read_file, folder))
+
+            def read_one(entry: Entry) -> bytes:
+                try:
+                    return read_file(folder / entry.name)
+                except OSError as error:
+                    raise _bad("a readable file", reason(error), entry.name) from error
+
+            yield ImageSource(path, _entries(names, path), read_one)
         else:
             with open_zip(path) as archive:
-                read = functools.partial(_read_zipped, archive, Lock())
-                yield ImageSource(path, _entries(visible_names(archive), path), read)
+                lock = Lock()
+
+                def read_zipped(entry: Entry) -> bytes:
+                    # a zip has one file position; reading takes 1 % of decoding, so more handles would gain nothing
+                    with lock:
+                        return read_entry(archive, entry.name)
+
+                yield ImageSource(path, _entries(visible_names(archive), path), read_zipped)
 
 
 def is_image(name: str) -> bool:
@@ -217,12 +228,16 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
     if len(folders) > 1:
         got = f"{folders[0]} and {folders[1]}"
         raise DataFault(expected("images in one folder", got, path, "unpack it and give one of the folders"))
-    stems = [PurePosixPath(name).stem for name in images]
-    for stem in stems:
+    entries: dict[int, Entry] = {}
+    for name in images:
+        stem = PurePosixPath(name).stem
         check_name(stem, path)
-    ids = [galaxy_id(stem) for stem in stems]
-    check_unique(ids, images, path)
-    return tuple(sorted(map(Entry, ids, stems, images)))
+        entry = Entry(galaxy_id(stem), stem, name)
+        if entry.id in entries:
+            got = f"{entries[entry.id].name} and {name}"
+            raise DataFault(expected("each id once", got, path, "remove one of the two"))
+        entries[entry.id] = entry
+    return tuple(sorted(entries.values()))
 
 
 def _image_folder(path: Path) -> Path:
@@ -230,16 +245,3 @@ def _image_folder(path: Path) -> Path:
     folders = [child for child in children if child.is_dir()]
     holds_images = any(is_image(child.name) for child in children if child not in folders)
     return folders[0] if len(folders) == 1 and not holds_images else path
-
-
-def _read_file(folder: Path, entry: Entry) -> bytes:
-    try:
-        return read_file(folder / entry.name)
-    except OSError as error:
-        raise _bad("a readable file", reason(error), entry.name) from error
-
-
-def _read_zipped(archive: ZipFile, lock: Lock, entry: Entry) -> bytes:
-    # a zip has one file position; reading takes 1 % of decoding, so a handle for each thread gains nothing
-    with lock:
-        return read_entry(archive, entry.name)

@@ -30,17 +30,16 @@ def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
     return {question.name: float(gap) for question, gap in zip(QUESTIONS, largest, strict=True)}
 
 
-def montage(store: Store, count: int, columns: int) -> Image.Image:
-    """A sheet of `count` images (or all, if there are fewer), evenly spaced from the first id to the last.
+def montage(store: Store, count: int) -> Image.Image:
+    """A sheet of `count` images (or all, if there are fewer), evenly spaced from the first id to the last, 8 in a row.
 
     Raises:
-        UsageFault: `count` or `columns` is below 1.
+        UsageFault: `count` is below 1.
     """
     require(count >= 1, "the number of images", "at least 1", count)
-    require(columns >= 1, "the number of columns", "at least 1", columns)
     size = store.preprocess.size
     shown = np.linspace(0, len(store.ids) - 1, min(count, len(store.ids))).round().astype(np.int64)
-    columns = min(columns, len(shown))
+    columns = min(8, len(shown))
     sheet = Image.new("RGB", (columns * size, -(-len(shown) // columns) * size))
     for place, row in enumerate(shown):
         tile = Image.fromarray(np.ascontiguousarray(store.pixels[row, :, :, :3]))

@@ -178,7 +178,8 @@ def _read_manifest(path: Path) -> _Manifest:
         _require(len(blocks) == -(-images // block_rows(preprocess.size)), "a hash for each block")
         return _Manifest(preprocess, images, hashes, blocks, known)
     except OSError as error:
-        raise DataFault(expected("a store", _missing(path, error), path, "make one with `pack`")) from error
+        leftover = f" beside {partial(path)}, left by a `pack` that was stopped" * partial(path).exists()
+        raise DataFault(expected("a store", f"{reason(error)}{leftover}", path, "make one with `pack`")) from error
     except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
         raise broken("the store.json of a store", reason(error), file) from error
 
@@ -186,12 +187,6 @@ def _read_manifest(path: Path) -> _Manifest:
 def _require(holds: bool, part: str) -> None:
     if not holds:
         raise ValueError(f"one without {part}")
-
-
-def _missing(path: Path, error: OSError) -> str:
-    """Why there is no store, and whether `pack` left a partial one."""
-    leftover = f" beside {partial(path)}, left by a `pack` that was stopped" * partial(path).exists()
-    return f"{reason(error)}{leftover}"
 
 
 def _manifest_hash(values: dict[str, Any]) -> str:

@@ -110,9 +110,8 @@ def _header(table: Table, submission: bool) -> Iterator[Finding]:
 
 def _rows(table: Table, submission: bool) -> Iterator[Finding]:
     for rule in RULES:
-        faults = table.faults[rule]
-        places = tuple(f"{fault.where}: {fault.got}" for fault in faults.first)
-        yield Finding(rule.name, faults.count, places, fault=True)
+        places = tuple(f"{fault.where}: {fault.got}" for fault in table.faults if fault.rule == rule)
+        yield Finding(rule.name, table.broken[rule], places, fault=True)
     count = len(table.rows)
     yield _finding("rows: at least one", [] if count else ["none"])
     if submission:

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import reprlib
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,19 +43,6 @@ def check_name(name: str, where: object) -> None:
     if len(name) > MAX_LENGTH or any("\ud800" <= letter <= "\udfff" for letter in name):
         want = f"a name in UTF-8 of at most {MAX_LENGTH} characters"
         raise DataFault(expected(want, reprlib.repr(name), where, "rename it"))
-
-
-def check_unique(ids: Sequence[int], names: Sequence[str], where: object) -> None:
-    """Raise unless every id occurs once; `names` are the ids as the user wrote them.
-
-    Raises:
-        DataFault: two names have one id; both are named.
-    """
-    seen: dict[int, str] = {}
-    for number, name in zip(ids, names, strict=True):
-        if number in seen:
-            raise DataFault(expected("each id once", f"{seen[number]} and {name}", where, "remove one of the two"))
-        seen[number] = name
 
 
 def rows_of(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

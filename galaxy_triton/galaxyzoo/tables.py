@@ -7,6 +7,7 @@ import csv
 import io
 import reprlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -44,7 +45,7 @@ VALID = Rule(
 )
 UNIQUE = Rule("ids: each once", "each id once", "remove one of the two lines")
 FRACTION = Rule("values: from 0 to 1", "a fraction from 0 to 1", "correct that value")
-RULES = (WIDTH, VALID, UNIQUE, FRACTION)  # in this order where one line breaks several
+RULES = (WIDTH, VALID, UNIQUE, FRACTION)
 
 
 class Row(NamedTuple):
@@ -61,22 +62,9 @@ class Row(NamedTuple):
 class Fault(NamedTuple):
     """A place in the file that breaks a rule."""
 
-    line: int
+    rule: Rule
     where: str
     got: str
-
-
-@dataclass
-class Faults:
-    """The number of places that break a rule, and the first EXAMPLES of them."""
-
-    count: int = 0
-    first: list[Fault] = field(default_factory=list)
-
-    def add(self, fault: Fault) -> None:
-        self.count += 1
-        if len(self.first) < EXAMPLES:
-            self.first.append(fault)
 
 
 @dataclass
@@ -84,7 +72,8 @@ class Table:
     """A table of answers as it stands in the file, and its faults.
 
     rows: in the order of the file, without those that break WIDTH. first: the first row of each valid id.
-    values: float64 [rows, 37] in the order of COLUMNS; NaN where there is no number or no such column.
+    values: float64 [rows, 37] in the order of COLUMNS; NaN where there is no number or no such column. broken: how
+    often each rule is. faults: in the order of the file, at most EXAMPLES of each rule.
     """
 
     path: Path
@@ -92,7 +81,8 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     first: dict[int, Row] = field(default_factory=dict)
     values: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(COLUMNS))))
-    faults: dict[Rule, Faults] = field(default_factory=lambda: {rule: Faults() for rule in RULES})
+    broken: Counter[Rule] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
 
     def wrong_columns(self, allowed: Sequence[str] = WIDE) -> list[str]:
         """The columns of Kaggle that are missing, and those that are neither Kaggle's nor allowed, or doubled."""
@@ -101,18 +91,22 @@ class Table:
         missing = [f"without {name!r}" for name in ours if name not in header]
         return [*missing, *(f"also {reprlib.repr(name)}" for name in extra)]
 
-    def id_place(self) -> int:
-        """The index of the column GalaxyID, else of the first column."""
-        return self.header.index(ID_COLUMN) if ID_COLUMN in self.header else 0
-
-    def add_row(self, line: int, name: str) -> Row:
+    def add_row(self, line: int, cells: list[str]) -> Row:
+        """Add the row's id: in the column GalaxyID or, without one, in the first column."""
+        place = self.header.index(ID_COLUMN) if ID_COLUMN in self.header else 0
+        name = cells[place].strip() if place < len(cells) else ""
         row = Row(line, name, galaxy_id(name))
         self.rows.append(row)
         if not is_cell_id(name):
-            self.faults[VALID].add(Fault(line, f"{row}", reprlib.repr(name)))
+            self.add_fault(VALID, f"{row}", reprlib.repr(name))
         elif (first := self.first.setdefault(row.id, row)) is not row:
-            self.faults[UNIQUE].add(Fault(line, f"{row}", f"the id of line {first.line}"))
+            self.add_fault(UNIQUE, f"{row}", f"the id of line {first.line}")
         return row
+
+    def add_fault(self, rule: Rule, where: str, got: str) -> None:
+        self.broken[rule] += 1
+        if self.broken[rule] <= EXAMPLES:
+            self.faults.append(Fault(rule, where, got))
 
 
 def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -152,9 +146,8 @@ def read_names(path: Path) -> list[str]:
     """
     lines = _read_lines(path)
     table = Table(path, _read_header(lines, path))
-    place = table.id_place()
     for line, cells in lines:
-        table.add_row(line, cells[place].strip() if place < len(cells) else "")
+        table.add_row(line, cells)
     _check_rows(table)
     return [row.name for row in table.rows]
 
@@ -167,19 +160,19 @@ def read_table(path: Path) -> Table:
     """
     lines = _read_lines(path)
     table = Table(path, _read_header(lines, path))
-    width, place = len(table.header), table.id_place()
+    width = len(table.header)
     columns = [(name, table.header.index(name)) if name in table.header else None for name in COLUMNS]
     values = array("d")
     for line, cells in lines:
         if len(cells) != width:
-            table.faults[WIDTH].add(Fault(line, f"line {line}", f"{len(cells)} for {width}"))
+            table.add_fault(WIDTH, f"line {line}", f"{len(cells)} for {width}")
             continue
-        row = table.add_row(line, cells[place].strip())
+        row = table.add_row(line, cells)
         for column in columns:
             value = float("nan") if column is None else _number(cells[column[1]])
             values.append(value)
             if column and not -NOISE <= value <= 1 + NOISE:
-                table.faults[FRACTION].add(Fault(line, f"{row}, {column[0]}", reprlib.repr(cells[column[1]])))
+                table.add_fault(FRACTION, f"{row}, {column[0]}", reprlib.repr(cells[column[1]]))
     table.values = np.array(values).reshape(-1, len(COLUMNS))
     return table
 
@@ -259,9 +252,8 @@ def _check_columns(table: Table) -> None:
 
 def _check_rows(table: Table) -> None:
     """Raise the first fault in the order of the file, and unless there is a row."""
-    faults = [(fault.line, rule, fault) for rule in RULES for fault in table.faults[rule].first]
-    if faults:
-        _, rule, fault = min(faults, key=lambda found: found[0])
-        raise DataFault(expected(rule.want, fault.got, f"{table.path}, {fault.where}", rule.do))
+    if table.faults:
+        rule, where, got = table.faults[0]
+        raise DataFault(expected(rule.want, got, f"{table.path}, {where}", rule.do))
     if not table.rows:
         raise DataFault(expected("rows below the header", "none", table.path, "give a table that has rows"))

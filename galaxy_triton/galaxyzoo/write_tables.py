@@ -53,8 +53,11 @@ def write_cells(
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow((ID_COLUMN, *columns))
         for names, cells in chunks:
-            _check_new(names, seen, path)
             for name, row in zip(names, cells.tolist(), strict=True):
+                number = galaxy_id(name)
+                if number in seen:
+                    raise DataFault(expected("each id once", f"{name} again", path, "predict each image once"))
+                seen.add(number)
                 writer.writerow((name, *("" if isnan(value) else f"{value:.7g}" for value in row)))
         if not seen:
             raise DataFault(expected("answers to write", "none", path, "give at least one image"))
@@ -76,11 +79,3 @@ def check_answers(names: Sequence[str], answers: NDArray[np.floating], path: Pat
         row, column = wrong[0]
         where = f"{path}, {names[row]}, {COLUMNS[column]}"
         raise DataFault(expected("a fraction from 0 to 1", answers[row, column], where, "look into the model"))
-
-
-def _check_new(names: Sequence[str], seen: set[int], path: Path) -> None:
-    for name in names:
-        number = galaxy_id(name)
-        if number in seen:
-            raise DataFault(expected("each id once", f"{name} again", path, "predict each image once"))
-        seen.add(number)

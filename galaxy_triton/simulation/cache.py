@@ -2,8 +2,8 @@
 
 import shutil
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
@@ -14,8 +14,7 @@ LOCK = "lock"
 WAIT = 600  # seconds to wait while another process draws a sky
 
 
-@dataclass(frozen=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """A file or folder in the cache, and the bytes of all its files."""
 
     path: Path

@@ -50,10 +50,16 @@ def prepare(sky: DemoSky, preprocess: Preprocess, display: Display) -> None:
         how = "kept" if drawn else "drawn once and kept"
         display.field("sky", f"{sky.count:,} simulated galaxies, {how} in {cache_root()}")
         display.field("", "(`galaxy-triton cache` lists the cache, `galaxy-triton cache --clear` empties it)")
+        workers = os.cpu_count() or 1
         if not drawn:
-            _draw(sky, display)
+            with display.progress("drawing", "galaxies") as show:
+                simulate(sky.folder, sky.count, SEED, volunteers=VOLUNTEERS, workers=workers, progress=show)
         if not sky.store.exists():
-            _pack(sky, preprocess, display)
+            images, labels, size, crop = sky.folder / IMAGES, sky.folder / VOTES, preprocess.size, preprocess.crop
+            with display.progress("packing", "images") as show:
+                packed = pack(images, labels, sky.store, size=size, crop=crop, workers=workers, progress=show)
+            if packed.images != sky.count:
+                raise DataFault(expected(f"{sky.count} images in the cached sky", packed.images, sky.folder, ADVICE))
 
 
 @contextmanager
@@ -63,21 +69,3 @@ def cache_advice(sky: DemoSky | None) -> Iterator[None]:
         yield
     except DataFault as fault:
         raise fault if sky is None else DataFault(f"{fault}; {ADVICE}") from fault
-
-
-def _draw(sky: DemoSky, display: Display) -> None:
-    with display.progress("drawing", "galaxies") as show:
-        simulate(sky.folder, sky.count, SEED, volunteers=VOLUNTEERS, workers=_workers(), progress=show)
-
-
-def _pack(sky: DemoSky, preprocess: Preprocess, display: Display) -> None:
-    images, labels = sky.folder / IMAGES, sky.folder / VOTES
-    size, crop = preprocess.size, preprocess.crop
-    with display.progress("packing", "images") as show:
-        packed = pack(images, labels, sky.store, size=size, crop=crop, workers=_workers(), progress=show)
-    if packed.images != sky.count:
-        raise DataFault(expected(f"{sky.count} images in the cached sky", packed.images, sky.folder, ADVICE))
-
-
-def _workers() -> int:
-    return os.cpu_count() or 1

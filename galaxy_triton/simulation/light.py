@@ -49,7 +49,9 @@ def galaxy_light(galaxy: Galaxy, grid: Grid, rng: Generator) -> Light:
     bent = _bent(grid, galaxy.disturbance)
     light = np.zeros((3, *grid.x.shape), dtype=np.float32)
     if galaxy.bulge is not None:
-        light += _bulge_light(galaxy, galaxy.bulge, bent)
+        # the bulges of disks are as old as ellipticals, irregulars' are not
+        colour = galaxy.colour if galaxy.disk is None or galaxy.clumps else max(galaxy.colour, 0.8)
+        light += galaxy.bulge.fraction * tint(sersic(galaxy.bulge, bent), colour)
     if galaxy.disk is not None:
         light += _disk_light(galaxy, galaxy.disk, bent, rng)
         light *= _dust(galaxy.disk, bent)
@@ -120,12 +122,6 @@ def tint(shape: Light, colour: float) -> Light:
 def normalise(shape: Light) -> Light:
     """The same light, scaled to the sum one."""
     return np.asarray(shape / shape.sum())
-
-
-def _bulge_light(galaxy: Galaxy, bulge: Bulge, grid: Grid) -> Light:
-    # the bulges of disks are as old as ellipticals, irregulars' are not
-    colour = galaxy.colour if galaxy.disk is None or galaxy.clumps else max(galaxy.colour, 0.8)
-    return bulge.fraction * tint(sersic(bulge, grid), colour)
 
 
 def _disk_light(galaxy: Galaxy, disk: Disk, grid: Grid, rng: Generator) -> Light:

@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,16 +29,6 @@ JPEG_QUALITY = 75  # Kaggle's, by the quantisation tables of its files
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class SimulationSummary:
-    """The result of `simulate`."""
-
-    images: Path  # folder of the JPEGs
-    labels: Path  # the volunteers' answers
-    count: int
-    noise_floor: float  # RMSE of the true probabilities against the votes; no model can score less
-
-
 class Answers(NamedTuple):
     """The answers about a galaxy, float64 [37] each."""
 
@@ -55,7 +44,7 @@ def simulate(
     volunteers: int = 40,
     workers: int,
     progress: Progress = lambda done, total: None,
-) -> SimulationSummary:
+) -> float:
     """Write `count` simulated galaxies and their answers into the new folder `out`, whole or not at all.
 
     `out` gets images_training_rev1/<GalaxyID>.jpg (424 x 424, RGB), training_solutions_rev1.csv (fractions of the
@@ -71,6 +60,9 @@ def simulate(
         workers: threads.
         progress: called after each galaxy with (galaxies done, count).
 
+    Returns:
+        The noise floor: RMSE of the true probabilities against the votes; no model can score less.
+
     Raises:
         UsageFault: an impossible count, seed, or number of volunteers or workers.
         DataFault: `out` exists or cannot be written.
@@ -83,12 +75,18 @@ def simulate(
     with whole_folder(out) as folder:
         (folder / IMAGES).mkdir()
         answers = []
-        for answer in _drawn(folder / IMAGES, ids, seed, volunteers, workers):
+        for answer in _pictures(folder / IMAGES, ids, seed, volunteers, workers):
             answers.append(answer)
             progress(len(answers), count)
-        noise_floor = _write_answers(folder, ids, answers)
-        _write_noise_floor(folder / NOISE_FLOOR, noise_floor, count, seed, volunteers)
-    return SimulationSummary(out / IMAGES, out / VOTES, count, noise_floor)
+        # by ascending id, as in Kaggle's tables
+        order = np.argsort(ids)
+        votes, truth = (np.stack(values)[order] for values in zip(*answers, strict=True))
+        write_answers(folder / VOTES, [(ids[order], votes)])
+        write_answers(folder / TRUTH, [(ids[order], truth)])
+        noise_floor = float(np.sqrt(np.mean((votes - truth) ** 2)))
+        values = {"version": VERSION, "rmse": noise_floor, "count": count, "seed": seed, "volunteers": volunteers}
+        (folder / NOISE_FLOOR).write_text(json.dumps(values, indent=1) + "\n")
+    return noise_floor
 
 
 def galaxy_ids(seed: int, count: int) -> NDArray[np.int64]:
@@ -100,18 +98,15 @@ def galaxy_ids(seed: int, count: int) -> NDArray[np.int64]:
 
 def simulate_galaxy(seed: int, index: int, volunteers: int) -> tuple[Galaxy, NDArray[np.uint8], Answers]:
     """Draw a galaxy, its picture (uint8 [424, 424, 3]) and its answers."""
-    structure, picture, people = (_generator(seed, index, part) for part in range(3))
+    seeds = (SeedSequence(seed, spawn_key=(index, part)) for part in range(3))
+    structure, picture, people = (Generator(PCG64(sequence)) for sequence in seeds)
     galaxy = draw_galaxy(structure)
     shares = answer_shares(galaxy)
     answers = Answers(vote(shares, volunteers, people), true_answers(shares))
     return galaxy, render(galaxy, picture), answers
 
 
-def _generator(seed: int, index: int, part: int) -> Generator:
-    return Generator(PCG64(SeedSequence(seed, spawn_key=(index, part))))
-
-
-def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, workers: int) -> Iterator[Answers]:
+def _pictures(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, workers: int) -> Iterator[Answers]:
     """Write the picture of every galaxy into `folder`; yield their answers in the order of `ids`."""
 
     def work(index: int) -> Answers:
@@ -128,17 +123,3 @@ def _drawn(folder: Path, ids: NDArray[np.int64], seed: int, volunteers: int, wor
         yield from pool.map(work, range(len(ids)))
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _write_answers(folder: Path, ids: NDArray[np.int64], answers: list[Answers]) -> float:
-    """Write both tables by ascending id, as Kaggle's, and return the RMSE between them."""
-    order = np.argsort(ids)
-    votes, truth = (np.stack(values)[order] for values in zip(*answers, strict=True))
-    write_answers(folder / VOTES, [(ids[order], votes)])
-    write_answers(folder / TRUTH, [(ids[order], truth)])
-    return float(np.sqrt(np.mean((votes - truth) ** 2)))
-
-
-def _write_noise_floor(file: Path, rmse: float, count: int, seed: int, volunteers: int) -> None:
-    values = {"version": VERSION, "rmse": rmse, "count": count, "seed": seed, "volunteers": volunteers}
-    file.write_text(json.dumps(values, indent=1) + "\n")

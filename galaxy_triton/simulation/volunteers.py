@@ -15,13 +15,28 @@ from numpy.typing import NDArray
 from galaxy_triton.galaxyzoo.questions import COLUMNS, QUESTIONS, SPANS
 from galaxy_triton.simulation.morphology import SEEING, Galaxy
 
+HABIT = (0.02, 0.008, 0.016, 0.016, 0.06, 0.014, 0.002)  # weights of question 8's answers for an ordinary galaxy
+
 Floats = NDArray[np.float64]
 
 
 def answer_shares(galaxy: Galaxy) -> tuple[Floats, ...]:
     """The probabilities of each question's answers among people asked it, float64 [answers], in the tree's order."""
-    asked = (_smooth, _edge_on, _bar, _spiral, _bulge, _odd, _round, _odd_feature, _edge_on_bulge, _winding, _arms)
-    return tuple(_normalised(weigh(galaxy)) for weigh in asked)
+    weights = (
+        _smooth(galaxy),
+        _yes_or_no(0.03 + 0.93 * _flatness(galaxy)),  # edge-on?
+        _yes_or_no(0.1 + 0.75 * _bar_sight(galaxy)),  # a bar?
+        _yes_or_no(0.2 + 0.75 * _arm_sight(galaxy)),  # spiral arms?
+        _ordered(log(_bulge_share(galaxy)), (log(0.035), log(0.17), log(1.1)), 0.5),  # how prominent a bulge?
+        _yes_or_no(0.1 + 0.85 * (1 - float(np.prod([1 - sight for sight in _oddities(galaxy)])))),  # anything odd?
+        _ordered(_apparent_axis_ratio(galaxy), (0.4, 0.78), 0.085)[::-1],  # how rounded?
+        # nobody knows why some call an ordinary galaxy odd: mostly "other"
+        [sight + habit for sight, habit in zip(_oddities(galaxy), HABIT, strict=True)],
+        _edge_on_bulge(galaxy),
+        _winding(galaxy),
+        _arms(galaxy),
+    )
+    return tuple(map(_normalised, weights))
 
 
 def true_answers(shares: Sequence[Floats]) -> Floats:
@@ -50,37 +65,6 @@ def _smooth(galaxy: Galaxy) -> Sequence[float]:
     plain = float(np.prod([1 - mark for mark in marks])) * (1 - 0.3 * _disk_share(galaxy))
     features = 0.14 + 0.8 * (1 - plain)
     return (1 - artifact) * (1 - features), (1 - artifact) * features, artifact
-
-
-def _edge_on(galaxy: Galaxy) -> Sequence[float]:
-    return _yes_or_no(0.03 + 0.93 * _flatness(galaxy))
-
-
-def _bar(galaxy: Galaxy) -> Sequence[float]:
-    return _yes_or_no(0.1 + 0.75 * _bar_sight(galaxy))
-
-
-def _spiral(galaxy: Galaxy) -> Sequence[float]:
-    return _yes_or_no(0.2 + 0.75 * _arm_sight(galaxy))
-
-
-def _bulge(galaxy: Galaxy) -> Sequence[float]:
-    return _ordered(log(_bulge_share(galaxy)), (log(0.035), log(0.17), log(1.1)), 0.5)
-
-
-def _odd(galaxy: Galaxy) -> Sequence[float]:
-    return _yes_or_no(0.1 + 0.85 * (1 - float(np.prod([1 - sight for sight in _oddities(galaxy)]))))
-
-
-def _round(galaxy: Galaxy) -> Sequence[float]:
-    cigar, between, round_ = _ordered(_apparent_axis_ratio(galaxy), (0.4, 0.78), 0.085)
-    return round_, between, cigar
-
-
-def _odd_feature(galaxy: Galaxy) -> Sequence[float]:
-    # nobody knows why some call an ordinary galaxy odd: mostly "other"
-    habit = (0.02, 0.008, 0.016, 0.016, 0.06, 0.014, 0.002)
-    return [sight + rate for sight, rate in zip(_oddities(galaxy), habit, strict=True)]
 
 
 def _edge_on_bulge(galaxy: Galaxy) -> Sequence[float]:

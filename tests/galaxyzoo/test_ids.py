@@ -1,11 +1,10 @@
-"""Ids of galaxies: integers stay, other names are hashed, lookups and folds."""
+"""Ids of galaxies: integers stay, other names are hashed."""
 
 import hashlib
 
 import pytest
 
-from galaxy_triton.galaxyzoo.ids import check_unique, galaxy_id
-from galaxy_triton.system.errors import DataFault
+from galaxy_triton.galaxyzoo.ids import galaxy_id
 
 
 @pytest.mark.parametrize(("name", "number"), [("100008", 100008), ("0012", 12), ("0", 0), (str(2**63 - 1), 2**63 - 1)])
@@ -17,9 +16,3 @@ def test_galaxy_id_keeps_integers(name: str, number: int) -> None:
 def test_galaxy_id_hashes_other_names(name: str) -> None:
     bits = bin(int(hashlib.sha256(name.encode()).hexdigest(), 16))[2:].zfill(256)
     assert galaxy_id(name) == int(bits[:63], 2)
-
-
-def test_check_unique_names_both() -> None:
-    check_unique([1, 2], ["1.jpg", "2.jpg"], "here")
-    with pytest.raises(DataFault, match=r"got 1\.jpg and 01\.jpg \(here\)"):
-        check_unique([1, 2, 1], ["1.jpg", "2.jpg", "01.jpg"], "here")

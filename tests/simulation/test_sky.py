@@ -9,39 +9,32 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.data.inspect import tree_violations
-from galaxy_triton.data.pack import pack
-from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.simulation import sky as module
-from galaxy_triton.simulation.sky import SimulationSummary, galaxy_ids, simulate, simulate_galaxy
+from galaxy_triton.simulation.sky import IMAGES, NOISE_FLOOR, TRUTH, VOTES, galaxy_ids, simulate, simulate_galaxy
 from galaxy_triton.system.errors import DataFault, UsageFault
 
-COUNT, SEED, VOLUNTEERS = 5, 3, 40
+COUNT, SEED, VOLUNTEERS = 4, 3, 40
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulationSummary]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    calls: list[tuple[int, int]] = []
     out = tmp_path_factory.mktemp("simulated") / "sky"
-    return out, simulate(out, COUNT, SEED, volunteers=VOLUNTEERS, workers=2)
+    rmse = simulate(out, COUNT, SEED, volunteers=VOLUNTEERS, workers=2, progress=lambda *at: calls.append(at))
+    assert calls == [(done, COUNT) for done in range(1, COUNT + 1)]
+    assert json.loads((out / NOISE_FLOOR).read_text())["rmse"] == rmse
+    return out
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def test_bytes_are_the_same_with_one_worker(small: tuple[Path, SimulationSummary], tmp_path: Path) -> None:
-    simulate(tmp_path / "sky", COUNT, SEED, volunteers=VOLUNTEERS, workers=1)
-    assert contents(tmp_path / "sky") == contents(small[0])
-
-
-def test_a_galaxy_does_not_depend_on_the_count(small: tuple[Path, SimulationSummary], tmp_path: Path) -> None:
+def test_a_galaxy_does_not_depend_on_count_or_workers(small: Path, tmp_path: Path) -> None:
     simulate(tmp_path / "sky", 2, SEED, volunteers=VOLUNTEERS, workers=1)
-    fewer, more = contents(tmp_path / "sky"), contents(small[0])
-    pictures = [name for name in fewer if name.endswith(".jpg")]
+    pictures = list((tmp_path / "sky" / IMAGES).iterdir())
     assert len(pictures) == 2
-    assert all(fewer[name] == more[name] for name in pictures)
-    rows = fewer["training_solutions_rev1.csv"].splitlines()
-    assert set(rows) <= set(more["training_solutions_rev1.csv"].splitlines())
+    assert all(file.read_bytes() == (small / IMAGES / file.name).read_bytes() for file in pictures)
+    for name in (VOTES, TRUTH):
+        rows = (tmp_path / "sky" / name).read_text().splitlines()
+        assert set(rows) < set((small / name).read_text().splitlines())
 
 
 def test_volunteers_change_votes_alone() -> None:
@@ -62,49 +55,26 @@ def test_galaxy_ids_are_kaggle_like() -> None:
     assert np.array_equal(galaxy_ids(7, 10), ids[:10])
 
 
-def test_tables_obey_the_tree(small: tuple[Path, SimulationSummary]) -> None:
-    out, summary = small
-    for name in ("training_solutions_rev1.csv", "true_probabilities.csv"):
-        ids, answers = read_answers(out / name)
-        assert ids.tolist() == sorted(int(file.stem) for file in summary.images.iterdir())
-        assert max(tree_violations(answers).values()) < 1e-6
-
-
-def test_votes_are_those_of_the_volunteers(small: tuple[Path, SimulationSummary]) -> None:
-    _, votes = read_answers(small[1].labels)
+def test_tables_obey_the_tree(small: Path) -> None:
+    """Fractions of so many volunteers, the probabilities behind them, and the RMSE between the two."""
+    (ids, votes), (same, truth) = (read_answers(small / name) for name in (VOTES, TRUTH))
+    assert ids.tolist() == same.tolist() == sorted(int(file.stem) for file in (small / IMAGES).iterdir())
+    assert max(*tree_violations(votes).values(), *tree_violations(truth).values()) < 1e-6
     assert np.abs(votes * VOLUNTEERS - np.round(votes * VOLUNTEERS)).max() < 1e-4
+    rmse = np.sqrt(np.mean((votes.astype(np.float64) - truth) ** 2))
+    written = json.loads((small / NOISE_FLOOR).read_text())
+    assert written.pop("rmse") == pytest.approx(rmse, rel=1e-5)
+    assert written == {"version": 1, "count": COUNT, "seed": SEED, "volunteers": VOLUNTEERS}
 
 
-def test_noise_floor_is_the_rmse_of_the_tables(small: tuple[Path, SimulationSummary]) -> None:
-    out, summary = small
-    (_, votes), (_, truth) = (read_answers(out / name) for name in (summary.labels.name, "true_probabilities.csv"))
-    direct = np.sqrt(np.mean((votes.astype(np.float64) - truth) ** 2))
-    assert summary.noise_floor == pytest.approx(direct, rel=1e-5)
-    written = json.loads((out / "noise_floor.json").read_text())
-    assert written == {"version": 1, "rmse": summary.noise_floor, "count": COUNT, "seed": SEED, "volunteers": 40}
-
-
-def test_pictures_are_as_the_challenges(small: tuple[Path, SimulationSummary]) -> None:
-    for file in small[1].images.iterdir():
+def test_pictures_are_as_the_challenges(small: Path) -> None:
+    for file in (small / IMAGES).iterdir():
         with Image.open(file) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (424, 424))
             pixels = np.asarray(image).astype(float)
         # the sky is nearly black, and the target, in the middle, is not
         assert np.median(pixels) < 20
         assert pixels[202:222, 202:222].mean() > 60
-
-
-def test_sky_packs(small: tuple[Path, SimulationSummary], tmp_path: Path) -> None:
-    out, summary = small
-    packed = pack(out, summary.labels, tmp_path / "store", size=32, workers=1)
-    assert (packed.images, packed.labelled, packed.converted) == (COUNT, COUNT, {})
-    assert open_store(tmp_path / "store").names is None
-
-
-def test_progress_counts_to_the_end(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    simulate(tmp_path / "sky", 3, 1, workers=2, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize(

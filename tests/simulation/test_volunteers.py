@@ -45,16 +45,9 @@ STRUCTURES: list[tuple[Galaxy, int, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("galaxy", "question", "answer"), STRUCTURES, ids=[f"{q}.{a}" for _, q, a in STRUCTURES])
-def test_answers_follow_structure(galaxy: Galaxy, question: int, answer: int) -> None:
-    assert np.argmax(answer_shares(galaxy)[question - 1]) == answer - 1
-
-
-def test_edge_on_and_two_arms_lead_their_branch() -> None:
-    assert true_answers(answer_shares(EDGE_ON))[COLUMNS.index("Class2.1")] > 0.6
-    spiral = true_answers(answer_shares(replace(DISK, arms=TWO_ARMS)))
-    assert COLUMNS[SPANS[10].start + int(np.argmax(spiral[SPANS[10]]))] == "Class11.2"
-    assert spiral[SPANS[10]].max() > 0.5
+def test_answers_follow_structure() -> None:
+    led = [(question, 1 + np.argmax(answer_shares(galaxy)[question - 1])) for galaxy, question, _ in STRUCTURES]
+    assert led == [(question, answer) for _, question, answer in STRUCTURES]
 
 
 def test_seeing_and_noise_hide_arms() -> None:
@@ -73,25 +66,20 @@ def test_votes_tend_to_the_truth() -> None:
     assert errors[2] < 1e-3
 
 
-@pytest.mark.parametrize("volunteers", [1, 3])
-def test_few_volunteers_obey_the_tree(volunteers: int) -> None:
+def test_few_volunteers_obey_the_tree() -> None:
     rng = np.random.default_rng(2)
-    votes = np.stack([vote(answer_shares(draw_galaxy(rng)), volunteers, rng) for _ in range(200)])
+    votes = np.stack([vote(answer_shares(draw_galaxy(rng)), 3, rng) for _ in range(200)])
     assert max(tree_violations(votes.astype(np.float32)).values()) < 1e-6
 
 
 def test_population_resembles_galaxy_zoo() -> None:
     rng = np.random.default_rng(5)
-    mean = np.mean([true_answers(answer_shares(draw_galaxy(rng))) for _ in range(2000)], axis=0)
+    galaxies = [draw_galaxy(rng) for _ in range(2000)]
+    mean = np.mean([true_answers(answer_shares(galaxy)) for galaxy in galaxies], axis=0)
     # Galaxy Zoo 2's mean answers to a hundredth or two: the first six questions, the columns of the three first
     assert mean[SPANS[0]] == pytest.approx([0.43, 0.55, 0.02], abs=0.05)
     assert mean[COLUMNS.index("Class2.1")] == pytest.approx(0.12, abs=0.04)
     assert mean[COLUMNS.index("Class4.1")] == pytest.approx(0.23, abs=0.05)
     assert mean[COLUMNS.index("Class6.1")] == pytest.approx(0.22, abs=0.05)
-
-
-@pytest.mark.parametrize("attribute", ["bulge", "disk", "bar", "arms", "ring", "companion", "clumps", "star", "lens"])
-def test_population_has_every_part(attribute: str) -> None:
-    rng = np.random.default_rng(9)
-    found = [bool(getattr(draw_galaxy(rng), attribute)) for _ in range(1500)]
-    assert 0 < sum(found) < len(found)
+    for part in ("bulge", "disk", "bar", "arms", "ring", "companion", "clumps", "star", "lens"):
+        assert 0 < sum(bool(getattr(galaxy, part)) for galaxy in galaxies) < len(galaxies)
