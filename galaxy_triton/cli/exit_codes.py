@@ -34,7 +34,7 @@ class CommandGroup(click.Group):
             ctx.exit(stopped.code)
         except ModuleNotFoundError as error:
             name = str(error.name).partition(".")[0]
-            do = "install galaxy-triton again, with all that it needs"
+            do = "pip install 'galaxy-triton[models,sweep]', or '.[models,sweep]' in a clone"
             raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
         except KeyboardInterrupt:
             click.echo("Stopped", err=True)

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from galaxy_triton.data.store import open_store, require_labels
 from galaxy_triton.data.targets import targets
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.experiments.ablation_rows import Variant
+from galaxy_triton.experiments.profile_shares import read_shares
 from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.experiments.training_steps import TrainingSteps, file_steps, make_learner, resident_steps
 from galaxy_triton.experiments.writeup_pipeline import Labelled
@@ -180,4 +182,4 @@ def _shares(steps: TrainingSteps[Any], count: int, device: torch.device) -> dict
             steps()
             profiler.step()
     steps.learner.label = no_label
-    return {} if profiler.found is None else profiler.found.shares
+    return read_shares(json.loads(profiler.trace())["traceEvents"], device.type)

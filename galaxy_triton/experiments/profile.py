@@ -1,4 +1,4 @@
-"""`train --profile`: some steps of a training recorded as a trace, and a table of where their time went."""
+"""`train --profile`: some steps of a training recorded as a trace, and torch's table of where their time went."""
 
 import gzip
 import os
@@ -9,8 +9,6 @@ from pathlib import Path
 
 from torch.profiler import record_function
 
-from galaxy_triton.experiments.profile_product import product_tflops, step_flops
-from galaxy_triton.experiments.profile_shares import IDLE, StepShares
 from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
@@ -22,32 +20,25 @@ from galaxy_triton.train.run import Profiler
 
 SUFFIXES = (".json", ".json.gz")
 SKIP, STEPS = 3, 5  # steps that compile and warm up; steps that are recorded
-IDLE_LABELS = {"cuda": "idle: no kernel ran", "cpu": "idle: Python between operations"}
+ROWS = 15  # of the table
 
 
 def record_into(trace: Path) -> Profiler:
-    """A profiler for `train`: the first process records some steps of the trainer into `trace`, and prints
-    the shares of their time. What keeps the trace from being recorded or written does not stop the training.
-
-    Raises:
-        UsageFault: `trace` cannot be written.
-    """
-    if from_environment(os.environ).first:
-        check_trace(trace)
-    return partial(_record, trace)
-
-
-def check_trace(trace: Path) -> None:
-    """Raise unless a trace can be written there.
+    """A profiler for `train`: the first process records some steps of the trainer into `trace`, and prints the
+    operations that took longest. If the trace cannot be recorded or written, the training goes on.
 
     Raises:
         UsageFault: another suffix than .json or .json.gz, a folder, or no folder to write in.
     """
-    if not trace.name.endswith(SUFFIXES):
-        raise UsageFault(expected("a file named .json or .json.gz", trace.name, "--profile", "choose another name"))
-    check_place(trace, "--profile")
-    if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
-        raise UsageFault(expected("a folder to write in", f"none at {trace.parent}", "--profile", "make or choose one"))
+    if from_environment(os.environ).first:
+        if not trace.name.endswith(SUFFIXES):
+            want, do = "a file named .json or .json.gz", "choose another name"
+            raise UsageFault(expected(want, trace.name, "--profile", do))
+        check_place(trace, "--profile")
+        if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
+            got, do = f"none at {trace.parent}", "make or choose one"
+            raise UsageFault(expected("a folder to write in", got, "--profile", do))
+    return partial(_record, trace)
 
 
 @contextmanager
@@ -63,40 +54,27 @@ def _record(trace: Path, trainer: Trainer, display: Display) -> Iterator[None]:
         display.warn(f"no trace: {reason}")
         yield
         return
-    product = product_tflops(trainer.device, trainer.session.backend.dtype)  # before the training takes the memory
     with StepProfiler(trainer.device, skip, steps) as profiler:
         trainer.learner.label = record_function
-        trainer.after_step = partial(_after_step, trainer, profiler, product, trace, display)
+        trainer.after_step = partial(_after_step, trainer, profiler, trace, display)
         yield
-    if profiler.found is None:
+    if not profiler.complete:
         display.warn(f"no trace: the training ended before its step {skip + steps}")
 
 
-def _after_step(trainer: Trainer, profiler: StepProfiler, product: float, trace: Path, display: Display) -> None:
+def _after_step(trainer: Trainer, profiler: StepProfiler, trace: Path, display: Display) -> None:
+    profiler.step()
+    if not profiler.complete:
+        return
+    trainer.after_step, trainer.learner.label = (lambda: None), no_label
+    device = trainer.device.type
+    display.say(f"profile    steps {profiler.skip + 1} to {profiler.last} on {device}, the longest operations first")
+    by = f"self_{device}_time_total"
+    display.say(profiler.key_averages().table(sort_by=by, row_limit=ROWS, max_name_column_width=50))
     try:
-        profiler.step()
-        if profiler.found is None:
-            return
-        _print(trainer, profiler, profiler.found, product, display)
+        content = profiler.trace()
         with whole_file(trace) as temporary:
-            temporary.write_bytes(gzip.compress(profiler.trace) if trace.suffix == ".gz" else profiler.trace)
+            temporary.write_bytes(gzip.compress(content) if trace.suffix == ".gz" else content)
         display.say(f"trace      {trace}")
     except DataFault as fault:
         display.warn(f"no trace: {fault}")
-    trainer.after_step, trainer.learner.label = (lambda: None), no_label
-
-
-def _print(trainer: Trainer, profiler: StepProfiler, found: StepShares, product: float, display: Display) -> None:
-    device, config = trainer.device.type, trainer.session.config
-    recorded = f"steps {profiler.skip + 1} to {profiler.skip + profiler.steps} on {device}"
-    display.say(f"profile    {recorded}, {found.step_ms:,.2f} ms each")
-    if not found.shares:
-        display.say("           torch's profiler recorded no work of the GPU: it may not be allowed to here")
-        return
-    for kind, share in found.shares.items():
-        name = IDLE_LABELS[device] if kind == IDLE else kind
-        display.say(f"           {name:<36} {share * found.step_ms:>9.3f} ms {share:>6.1%}")
-    batch = -(-max(trainer.sizes) // trainer.processes.count)
-    reached = step_flops(config.network, batch, config.augmentation.size) / found.step_ms / 1e9
-    of_product = f"{reached / product:.1%} of a large matrix product here ({product:.3g})"
-    display.say(f"products   {reached:.3g} TFLOP/s, {of_product}")

@@ -7,7 +7,6 @@ On a CPU the time counts that an operation spends in itself, outside the operati
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from galaxy_triton.train.learner import AUGMENT, LABELS, LOSS, UPDATE
@@ -42,20 +41,11 @@ STEP = "ProfilerStep#"  # the name of torch's annotation around each step begins
 Event = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class StepShares:
-    """The wall time of a step in ms, and kind of work -> its share of that time, the largest first.
+def read_shares(events: Iterable[Event], device: str) -> dict[str, float]:
+    """Kind of work -> its share of the wall time of the steps in a trace, the largest first.
 
     "idle" is the share in which the GPU ran no kernel, or the CPU no operation. Kernels that run side by side count in
-    full, so the shares may add up to more than 1. No shares: the profiler could not see the GPU's work.
-    """
-
-    step_ms: float
-    shares: dict[str, float]
-
-
-def read_shares(events: Iterable[Event], device: str) -> StepShares:
-    """The shares of the steps in a trace.
+    full, so the shares may add up to more than 1. Empty: the profiler could not see the GPU's work.
 
     Args:
         events: the trace's "traceEvents".
@@ -73,7 +63,7 @@ def read_shares(events: Iterable[Event], device: str) -> StepShares:
         busy = [(event["ts"], _end(event)) for event in kernels]
         times[IDLE] = max(0.0, wall - (_union_length(busy) if device == "cuda" else sum(times.values())))
     largest_first = sorted(times.items(), key=lambda item: -item[1])
-    return StepShares(wall / len(steps) / 1e3, {kind: time / wall for kind, time in largest_first})
+    return {kind: time / wall for kind, time in largest_first}
 
 
 def kind_of(names: Iterable[str]) -> str:

@@ -180,6 +180,6 @@ SWEEPS: tuple[Case, ...] = (
     fault("sweep: half a sweep.json", SWEEP + "--out {made}", "Expected the sweep.json of a sweep, got", _half_sweep),
     fault("sweep: below a file", SWEEP + "--out {labels}/s", "got Not a directory"),
     _space("no such field", "Expected a configuration field, got 'optimiser.speed'", "optimiser.speed = [1]"),
-    _space("a range upside down", "to a higher high", "optimiser.lr = { low = 2, high = 1 }"),
+    _space("a range upside down", "low below high", "optimiser.lr = { low = 2, high = 1 }"),
     _space("a field of the pixels", "Expected a field to draw in", "preprocess.size = [24]"),
 )

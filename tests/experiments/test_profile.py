@@ -45,7 +45,7 @@ def test_a_profile_does_not_change_the_run(
     names = [event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
     assert [names.count(label) for label in LABELS] == [5] * len(LABELS)
     assert "steps 4 to 8 on cpu" in text
-    for part in ("augmentation", "convolution", "batch norm", "loss", "optimiser", "idle", "TFLOP/s", str(trace)):
+    for part in ("Self CPU", "aten::convolution_backward", str(trace)):
         assert part in text
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_triton.experiments.profile_shares import StepShares, kind_of, read_shares
+from galaxy_triton.experiments.profile_shares import kind_of, read_shares
 from galaxy_triton.train.learner import AUGMENT, BACKWARD, BODY, LOSS, UPDATE
 
 MAIN, AUTOGRAD, STREAM = 1, 2, 7
@@ -83,30 +83,27 @@ GPU_TIMES = {
 }
 
 
-def microseconds(found: StepShares) -> dict[str, float]:
-    return {kind: pytest.approx(share * found.step_ms * 1e3) for kind, share in found.shares.items()}
+def of_500(times: dict[str, float]) -> Any:
+    """The shares of these microseconds in a step of 500."""
+    return pytest.approx({kind: time / 500 for kind, time in times.items()})
 
 
 def test_a_step_on_a_gpu() -> None:
     """Kernels run long after their launch, half of them launched by autograd's thread; annotations are no kernels."""
-    assert microseconds(read_shares(GPU_STEP, "cuda")) == GPU_TIMES
-    assert microseconds(read_shares(GPU_STEP[::-1], "cuda")) == GPU_TIMES
-
-
-def test_the_mean_of_two_steps() -> None:
-    found = read_shares([*GPU_STEP, label("ProfilerStep#4", 500, 1000)], "cuda")
-    assert found.step_ms == pytest.approx(0.5)
-    assert found.shares[PRODUCT] == pytest.approx(0.16)
+    assert read_shares(GPU_STEP, "cuda") == of_500(GPU_TIMES)
+    assert read_shares(GPU_STEP[::-1], "cuda") == of_500(GPU_TIMES)
+    two_steps = read_shares([*GPU_STEP, label("ProfilerStep#4", 500, 1000)], "cuda")
+    assert two_steps[PRODUCT] == pytest.approx(0.16)
 
 
 def test_kernels_side_by_side_are_busy_once() -> None:
     kernels = [kernel("gemm", *span) for span in ((0, 60), (20, 70), (30, 40), (75, 80))]
     found = read_shares([label("ProfilerStep#1", 0, 100), *kernels], "cuda")
-    assert microseconds(found) == {PRODUCT: 125, "idle": 25}
+    assert found == pytest.approx({PRODUCT: 1.25, "idle": 0.25})
 
 
 def test_a_gpu_that_the_profiler_cannot_see() -> None:
-    assert read_shares([item for item in GPU_STEP if item["tid"] == MAIN], "cuda").shares == {}
+    assert read_shares([item for item in GPU_STEP if item["tid"] == MAIN], "cuda") == {}
 
 
 def test_a_step_on_a_cpu() -> None:
@@ -118,13 +115,8 @@ def test_a_step_on_a_cpu() -> None:
         op("aten::relu_", 20, 25),
         op("aten::add_", 130, 135),  # after all labels
     ]
-    assert microseconds(read_shares([*LABELS, *ops], "cpu")) == {
-        PRODUCT: 8,
-        "copies, fills": 2,
-        NORM: 5,
-        "other": 5,
-        "idle": 480,
-    }
+    times = {PRODUCT: 8, "copies, fills": 2, NORM: 5, "other": 5, "idle": 480}
+    assert read_shares([*LABELS, *ops], "cpu") == of_500(times)
 
 
 NAMES = {

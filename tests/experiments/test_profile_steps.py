@@ -11,7 +11,7 @@ from torch.profiler import record_function
 from galaxy_triton.config.schema import Augmentation, Network, Optimiser
 from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import Galaxies
-from galaxy_triton.experiments.profile_shares import IDLE, NORM, OPTIMISER, PRODUCT
+from galaxy_triton.experiments.profile_shares import IDLE, NORM, OPTIMISER, PRODUCT, read_shares
 from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.model.head import HEADS, make_network
 from galaxy_triton.model.views import ViewMaker
@@ -59,35 +59,34 @@ def record(step: Callable[[], None], made: int, skip: int, steps: int) -> StepPr
 
 def test_shares_of_a_network(step: Callable[[], None]) -> None:
     profiler = record(step, made=6, skip=2, steps=3)
-    found = profiler.found
-    assert found is not None
-    assert all(found.shares[kind] > 0 for kind in ("augmentation", PRODUCT, NORM, "loss", OPTIMISER, IDLE))
+    assert profiler.complete
+    events = json.loads(profiler.trace())["traceEvents"]
+    shares = read_shares(events, "cpu")
+    assert all(shares[kind] > 0 for kind in ("augmentation", PRODUCT, NORM, "loss", OPTIMISER, IDLE))
     # On one thread nothing runs side by side: every microsecond has one kind.
-    assert sum(found.shares.values()) == pytest.approx(1)
-    assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
-    names = [event["name"] for event in json.loads(profiler.trace)["traceEvents"]]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    names = [event["name"] for event in events]
     assert [names.count(label) for label in LABELS] == [3] * len(LABELS)
 
 
 @pytest.mark.parametrize("made", [0, 1, 2, 3])
-def test_a_training_that_ends_early_has_no_trace(step: Callable[[], None], made: int) -> None:
-    profiler = record(step, made, skip=2, steps=2)
-    assert (profiler.found, profiler.trace) == (None, b"")
+def test_a_training_that_ends_early_is_not_complete(step: Callable[[], None], made: int) -> None:
+    assert not record(step, made, skip=2, steps=2).complete
 
 
-def test_a_training_that_fails_has_no_trace(step: Callable[[], None]) -> None:
+def test_a_training_that_fails_leaves_the_profiler_free(step: Callable[[], None]) -> None:
     profiler = StepProfiler(CPU, 1, 1)
 
     def fail() -> None:
         with profiler:
             step()
-            profiler.step()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert profiler.found is None
-    assert record(step, made=2, skip=1, steps=1).found is not None  # the next one can record
+    assert not profiler.complete
+    assert record(step, made=2, skip=1, steps=1).complete
 
 
 def test_a_trace_cut_short_is_a_fault(step: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +97,7 @@ def test_a_trace_cut_short_is_a_fault(step: Callable[[], None], monkeypatch: pyt
 
     monkeypatch.setattr(torch.profiler.profile, "export_chrome_trace", cut)
     with pytest.raises(DataFault):
-        record(step, made=2, skip=1, steps=1)
+        record(step, made=2, skip=1, steps=1).trace()
 
 
 def test_devices_without_a_profiler() -> None:

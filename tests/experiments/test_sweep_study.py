@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import Trial, TrialState
 
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
-from galaxy_triton.experiments.sweep_space import Range, Space
-from galaxy_triton.experiments.sweep_study import COMPLETE, FAILED, PRUNED, RUNNING, Study, Trial
+from galaxy_triton.experiments.sweep_space import Space
+from galaxy_triton.experiments.sweep_study import Study, folds_of
 from galaxy_triton.system.errors import DataFault
 
+COMPLETE, PRUNED, FAILED, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
 SPACE: Space = {
-    "optimiser.lr": Range(1e-4, 1e-2, log=True),
-    "run.epochs": Range(2, 5),
-    "network.head": ("sigmoid", "tree"),
+    "optimiser.lr": {"low": 1e-4, "high": 1e-2, "log": True},
+    "run.epochs": {"low": 2, "high": 5, "log": False},
+    "network.head": ["sigmoid", "tree"],
 }
 
 
@@ -31,17 +33,19 @@ def begin(worker: Study, wanted: int = 99) -> Trial:
     return trial
 
 
-def attempt(worker: Study, *folds: float, state: str = COMPLETE) -> dict[str, Any]:
+def attempt(worker: Study, *folds: float, state: TrialState = COMPLETE) -> dict[str, Any]:
     """The settings of a new trial that scores and ends so."""
     trial = begin(worker)
-    for rmse in folds:
-        trial = worker.add_fold(trial, rmse)
+    for count in range(1, len(folds) + 1):
+        worker.add_fold(trial, list(folds[:count]))
     worker.end(trial, state)
-    return trial.settings
+    return trial.params
 
 
-def states(folder: Path) -> list[str]:
-    return [trial.state for trial in study(folder).trials()]
+def recorded(folder: Path) -> list[tuple[TrialState, list[float]]]:
+    worker = study(folder)
+    with worker.locked():
+        return [(trial.state, folds_of(trial)) for trial in worker.trials()]
 
 
 @pytest.fixture
@@ -51,16 +55,6 @@ def other(tmp_path: Path) -> Path:
     return folder
 
 
-def test_settings_are_of_the_space(tmp_path: Path) -> None:
-    drawn = [attempt(study(tmp_path), 0.1) for _ in range(20)]
-    assert all(1e-4 <= each["optimiser.lr"] <= 1e-2 for each in drawn)
-    assert len({each["optimiser.lr"] for each in drawn}) == 20
-    assert {each["run.epochs"] for each in drawn} == {2, 3, 4, 5}
-    assert {each["network.head"] for each in drawn} == {"sigmoid", "tree"}
-    for each in drawn:
-        override(SEED, each)
-
-
 def test_trials_are_counted_over_all_workers(tmp_path: Path) -> None:
     """Running trials count, failed ones do not."""
     one, two = study(tmp_path), study(tmp_path)
@@ -68,20 +62,20 @@ def test_trials_are_counted_over_all_workers(tmp_path: Path) -> None:
     assert (first.number, second.number) == (0, 1)
     assert study(tmp_path).begin(2) is None
     one.end(first, FAILED)
-    assert begin(one, 2).settings == first.settings
+    assert begin(one, 2).params == first.params
     two.end(second, PRUNED)
     assert two.begin(2) is None
-    assert begin(two, 3).settings != second.settings
+    assert begin(two, 3).params != second.params
 
 
-def test_what_is_recorded_of_a_trial(tmp_path: Path) -> None:
-    mine = study(tmp_path)
+def test_a_trial_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that is named relative to this one."""
+    monkeypatch.chdir(tmp_path)
+    mine = study(".")
     attempt(mine, 0.5, 0.25)
     attempt(mine, 0.5, state=PRUNED)
     attempt(mine, state=PRUNED)
-    trials = study(tmp_path).trials()
-    assert [(trial.state, trial.folds) for trial in trials] == [(COMPLETE, (0.5, 0.25)), (PRUNED, (0.5,)), (PRUNED, ())]
-    assert (trials[0].mean(), trials[0].mean(1)) == (0.375, 0.5)
+    assert recorded(tmp_path) == [(COMPLETE, [0.5, 0.25]), (PRUNED, [0.5]), (PRUNED, [])]
 
 
 def test_draws_depend_on_the_seed_and_on_trials_that_did_not_fail(tmp_path: Path, other: Path) -> None:
@@ -93,6 +87,12 @@ def test_draws_depend_on_the_seed_and_on_trials_that_did_not_fail(tmp_path: Path
             attempt(study(other), state=FAILED)
         broken.append(attempt(study(other), error))
     assert broken == straight
+    for drawn in straight:
+        assert 1e-4 <= drawn["optimiser.lr"] <= 1e-2
+        override(SEED, drawn)
+    assert len({drawn["optimiser.lr"] for drawn in straight}) == 14
+    assert {drawn["run.epochs"] for drawn in straight} <= {2, 3, 4, 5}
+    assert {drawn["network.head"] for drawn in straight} == {"sigmoid", "tree"}
     (tmp_path / "seed").mkdir()
     assert attempt(study(tmp_path / "seed", override(SEED, {"run.seed": 2})), 0.1) != straight[0]
 
@@ -100,12 +100,12 @@ def test_draws_depend_on_the_seed_and_on_trials_that_did_not_fail(tmp_path: Path
 def test_each_configuration_is_tried_once(tmp_path: Path, other: Path) -> None:
     """The first of two that run at a time fails: the next trial has its configuration, and no trial the second's."""
     workers = [study(tmp_path) for _ in range(3)]
-    straight = [begin(worker).settings for worker in workers]
+    straight = [begin(worker).params for worker in workers]
     one, two = study(other), study(other)
     first, second = begin(one), begin(two)
     one.end(first, FAILED)
-    again = [begin(one).settings, begin(study(other)).settings]
-    assert [first.settings, second.settings] == straight[:2]
+    again = [begin(one).params, begin(study(other)).params]
+    assert [first.params, second.params] == straight[:2]
     assert again == [straight[0], straight[2]]
 
 
@@ -115,35 +115,29 @@ def test_a_killed_worker_is_not_waited_for(tmp_path: Path) -> None:
     code = "import os, sys; from tests.experiments.test_sweep_study import *; begin(study(sys.argv[1])); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 9
     (tmp_path / "trial-0" / "fold-1").mkdir(parents=True)
+    assert recorded(tmp_path) == [(RUNNING, [])]
     mine = study(tmp_path)
-    (lost,) = mine.trials()
-    assert lost.state == RUNNING
-    assert begin(mine, 1).settings == lost.settings
-    assert states(tmp_path) == [FAILED, RUNNING]
+    begin(mine, 1)
+    assert recorded(tmp_path) == [(FAILED, []), (RUNNING, [])]
+    with mine.locked():
+        lost, again = mine.trials()
+    assert lost.params == again.params
     assert not (tmp_path / "trial-0").exists()
 
 
-def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("sweep").mkdir()
-    attempt(study("sweep"), 0.1)
-    assert states(tmp_path / "sweep") == [COMPLETE]
-
-
-@pytest.mark.parametrize("half", [b"{", b'{"op_code":4,"worker_id":"x"', b"\xff"])
-def test_half_a_line_is_dropped(half: bytes, tmp_path: Path) -> None:
+def test_half_a_line_is_dropped(tmp_path: Path) -> None:
     """By a worker that has read the journal before, and by a new one."""
     one, journal = study(tmp_path), tmp_path / "journal.log"
     for worker in (one, None):
         attempt(one, 0.5)
         whole = journal.read_bytes()
-        journal.write_bytes(whole + half)
+        journal.write_bytes(whole + b'{"op_code":4,"worker_id":"x"')
         attempt(worker or study(tmp_path), 0.5)
         assert journal.read_bytes().startswith(whole + b"{")
-    assert states(tmp_path) == [COMPLETE] * 4
+    assert [state for state, _ in recorded(tmp_path)] == [COMPLETE] * 4
 
 
-@pytest.mark.parametrize("line", ["{", "{}", "null", "[]", '{"op_code":99,"worker_id":"x"}'])
+@pytest.mark.parametrize("line", ["{", "{}", "null", '{"op_code":99,"worker_id":"x"}'])
 def test_a_damaged_journal(line: str, tmp_path: Path) -> None:
     attempt(study(tmp_path), 0.5)
     journal = tmp_path / "journal.log"
@@ -157,10 +151,10 @@ def test_trials_are_judged_over_the_same_folds(tmp_path: Path) -> None:
     mine = study(tmp_path)
     attempt(mine, 0.0, 0.0, state=FAILED)
     for number in range(6):
-        trial = mine.add_fold(begin(mine), 0.9)
-        assert mine.is_poor(trial) == (number >= 5)
+        trial = begin(mine)
+        assert mine.add_fold(trial, [0.9]) == (number >= 5)
         mine.end(trial, FAILED)
         attempt(mine, 0.5, 0.1)
-    trial = mine.add_fold(begin(mine), 0.4)
-    assert not mine.is_poor(trial)  # 0.4 beside 0.5
-    assert mine.is_poor(mine.add_fold(trial, 0.4))  # 0.4 beside 0.3
+    trial = begin(mine)
+    assert not mine.add_fold(trial, [0.4])  # beside 0.5
+    assert mine.add_fold(trial, [0.4, 0.4])  # a mean of 0.4 beside 0.3
