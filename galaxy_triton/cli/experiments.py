@@ -14,12 +14,12 @@ from galaxy_triton.experiments.ablation_rows import KEYS
 @click.command(cls=GroupedCommand)
 @click.argument("store", type=EXISTING)
 @click.option("--out", type=NEW, required=True, help="The new folder for the table, as CSV and JSON, and its picture.")
-@click.option("--images", type=EXISTING, help="What STORE was packed from, for the seed's rows.  [default: none]")
+@click.option("--images", type=EXISTING, help="What STORE was packed from, for the write-up's rows.  [default: none]")
 @options.ablation
 @click.option("--steps", default=500, show_default=True, type=click.IntRange(1), help="Of each training.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(0, 10), help="Trainings of each row.")
 @click.option("--timed-steps", "timed", type=click.IntRange(1), help="On the clock.  [default: 20; 50 on CUDA]")
-@click.option("--workers", type=click.IntRange(0), help="Of the seed's DataLoader.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(0), help="Of the write-up's DataLoader.  [default: one a core]")
 @click.option("--rows", multiple=True, type=click.Choice(KEYS), help="Measure this row.  [default: every row]")
 @options.dry_run
 @options.quiet
@@ -29,8 +29,9 @@ def ablate(
 ) -> None:
     """Measure what each part of training brings on STORE: speed, memory, and RMSE after the same steps.
 
-    From the seed's pipeline (image files through torchvision and a DataLoader, fp32) one part is added a row; then each
-    is taken out of the full set; then torch.compile alone. What cannot run here is absent, with its reason.
+    From the write-up's input pipeline (image files through torchvision and a DataLoader, fp32) one part is added a row;
+    then each is taken out of the full set; then torch.compile alone. Rows that cannot run here are absent, with the
+    reason.
     """
     from galaxy_triton.experiments.ablation import AblationOptions
     from galaxy_triton.experiments.ablation import ablate as measure_rows

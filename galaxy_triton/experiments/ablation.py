@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from galaxy_triton.config.schema import Config
+from galaxy_triton.config.toml import to_dict
 from galaxy_triton.data.split import split_by_fraction, split_by_ids
 from galaxy_triton.data.store import open_store, require_preprocess
-from galaxy_triton.experiments.ablation_measure import Job, Measurement, measure
-from galaxy_triton.experiments.ablation_results import CSV, Result, Setting, records_of, show_results, write_results
+from galaxy_triton.experiments.ablation_measure import Job, Record, measure
+from galaxy_triton.experiments.ablation_product import product_tflops, step_flops
+from galaxy_triton.experiments.ablation_results import CSV, record_of, show_results, write_results
 from galaxy_triton.experiments.ablation_rows import (
     COMPILE_ONLY,
     COMPILED,
@@ -23,7 +25,6 @@ from galaxy_triton.experiments.ablation_rows import (
     rows_of_parts,
 )
 from galaxy_triton.experiments.new_process import CallFailed, in_new_process
-from galaxy_triton.experiments.profile_product import product_tflops, step_flops
 from galaxy_triton.experiments.writeup_pipeline import differences
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model import head
@@ -31,6 +32,7 @@ from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train.options import TrainOptions, config_of
 
@@ -89,18 +91,16 @@ def ablate(options: AblationOptions, display: Display, dry_run: bool = False, ca
     require_new_folder(options.out, "--out")
     if dry_run:
         for row in plan.rows:
-            what = f"absent: {row.reason}" if row.reason else "would be measured"
-            display.say(f"{row.key:<20} {row.label:<44} {what}")
+            display.say(f"{row.key:<20} {row.label:<44} {_absent(row.reason) or 'would be measured'}")
         display.say("Nothing was written")
         return
-    setting = _measure_setting(plan, call, display)
-    results = [Result(row._replace(reason=row.reason or "not reached"), None) for row in plan.rows]
-    known: dict[Variant, Measurement] = {}
+    about = _about(plan, call, display)
+    records = [record_of(row, {}, row.reason or "not reached") for row in plan.rows]
+    known: dict[Variant, Record] = {}
     for number, row in enumerate(plan.rows):
-        results[number] = _measure_row(plan, row, known, call)
-        display.note(f"{row.label:<44} {_summary(results[number])}")
-        records = records_of(results, setting)
-        write_results(options.out, records, setting)
+        records[number] = record = _measure_row(plan, row, known, about, call)
+        display.note(f"{row.label:<44} {_absent(record['reason']) or _summary(record)}")
+        write_results(options.out, records, about, _title(plan))
     display.note()
     show_results(records, display)
     display.say(f"figures    {options.out / CSV}")
@@ -160,18 +160,21 @@ def _unavailable(variant: Variant, config: Config, backend: Backend) -> str:
     return reason or ""
 
 
-def _measure_row(plan: Plan, row: Row, known: dict[Variant, Measurement], call: Caller) -> Result:
+def _measure_row(plan: Plan, row: Row, known: dict[Variant, Record], about: dict[str, Any], call: Caller) -> Record:
     """Measure a row, unless an earlier row had the same variant; add its figures to `known`."""
     if row.reason:
-        return Result(row, None)
+        return record_of(row, {}, row.reason)
     try:
         if row.key == COMPILE_ONLY:
             row = _fastest_mode(plan, row, call)
         if row.variant not in known:
             known[row.variant] = call(measure, replace(plan.job, variant=row.variant))
     except CallFailed as failed:
-        return Result(row._replace(reason=str(failed)), None)
-    return Result(row, known[row.variant])
+        return record_of(row, {}, str(failed))
+    measured, first = known[row.variant], next(iter(known.values()))
+    rate, peak = measured["images_per_s"], about["product_tflops"].get(measured["precision"])
+    used = None if peak is None else rate * about["flops_per_image"] / (peak * 1e12)
+    return record_of(row, measured | {"speed": rate / first["images_per_s"], "mfu_measured": used})
 
 
 def _fastest_mode(plan: Plan, row: Row, call: Caller) -> Row:
@@ -184,7 +187,7 @@ def _fastest_mode(plan: Plan, row: Row, call: Caller) -> Row:
     failures: dict[str, str] = {}
     for mode, variant in plan.modes.items():
         try:
-            rates[mode] = call(measure, replace(plan.job, variant=variant, seeds=0)).images_per_s[1]
+            rates[mode] = call(measure, replace(plan.job, variant=variant, seeds=0))["images_per_s"]
         except CallFailed as failed:
             failures[mode] = str(failed)
     if not rates:
@@ -195,8 +198,9 @@ def _fastest_mode(plan: Plan, row: Row, call: Caller) -> Row:
     return row._replace(label=label, variant=plan.modes[best])
 
 
-def _measure_setting(plan: Plan, call: Caller, display: Display) -> Setting:
-    """Count the operations of an image, and measure a large matrix product in each precision of the rows."""
+def _about(plan: Plan, call: Caller, display: Display) -> dict[str, Any]:
+    """What all rows have in common, with the operations of an image and the rate of a large matrix product, in 10^12
+    operations a second, for each precision of the rows."""
     config, own = plan.job.config, plan.backend.precision.name
     precisions = {row.variant.apply(config).run.precision for row in plan.rows if not row.reason}
     tflops: dict[str, float] = {}
@@ -206,7 +210,14 @@ def _measure_setting(plan: Plan, call: Caller, display: Display) -> Setting:
         except CallFailed as failed:
             display.warn(f"no rate of products in {name}: {failed}")
     flops = step_flops(config.network, config.run.batch_size, config.augmentation.size)
-    return Setting(config, plan.backend, flops / config.run.batch_size, tflops)
+    return {
+        "made_with": provenance(),
+        "machine": plan.backend.lines(),
+        "config": to_dict(config),
+        "seeds_views_differ": differences(config.augmentation),
+        "flops_per_image": flops / config.run.batch_size,
+        "product_tflops": tflops,
+    }
 
 
 def _product_tflops(device_and_precision: tuple[str, str]) -> float:
@@ -224,9 +235,16 @@ def _say_plan(plan: Plan, display: Display) -> None:
     display.field("each row", f"{job.timed} steps of {job.config.run.batch_size} on the clock, {trained}\n")
 
 
-def _summary(result: Result) -> str:
-    measured = result.measured
-    if measured is None:
-        return f"absent: {result.row.reason}"
-    score = f"  RMSE {sum(measured.rmse) / len(measured.rmse):.4f}" if measured.rmse else ""
-    return f"{measured.images_per_s[1]:10,.0f} images/s{score}"
+def _title(plan: Plan) -> str:
+    config, backend = plan.job.config, plan.backend
+    device = backend.device_why.split(",")[0] if backend.device.type == "cuda" else "CPU"
+    return f"{config.recipe}, batches of {config.run.batch_size}, {device}"
+
+
+def _absent(reason: str) -> str:
+    return f"absent: {reason}" if reason else ""
+
+
+def _summary(record: Record) -> str:
+    score = f"  RMSE {record['rmse']:.4f}" if "rmse" in record else ""
+    return f"{record['images_per_s']:10,.0f} images/s{score}"

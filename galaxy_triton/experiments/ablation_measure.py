@@ -1,16 +1,17 @@
-"""Measures one row of an ablation in the calling process: its speed, the shares of a step's time, and the RMSE."""
+"""Measures one row of an ablation in the calling process: its speed and the RMSE."""
 
 import functools
 import gc
-import json
+import math
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.profiler import record_function
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.galaxies import Galaxies, load
@@ -19,19 +20,20 @@ from galaxy_triton.data.store import open_store, require_labels
 from galaxy_triton.data.targets import targets
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.experiments.ablation_rows import Variant
-from galaxy_triton.experiments.profile_shares import read_shares
-from galaxy_triton.experiments.profile_steps import StepProfiler, unavailable
 from galaxy_triton.experiments.training_steps import TrainingSteps, file_steps, make_learner, resident_steps
 from galaxy_triton.experiments.writeup_pipeline import Labelled
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.device import peak_memory
 from galaxy_triton.system.errors import UsageFault, expected
-from galaxy_triton.train.learner import no_label
 
 WARM_UP = 5  # steps before the clock starts
 SCHEDULE = 100_000  # length in steps of the learning rate's schedule during the timed steps
 CHUNKS = 5  # parts of the timed steps, whose speeds give the quartiles
+# Student's t, two-sided 95 %, by degrees of freedom from 1.
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+Record = dict[str, Any]  # a row of the CSV, or some columns of it
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,38 @@ class Job:
     seeds: int
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """The figures of a row.
-
-    images_per_s: first quartile, median and third quartile over the chunks of the timed steps.
-    batch: mean galaxies a step.
-    first_step_s: seconds of the first step, with all compilation.
-    waiting: share of the timed steps in which the host waited for a batch.
-    peak_mib: peak memory, allocated on a GPU, resident in this process elsewhere.
-    shares: kind of work -> its share of a step's time, from other steps, recorded by torch's profiler.
-    chosen: device, precision and implementations, by name.
-    rmse: of the validation galaxies, one for each seed.
-    """
-
-    images_per_s: tuple[float, float, float]
-    batch: float
-    first_step_s: float
-    waiting: float
-    peak_mib: float
-    shares: dict[str, float]
-    chosen: dict[str, str]
-    rmse: tuple[float, ...] = ()
-
-
-def measure(job: Job) -> Measurement:
+def measure(job: Job) -> Record:
     """Measure the speed of a variant, then train it from each seed.
+
+    Returns:
+        Columns of the CSV: images a second, median and quartiles over the chunks of the timed steps; seconds of the
+        first step, with all compilation; the share of the timed steps in which the host waited for a batch; peak
+        memory, allocated on a GPU, resident in this process elsewhere; RMSE of the validation galaxies; device,
+        precision and implementations. "speed" and "mfu_measured" are None.
 
     Raises:
         UsageFault, DataFault: something that the variant needs is missing or broken.
     """
     trainings, first = _Trainings(job), job.config.run.seed
     speed = _measure_speed(trainings.start(first, SCHEDULE), job)
-    return replace(speed, rmse=tuple(trainings.rmse(seed) for seed in range(first, first + job.seeds)))
+    errors = [trainings.rmse(seed) for seed in range(first, first + job.seeds)]
+    layout = {"pixels": job.variant.pixels, "layout": job.variant.layout}
+    return {**speed, **(_learned(errors) if errors else {}), **layout, **trainings.backend.chosen()}
+
+
+def mean_with_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean and the 95 % interval of Student's t, which a single value does not have."""
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return mean, None, None
+    half = T95[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def _learned(errors: Sequence[float]) -> Record:
+    mean, low, high = mean_with_interval(errors)
+    each = " ".join(f"{error:.6f}" for error in errors)
+    return {"rmse": mean, "rmse_low": low, "rmse_high": high, "rmse_of_seeds": each}
 
 
 class _Trainings:
@@ -133,26 +134,29 @@ class _Trainings:
         return Labelled(np.array(self.store.ids[rows]), learned.numpy())
 
 
-def _measure_speed(steps: TrainingSteps[Any], job: Job) -> Measurement:
+def _measure_speed(steps: TrainingSteps[Any], job: Job) -> Record:
+    """The columns of speed and memory."""
     device, rates, seconds = steps.learner.backend.device, list[float](), 0.0
     first_step_s = _seconds(steps, 1, device)
     # Past the batches that the loader's workers have prepared in the meantime.
     _seconds(steps, WARM_UP + 2 * job.workers * (job.variant.pixels == "files"), device)
     images, waited = steps.images, steps.waited
     for chunk in np.array_split(np.arange(job.timed), min(job.timed, CHUNKS)):
-        before, taken = steps.images, _seconds(steps, len(chunk), device)
-        rates.append((steps.images - before) / taken)
-        seconds += taken
+        before, elapsed = steps.images, _seconds(steps, len(chunk), device)
+        rates.append((steps.images - before) / elapsed)
+        seconds += elapsed
     low, median, high = np.quantile(rates, (0.25, 0.5, 0.75)).tolist()
-    return Measurement(
-        images_per_s=(low, median, high),
-        batch=(steps.images - images) / job.timed,
-        first_step_s=first_step_s,
-        waiting=(steps.waited - waited) / seconds,
-        peak_mib=peak_memory(device) / 2**20,
-        shares=_shares(steps, max(2, job.timed // 4), device),
-        chosen=steps.learner.backend.chosen(),
-    )
+    return {
+        "images_per_s": median,
+        "images_per_s_low": low,
+        "images_per_s_high": high,
+        "speed": None,
+        "ms_a_step": 1e3 * ((steps.images - images) / job.timed) / median,
+        "first_step_s": first_step_s,
+        "waiting_for_data": (steps.waited - waited) / seconds,
+        "peak_memory_mib": peak_memory(device) / 2**20,
+        "mfu_measured": None,
+    }
 
 
 def _seconds(steps: TrainingSteps[Any], count: int, device: torch.device) -> float:
@@ -170,16 +174,3 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def _shares(steps: TrainingSteps[Any], count: int, device: torch.device) -> dict[str, float]:
-    """The share of each kind of work, by the names of profile_shares; empty where torch's profiler records nothing."""
-    if unavailable(device):
-        return {}
-    steps.learner.label = record_function
-    with StepProfiler(device, skip=1, steps=count) as profiler:
-        for _ in range(1 + count):
-            steps()
-            profiler.step()
-    steps.learner.label = no_label
-    return read_shares(json.loads(profiler.trace())["traceEvents"], device.type)

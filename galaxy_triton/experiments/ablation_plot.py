@@ -2,16 +2,15 @@
 
 import io
 import itertools
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from galaxy_triton.evaluate.figures import DOTS_PER_INCH, MEAN_ANSWER, NOISE_FLOOR, PEOPLE, PREDICTED
+from galaxy_triton.experiments.ablation_measure import Record
 from galaxy_triton.experiments.ablation_rows import COMPILE_ONLY, MINUS
 
-Record = dict[str, Any]
 WIDTH, HEAD, ROW_HEIGHT = 8.2, 0.85, 0.26  # inches
 BAR, GAP = 0.68, 0.5  # in heights of a row; the gap is between groups of rows
 

@@ -71,7 +71,7 @@ def _part(field: str, part: Any, file: Path) -> Part:
         choices = [",".join(map(str, value)) if isinstance(value, list) else value for value in part]
         if all(isinstance(value, bool | int | float | str) for value in choices):
             return choices
-    if isinstance(part, dict) and _is_range(found := {"log": False} | part):
+    if isinstance(part, dict) and _is_range(found := part | {"log": part.get("log", False)}):
         return found
     want = f"{field} as {{ low, high, log }} with low below high (and above 0 for log), or as a list of choices"
     raise UsageFault(expected(want, part, file, "correct that line"))

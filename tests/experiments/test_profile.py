@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import Result
 
 from galaxy_triton.experiments.profile import record_into
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import WEIGHTS
-from galaxy_triton.system.errors import DataFault
+from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.learner import LABELS
 from galaxy_triton.train.session import Session
@@ -62,15 +64,36 @@ def test_an_epoch_of_one_step_costs_the_trace_alone(fit: Fit, tmp_path: Path) ->
     assert run_folder.has_checkpoint(tmp_path / "run")
 
 
-def test_a_full_disk_costs_the_trace_alone(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["in the trace's folder", "in the folder of temporary files"])
+def test_a_full_disk_costs_the_trace_alone(
+    where: str, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's profiler does not report a full disk."""
+
     def full(target: Path) -> Any:
         raise DataFault("a full disk")
 
-    monkeypatch.setattr("galaxy_triton.experiments.profile.whole_file", full)
+    def cut(recorded: object, path: str) -> None:
+        Path(path).write_text('{"traceEvents": [')
+
+    if "temporary" in where:
+        monkeypatch.setattr(torch.profiler.profile, "export_chrome_trace", cut)
+    else:
+        monkeypatch.setattr("galaxy_triton.experiments.profile.whole_file", full)
     trace, text = fit()
-    assert "Warning: no trace: a full disk" in text
+    assert "Warning: no trace: " in text
     assert not trace.exists()
     assert run_folder.has_checkpoint(tmp_path / "run")
+
+
+def test_a_stop_before_the_last_step_costs_the_trace_alone(
+    make_session: Callable[..., Session], stop_after: Callable[..., Stop], tmp_path: Path, display: Any
+) -> None:
+    trainer = trainer_of(make_session(tmp_path / "run"))
+    with record_into(tmp_path / "trace.json")(trainer, display), suppress(Stopped):
+        trainer.fit(display, stop_after(trainer, 1))
+    assert "Warning: no trace: the training ended before its step 3" in display.console.file.getvalue()
+    assert not (tmp_path / "trace.json").exists()
 
 
 @pytest.mark.parametrize("name", ["trace.txt", "trace.gz", "folder.json", "missing/trace.json", "file.json/trace.json"])

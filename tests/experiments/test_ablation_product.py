@@ -5,8 +5,8 @@ import torch
 
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Network
-from galaxy_triton.experiments import profile_product
-from galaxy_triton.experiments.profile_product import product_tflops, step_flops
+from galaxy_triton.experiments import ablation_product
+from galaxy_triton.experiments.ablation_product import product_tflops, step_flops
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -14,7 +14,7 @@ def test_a_measurement_changes_nothing_else(
     device: torch.device, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither torch's switch for TF32 nor its random numbers."""
-    monkeypatch.setattr(profile_product, "SIDES", {"cuda": 256, "cpu": 128})
+    monkeypatch.setattr(ablation_product, "SIDES", {"cuda": 256, "cpu": 128})
     before, state = torch.get_float32_matmul_precision(), torch.get_rng_state()
     assert 1e-5 < product_tflops(device, dtype) < 1e4  # above a pocket calculator, below any machine
     assert torch.get_float32_matmul_precision() == before
