@@ -17,7 +17,7 @@ from galaxy_triton.system.errors import DataFault, Stopped
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.learner import LABELS
 from galaxy_triton.train.session import Session
-from tests.support.sessions import trainer_of
+from tests.support.sessions import StopAfter, trainer_of
 
 Fit = Callable[..., tuple[Path, str]]
 
@@ -87,11 +87,11 @@ def test_a_full_disk_costs_the_trace_alone(
 
 
 def test_a_stop_before_the_last_step_costs_the_trace_alone(
-    make_session: Callable[..., Session], stop_after: Callable[..., Stop], tmp_path: Path, display: Any
+    make_session: Callable[..., Session], tmp_path: Path, display: Any
 ) -> None:
     trainer = trainer_of(make_session(tmp_path / "run"))
     with record_into(tmp_path / "trace.json")(trainer, display), suppress(Stopped):
-        trainer.fit(display, stop_after(trainer, 1))
+        trainer.fit(display, StopAfter(trainer, 1))
     assert "Warning: no trace: the training ended before its step 3" in display.console.file.getvalue()
     assert not (tmp_path / "trace.json").exists()
 
