@@ -1,7 +1,5 @@
 """The rows that measure a recipe's choices: each can be built, and differences are paired."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 import torch
 
 from bench.accuracy.axes import lower_by, table
-from bench.accuracy.axes_page import difference, page
+from bench.accuracy.axes_page import difference
 from bench.accuracy.axes_rows import BASE, ROWS, TABLES
 from bench.peers.winner_colour import COMPONENT, SPREAD, tinted
 from galaxy_triton.config.recipes import RECIPES
@@ -19,8 +17,6 @@ from galaxy_triton.data.feed import batch_of
 from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.store import open_store
 from galaxy_triton.model.views import ViewMaker
-
-RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results"
 
 
 @pytest.mark.parametrize(("which", "name"), [(which, name) for which, table in TABLES.items() for name in table.rows])
@@ -53,13 +49,6 @@ def test_table_reads_the_views_of_a_row(tmp_path: Any) -> None:
 @pytest.mark.parametrize(("interval", "bold"), [((0.001, 0.003), True), ((-0.001, 0.003), False), ((0, 0.003), False)])
 def test_bold_is_an_interval_without_zero(interval: tuple[float, float], bold: bool) -> None:
     assert difference({"lower_by": [0.002, *interval]}).startswith("**") == bold
-
-
-@pytest.mark.parametrize("result", ["axes-cpu", "axes-networks-cpu"])
-def test_page_is_of_the_result(result: str) -> None:
-    """Written by the measurement, not by hand."""
-    kept = json.loads((RESULTS / f"{result}.json").read_text())
-    assert (RESULTS / f"{result}.md").read_text() == page(kept)
 
 
 def test_tinted_adds_one_colour_to_each_view(sky: Any) -> None:

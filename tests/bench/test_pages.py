@@ -1,11 +1,15 @@
 """The pages against what they speak of: figures, links, commands, examples."""
 
 import importlib.util
+import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import click
 import pytest
 
+from bench.accuracy import axes_page, seed_page
 from bench.publish import pages
 from bench.publish.suites import read
 from galaxy_triton.cli.main import main
@@ -31,6 +35,16 @@ def test_figures_are_those_of_the_results() -> None:
     """If this fails: python -m bench.publish --tables."""
     stale = [page.name for page, text in pages.current().items() if page.read_text() != text]
     assert stale == []
+
+
+@pytest.mark.parametrize(
+    ("result", "page"),
+    [("axes-cpu", axes_page.page), ("axes-networks-cpu", axes_page.page), ("seed-score-cpu", seed_page.page)],
+)
+def test_a_page_of_a_result_is_of_its_figures(result: str, page: Callable[[dict[str, Any]], str]) -> None:
+    """Written by the measurement, not by hand."""
+    kept = json.loads((pages.RESULTS / f"{result}.json").read_text())
+    assert (pages.RESULTS / f"{result}.md").read_text() == page(kept)
 
 
 def test_every_figure_is_written_between_marks_alone() -> None:

@@ -76,15 +76,6 @@ def test_a_row_that_is_not_reached_is_named(suite: Path) -> None:
     ]
 
 
-def test_a_result_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    keep(_result(), tmp_path)
-    before = (tmp_path / "kernels-cpu.json").read_bytes()
-    with pytest.raises(TypeError):
-        keep(_result() | {"command": object()}, tmp_path)
-    assert (tmp_path / "kernels-cpu.json").read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["kernels-cpu.json"]
-
-
 def test_results_of_both_commands_are_read(tmp_path: Path) -> None:
     """Those of bench.publish and of bench.gpu.on_gpu, but no other file of the folder."""
     keep(_result(), tmp_path)

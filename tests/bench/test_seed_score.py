@@ -1,6 +1,5 @@
-"""The measurement of why a network may score worse than the mean: what is put in, and the page about it."""
+"""The measurement of why a network may score worse than the mean: what is put in, and its units."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench.accuracy.seed_page import page
 from bench.accuracy.seed_score import READINGS, TRAININGS, WORSE, AlteredLearner, config_of, predictions, rows_of
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.toml import override
 from galaxy_triton.data.galaxies import load
 from galaxy_triton.data.store import open_store
 from galaxy_triton.model.backend import choose
-
-RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results"
 
 
 def learner_of(name: str, tiny: dict[str, Any], mean: torch.Tensor) -> AlteredLearner:
@@ -67,9 +63,3 @@ def test_rows_are_in_units_of_the_mean_answer(tmp_path: Path) -> None:
     assert rows["in evaluation"]["in_mean_answers"] == pytest.approx([2, 2, 2])
     assert rows["in evaluation"]["rmse"] == pytest.approx(2 * np.sqrt(mean.mean()))
     assert [name for name, row in rows.items() if row["reproduces"]] == ["dropout on"]
-
-
-def test_page_is_of_the_result() -> None:
-    """Written by the measurement, not by hand."""
-    kept = json.loads((RESULTS / "seed-score-cpu.json").read_text())
-    assert (RESULTS / "seed-score-cpu.md").read_text() == page(kept)

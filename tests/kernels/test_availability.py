@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,33 +60,52 @@ def test_unavailable_without_headers(monkeypatch: pytest.MonkeyPatch, tmp_path) 
     assert "headers" in unavailable("compile", CPU)
 
 
-ON_A_CPU = """
-import sys
-import torch
+USES = """
+import sys, torch
 from galaxy_triton.kernels import *
 
+two, three, image = torch.zeros(2, 3), torch.zeros(3), torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
+uses = (
+    lambda impl: sigmoid_mse(two, two, impl=impl),
+    lambda impl: tree_mse(two, two, Tree((3,), (None,)), impl=impl),
+    lambda impl: norm_relu_pool(torch.zeros(2, 3, 4, 4), three, three, three, three, impl=impl),
+    lambda impl: augment(image, torch.tensor([0]), AugmentParams(torch.zeros(1, 2, 3)), size=2, impl=impl),
+)
+
+def check(expected, words):
+    for use in uses:
+        use("torch")
+        try:
+            use("triton")
+        except expected as error:
+            assert words in str(error), error
+        else:
+            raise SystemExit("it ran")
+"""
+NOT_INTERPRETED = f"""{USES}
 assert "CUDA" in unavailable("triton", torch.device("cpu"))
 assert not [name for name in sys.modules if name.startswith("galaxy_triton.kernels.") and "fused" in name]
+check(ValueError, "Expected what runs on cpu, got 'triton' (impl): choose 'torch' or 'compile'")
+"""
+WITHOUT_TRITON = f"""
+import sys
 
-two, three, image = torch.zeros(2, 3), torch.zeros(3), torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
-for use in (
-    lambda: sigmoid_mse(two, two),
-    lambda: tree_mse(two, two, Tree((3,), (None,))),
-    lambda: norm_relu_pool(torch.zeros(2, 3, 4, 4), three, three, three, three),
-    lambda: augment(image, torch.zeros(1, dtype=torch.int64), AugmentParams(torch.zeros(1, 2, 3)), size=2),
-):
-    try:
-        use()
-    except ValueError as error:
-        assert "Expected what runs on cpu, got 'triton' (impl): choose 'torch' or 'compile'" in str(error), error
-    else:
-        raise SystemExit("it ran")
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "triton":
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Blocked())
+{USES}
+check(ImportError, "triton")
 """
 
 
 @pytest.mark.process
-def test_what_cannot_run_says_why() -> None:
-    """On a CPU, with the default implementation, where nothing is interpreted; to ask loads no family of kernels."""
-    command, environment = [sys.executable, "-c", ON_A_CPU], {**os.environ, "TRITON_INTERPRET": "0"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+@pytest.mark.parametrize("code", [NOT_INTERPRETED, WITHOUT_TRITON], ids=["not interpreted", "without Triton"])
+def test_what_cannot_run_says_why(code: str, tmp_path: Path) -> None:
+    """On a CPU, away from the clone; to ask loads no family of kernels, and impl="torch" needs no Triton."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

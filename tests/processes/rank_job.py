@@ -3,12 +3,14 @@
     python rank_job.py STORE OUT [--resume]
 
 A run in OUT/whole-COUNT is trained to its end. Another in OUT/stopped is stopped by the last process alone after its
-second step. With --resume it goes on from there, and then the last process is killed in the second step of a third run.
+second step, and all end; the number of threads that each has left is printed. With --resume the run goes on from there,
+and then the last process is killed in the second step of another.
 """
 
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +92,10 @@ def train_whole(store: Path, folder: Path, processes: Processes) -> dict[str, An
     return {"steps": steps, "rmse": trainer.last_rmse}
 
 
-def train_until_a_stop(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
+def train_until_a_stop(store: Path, folder: Path, processes: Processes) -> None:
     trainer = small_trainer(store, folder, processes)
     last = processes.rank == processes.count - 1
-    try:
-        trainer.fit(Display(quiet=True), StopAfter(trainer, 2, REQUEUE) if last else Stop())
-    except Stopped as stop:
-        return {"code": stop.code, "step": trainer.progress.step}
-    return {"code": 0}
+    trainer.fit(Display(quiet=True), StopAfter(trainer, 2, REQUEUE) if last else Stop())
 
 
 def train_on(store: Path, folder: Path, processes: Processes) -> dict[str, Any]:
@@ -134,6 +132,10 @@ def lose_a_process(store: Path, folder: Path, processes: Processes) -> None:
     trainer.fit(Display(quiet=True), Stop())
 
 
+def count_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("store", type=Path)
@@ -149,10 +151,14 @@ def main() -> None:
                 lose_a_process(options.store, options.out / "bereft", processes)
             found = train_whole(options.store, options.out / f"whole-{processes.count}", processes)
             found["normed"] = train_with_norms(options.store, options.out / "normed", processes)
-            found["stopped"] = train_until_a_stop(options.store, options.out / "stopped", processes)
+            found["threads"] = count_threads()
             torch.save(found, file)
+            train_until_a_stop(options.store, options.out / "stopped", processes)
+    except Stopped as stop:
+        print(f"threads: {count_threads()}")
+        sys.exit(stop.code)
     except DataFault as fault:
-        raise SystemExit(str(fault)) from fault
+        sys.exit(str(fault))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from galaxy_triton.cli.main import main
-from galaxy_triton.data import store as store
+from galaxy_triton.data import store as store_module
 from galaxy_triton.data.pack import pack
 from galaxy_triton.predict import submission as predict
 from tests.processes import predict_job
@@ -30,50 +30,39 @@ class Found(NamedTuple):
     read: list[str]
 
 
-class Sources(NamedTuple):
-    """What is predicted: the sky in parts, and three ways to go wrong."""
-
-    images: Path
-    archive: Path
-    store: Path
-    few: Path
-    bad: Path
-    damaged: Path
-
-
 @pytest.fixture(scope="module", autouse=True)
 def small_parts() -> Iterator[None]:
     """As predict_job has them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "CHUNK", predict_job.CHUNK)
-        patch.setattr(store, "BLOCK_BYTES", predict_job.BLOCK_ROWS * 24 * 24 * 4)
+        patch.setattr(store_module, "BLOCK_BYTES", predict_job.BLOCK_ROWS * 24 * 24 * 4)
         yield
 
 
 @pytest.fixture(scope="module")
-def sources(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> Sources:
+def sources(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What is predicted: the sky in every form, and three ways to go wrong."""
     folder = tmp_path_factory.mktemp("sources")
-    made = Sources(sky.images, sky.archive, *(folder / name for name in ("store", "few", "bad", "damaged")))
-    pack(sky.images, None, made.store, size=24, workers=1)
-    shutil.copytree(sky.images, made.bad)
-    files = sorted(made.bad.iterdir())
+    store, few, bad, damaged = (folder / name for name in ("store", "few", "bad", "damaged"))
+    pack(sky.images, None, store, size=24, workers=1)
+    shutil.copytree(sky.images, bad)
+    files = sorted(bad.iterdir())
     for place in BAD:
         files[place].write_bytes(files[place].read_bytes()[:500])
-    made.few.mkdir()
+    few.mkdir()
     for file in files[-2:]:
-        shutil.copy(file, made.few)
-    shutil.copytree(made.store, made.damaged)
-    pixels = made.damaged / "pixels.npy"
-    content = bytearray(pixels.read_bytes())
+        shutil.copy(file, few)
+    shutil.copytree(store, damaged)
+    content = bytearray((damaged / "pixels.npy").read_bytes())
     content[-1] ^= 1
-    pixels.write_bytes(content)
-    return made
+    (damaged / "pixels.npy").write_bytes(content)
+    return {"images": sky.images, "archive": sky.archive, "store": store, "few": few, "bad": bad, "damaged": damaged}
 
 
 @pytest.fixture(scope="module")
-def commands(run: Path, sources: Sources) -> dict[str, list[str]]:
+def commands(run: Path, sources: dict[str, Path]) -> dict[str, list[str]]:
     """By name; each prediction writes the file of that name."""
-    asked = {name: [str(run), str(source)] for name, source in sources._asdict().items()}
+    asked = {name: [str(run), str(source)] for name, source in sources.items()}
     asked["skipped"] = [*asked["bad"], "--skip-bad"]
     asked["die"] = asked["images"]
     predicted = {name: ["predict", *words, *OPTIONS, "--out", f"{name}.csv"] for name, words in asked.items()}

@@ -81,23 +81,30 @@ def options(tiny_options: Callable[..., list[str]]) -> list[str]:
 
 
 def test_a_job_is_requeued_until_its_run_is_done(
-    sky: Any, options: list[str], tmp_path: Path, read_metrics: Callable[[Path], list[dict[str, str]]]
+    sky: Any,
+    options: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    read_metrics: Callable[[Path], list[dict[str, str]]],
 ) -> None:
-    """All tasks work, and one speaks. That such a run has the bits of one never stopped: test_requeue.py."""
-    job = Job(tmp_path, f'#!/bin/bash\nexec {sys.executable} -m galaxy_triton "$@"\n')
+    """All tasks work, one speaks, and the run is that of a job that nobody stopped."""
+    application = f'#!/bin/bash\nexec {sys.executable} -m galaxy_triton "$@"\n'
+    job, whole = (Job(tmp_path_factory.mktemp(name), application) for name in ("stopped", "whole"))
     process = job.start(sky.store, *options)
     processes.wait_for(lambda: (job.run / run_folder.METRICS).exists() or process.poll() is not None)
     job.signal(signal.SIGUSR1)
     first = processes.end(process)
     assert (first.code, job.asked) == (75, f"requeue {job.number}\n"), first.said
     assert 1 <= checkpoint.load(job.run / run_folder.LAST).progress.epoch < EPOCHS
-    second = processes.end(job.start(sky.store, *options))
+    second, undisturbed = processes.end(job.start(sky.store, *options)), processes.end(whole.start(sky.store, *options))
     assert (second.code, job.asked) == (0, f"requeue {job.number}\n"), second.said
+    assert (undisturbed.code, whole.asked) == (0, ""), undisturbed.said
+    for said in (first.said, second.said, undisturbed.said):
+        assert len(re.findall(rf"^processes +{TASKS},", said, re.MULTILINE)) == 1
+        assert "Traceback" not in said
     assert len(read_metrics(job.run)) == EPOCHS
-    assert (job.run / "report.html").is_file()
-    for ended in (first, second):
-        assert len(re.findall(rf"^processes +{TASKS},", ended.said, re.MULTILINE)) == 1
-        assert "Traceback" not in ended.said
+    assert read_metrics(job.run) == read_metrics(whole.run)
+    weights = [each.run / run_folder.LAST / checkpoint.WEIGHTS for each in (job, whole)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 REQUEUED = [pytest.param(75, True, marks=pytest.mark.daily), (138, True)]
