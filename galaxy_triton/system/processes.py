@@ -214,15 +214,11 @@ def _report_lost_process(here: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _means_lost_process(error):
+        # Gloo raises bare RuntimeErrors, DDP and NCCL torch's own classes.
+        words = ("gloo", "connection closed", "connection reset", "socket", "broken pipe", "nccl", "timed out")
+        if not (isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)):
             raise
         got = str(error).splitlines()[0].strip()
         do = "look at the output of the process that ended first; the last checkpoint is whole"
         want = f"all {here.count} processes to go on"
         raise DataFault(expected(want, got, f"rank {here.rank}", do)) from error
-
-
-def _means_lost_process(error: RuntimeError) -> bool:
-    # Gloo raises bare RuntimeErrors, DDP and NCCL torch's own classes.
-    words = ("gloo", "connection closed", "connection reset", "socket", "broken pipe", "nccl", "timed out")
-    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)

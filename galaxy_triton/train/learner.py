@@ -18,7 +18,7 @@ from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.predict.predictor import Predictor
 from galaxy_triton.runs.checkpoint import Checkpoint
 from galaxy_triton.system.processes import ALONE, Processes
-from galaxy_triton.train.optimiser import Average, make_optimiser, one_cycle, restore, set_learning_rate
+from galaxy_triton.train.optimiser import Average, make_optimiser, one_cycle, restore
 
 # Names of a step's parts in a profile.
 AUGMENT = "galaxy_triton::augment"
@@ -140,7 +140,8 @@ class Learner:
 
     def _prepare(self, number: int) -> None:
         torch.manual_seed(step_seed(self.config.run.seed, number, self.processes.rank))
-        set_learning_rate(self.optimiser, self.learning_rate(number))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate(number)
 
     def _synchronise(self, last: bool) -> AbstractContextManager[object]:
         """Average gradients over the processes with a batch's last part alone, when those of all parts are added up."""

@@ -75,9 +75,3 @@ def one_cycle(step: int, steps: int, options: Optimiser) -> float:
     if step < warm:
         return options.lr * (1 + 24 * step / warm) / 25
     return options.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of every group."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate

@@ -31,12 +31,7 @@ WAIT = 10.0  # seconds, for a process that is stopping to release the run's lock
 Profiler = Callable[[Trainer, Display], AbstractContextManager[None]]
 
 
-def no_profiler(trainer: Trainer, display: Display) -> AbstractContextManager[None]:
-    """Record nothing."""
-    return nullcontext()
-
-
-def train(options: TrainOptions, display: Display, *, profiler: Profiler = no_profiler, dry_run: bool = False) -> None:
+def train(options: TrainOptions, display: Display, *, profiler: Profiler | None = None, dry_run: bool = False) -> None:
     """Train a new run or resume one, with all processes that were started together, and draw its report.
 
     dry_run: say what would happen, and write nothing.
@@ -57,7 +52,8 @@ def train(options: TrainOptions, display: Display, *, profiler: Profiler = no_pr
             session = session.with_largest_batch(split)
         trainer = Trainer(session, split, session.folder)
         with open_folder(trainer, options.resume):
-            with profiler(trainer, session.display), stop_between_steps() as stop:
+            profiled = nullcontext() if profiler is None else profiler(trainer, session.display)
+            with profiled, stop_between_steps() as stop:
                 fit(trainer, stop)
             if session.processes.first:
                 _say_result(trainer, report(trainer))
@@ -131,11 +127,7 @@ def resume_command(session: Session) -> str:
 
 
 def _split(session: Session) -> Split:
-    """The rows of one run; a resumed run keeps its own.
-
-    Raises:
-        DataFault: no galaxies to train on, or none to validate on.
-    """
+    """The rows of one run; a resumed run keeps its own."""
     options, config, store = session.options, session.config, session.store
     if options.resume:
         validation = run_folder.read_split(session.folder).validation

@@ -30,6 +30,8 @@ from galaxy_triton.train.batch_size import largest_batch
 from galaxy_triton.train.finetune import Start
 from galaxy_triton.train.options import TrainOptions, config_of, run_name
 
+NO_GALAXIES = Galaxies(torch.empty((0, 0, 0, 4), dtype=torch.uint8), torch.arange(0), torch.empty((0, 37)))
+
 
 @dataclass(frozen=True)
 class Session:
@@ -81,7 +83,7 @@ class Session:
                 require_preprocess(store, config.preprocess)
                 truth = None if truth_table is None or dry_run else answers_by_row(truth_table, store)
                 backend = _place_pixels(config, backend, store, processes, display)
-                galaxies = _no_galaxies() if dry_run else _load(store, backend, display)
+                galaxies = NO_GALAXIES if dry_run else _load(store, backend, display)
             common = (options, config, backend, folder, store, galaxies, display, processes)
             yield cls(*common, start, truth_table, truth)
 
@@ -120,11 +122,7 @@ class Session:
 
 
 def _folder(options: TrainOptions, config: Config, backend: Backend, processes: Processes) -> Path:
-    """The run's folder, once it is known to be free and all processes choose alike.
-
-    Raises:
-        UsageFault: it is in use, or the processes choose differently: their gradients would not fit together.
-    """
+    """The run's folder, once it is known to be free and all processes choose alike, so that gradients fit together."""
     folder = options.run or run_folder.new_folder(run_name(options, config))
     if not options.resume:
         require_new_folder(folder, "--run", "add --resume to continue that run, or choose another --run")
@@ -178,12 +176,7 @@ def _store_to_draw(sky: DemoSky, preprocess: Preprocess) -> Store:
 
 
 def _place_pixels(config: Config, backend: Backend, store: Store, processes: Processes, display: Display) -> Backend:
-    """Choose where the pixels lie, alike in all processes, and say how much memory they and a step need.
-
-    Raises:
-        UsageFault: a place for the pixels that this machine does not have.
-        DataFault: no room for them.
-    """
+    """Choose where the pixels lie, alike in all processes, and say how much memory they and a step need."""
     pixels, free = store.pixels.nbytes, free_for_one(backend.device, processes)
     step = step_bytes(config, backend, processes.count)
     known = "unknown" if free is None else f"{free / 2**20:,.0f} MiB"
@@ -205,7 +198,3 @@ def _load(store: Store, backend: Backend, display: Display) -> Galaxies:
     pixels_on = torch.device("cpu") if on_host else backend.device
     with display.progress("reading", "images") as show:
         return load(store, backend.device, lambda done: show(done, len(store.ids)), pixels_on)
-
-
-def _no_galaxies() -> Galaxies:
-    return Galaxies(torch.empty(0, 0, 0, 4, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), torch.empty(0, 37))

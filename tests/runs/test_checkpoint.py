@@ -1,4 +1,7 @@
-"""Checkpoints: what is loaded is what was saved, the old one survives any failure, and reading one runs no code."""
+"""Checkpoints: `load` returns what `save` was given, the old one survives any failure, and reading one runs no code.
+
+Damaged files that `predict` and `train` name are in tests/bad_input.
+"""
 
 import hashlib
 import json
@@ -12,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import torch
 
 from galaxy_triton.config.recipes import RECIPES
-from galaxy_triton.config.schema import Config, Network, Optimiser
-from galaxy_triton.model.backend import choose
-from galaxy_triton.predict.predictor import make_predictor
+from galaxy_triton.config.schema import Optimiser
 from galaxy_triton.runs.checkpoint import AVERAGE, MANIFEST, STATE, WEIGHTS, Checkpoint, Progress, load, save
 from galaxy_triton.system.errors import DataFault
 
@@ -113,22 +113,19 @@ def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypat
     assert [file.name for file in folder.parent.iterdir()] == ["last"]
 
 
-@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, AVERAGE, STATE])
-@pytest.mark.parametrize("kept", [None, 0, 99])
-def test_load_refuses_a_cut_or_missing_file(name: str, kept: int | None, folder: Path) -> None:
-    content = (folder / name).read_bytes()
-    (folder / name).unlink()
+@pytest.mark.parametrize("kept", [None, 99])
+def test_load_refuses_a_cut_or_missing_average(kept: int | None, folder: Path) -> None:
+    content = (folder / AVERAGE).read_bytes()
+    (folder / AVERAGE).unlink()
     if kept is not None:
-        (folder / name).write_bytes(content[:kept])
-    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*{name}"):
+        (folder / AVERAGE).write_bytes(content[:kept])
+    with pytest.raises(DataFault, match=f"Expected a whole checkpoint, got .*{AVERAGE}"):
         load(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "format version 1, got 2"),
-        ({"config": None}, "whole checkpoint"),
         ({"config": {"run": {"wings": 2}}}, "run.wings"),
         ({"progress": {"laps": 3}}, "laps"),
         ({"progress": 3}, "whole checkpoint"),
@@ -136,7 +133,6 @@ def test_load_refuses_a_cut_or_missing_file(name: str, kept: int | None, folder:
         ({"progress": {"step": 1.5}}, r"epoch and step \(0, 1.5\)"),
         ({"progress": {"epoch": 2**63}}, "epoch and step"),
         ({"progress": {"loss_sum": "a"}}, "sum of losses"),
-        ({"columns": ["a"]}, "Class1.1 to Class11.6"),
         ({"hashes": {}}, "other bytes"),
         ("[]", "whole checkpoint"),
         ("{}", "whole checkpoint"),
@@ -172,22 +168,6 @@ def rehash(file: Path) -> None:
     file.with_name(MANIFEST).write_text(json.dumps(manifest))
 
 
-def test_load_refuses_a_flipped_bit(folder: Path) -> None:
-    content = bytearray((folder / WEIGHTS).read_bytes())
-    content[-5] ^= 1
-    (folder / WEIGHTS).write_bytes(content)
-    with pytest.raises(DataFault, match=f"other bytes .*{WEIGHTS}"):
-        load(folder)
-
-
-def test_load_refuses_weights_that_are_not_finite(folder: Path) -> None:
-    weights = {"kernel": torch.full((2, 2), torch.nan)}
-    safetensors.torch.save_file(weights, folder / WEIGHTS)
-    rehash(folder / WEIGHTS)
-    with pytest.raises(DataFault, match="got 'kernel' that is not finite"):
-        load(folder)
-
-
 def test_load_unpacks_nothing_larger_than_its_file(folder: Path) -> None:
     """Torch would read a compressed archive: some kilobytes of a stranger's could fill the memory."""
     with zipfile.ZipFile(folder / STATE) as archive:
@@ -214,12 +194,3 @@ def test_load_runs_no_code(write: Callable[[object, Path], None], said: str, fol
     # It is an attack: whoever unpickles it runs it.
     pickle.loads(pickle.dumps(Attack(trace)))
     assert trace.exists()
-
-
-@pytest.mark.parametrize(
-    "network", [Network(widths=(8,)), Network(widths=(8, 8), convs=1), Network(widths=(8,), hidden=0)], ids=str
-)
-def test_a_predictor_refuses_the_weights_of_another_network(network: Network, folder: Path) -> None:
-    config = Config(network=network)
-    with pytest.raises(DataFault, match=rf"Expected the weights of {network.name}, got \S+"):
-        make_predictor(load(folder), config, choose(config))
