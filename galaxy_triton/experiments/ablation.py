@@ -3,10 +3,9 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import to_dict
@@ -125,7 +124,7 @@ def _plan(options: AblationOptions) -> Plan:
         raise UsageFault(expected("validation galaxies", "none", "--validation", "give a fraction above 0"))
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     timed = options.timed or TIMED[backend.device.type]
-    job = Job(Variant(), config, path, options.images, split, workers, timed, options.steps, options.seeds)
+    job = Job(Variant(), config, path, options.images or Path(), split, workers, timed, options.steps, options.seeds)
     modes = {name: variant for name, variant in COMPILED_MODES.items() if not _unavailable(variant, config, backend)}
     rows = _rows(config, backend, modes)
     if options.images is None:
@@ -206,7 +205,7 @@ def _about(plan: Plan, call: Caller, display: Display) -> dict[str, Any]:
     tflops: dict[str, float] = {}
     for name in sorted({own if name == "auto" else name for name in precisions}):
         try:
-            tflops[name] = call(_product_tflops, (plan.backend.device.type, name))
+            tflops[name] = call(partial(product_tflops, plan.backend.device), DTYPES[name])
         except CallFailed as failed:
             display.warn(f"no rate of products in {name}: {failed}")
     flops = step_flops(config.network, config.run.batch_size, config.augmentation.size)
@@ -218,11 +217,6 @@ def _about(plan: Plan, call: Caller, display: Display) -> dict[str, Any]:
         "flops_per_image": flops / config.run.batch_size,
         "product_tflops": tflops,
     }
-
-
-def _product_tflops(device_and_precision: tuple[str, str]) -> float:
-    device, precision = device_and_precision
-    return product_tflops(torch.device(device), DTYPES[precision])
 
 
 def _say_plan(plan: Plan, display: Display) -> None:

@@ -24,7 +24,6 @@ from galaxy_triton.experiments.training_steps import TrainingSteps, file_steps, 
 from galaxy_triton.experiments.writeup_pipeline import Labelled
 from galaxy_triton.model.backend import choose
 from galaxy_triton.model.device import peak_memory
-from galaxy_triton.system.errors import UsageFault, expected
 
 WARM_UP = 5  # steps before the clock starts
 SCHEDULE = 100_000  # length in steps of the learning rate's schedule during the timed steps
@@ -47,7 +46,7 @@ class Job:
     variant: Variant
     config: Config
     store: Path
-    images: Path | None
+    images: Path
     split: Split
     workers: int
     timed: int
@@ -108,8 +107,6 @@ class _Trainings:
         config, labelled = replace(self.config, run=replace(self.config.run, seed=seed)), self._labelled()
         learner = make_learner(config, self.backend, torch.from_numpy(labelled.answers), steps)
         if self.job.variant.pixels == "files":
-            if self.job.images is None:
-                raise UsageFault(expected("image files for the write-up's pipeline", "none", "--images", "name them"))
             layout = LAYOUTS[self.job.variant.layout]
             return file_steps(learner, self.job.images, labelled, self.job.workers, layout)
         rows = torch.from_numpy(self.job.split.train).to(self.device)

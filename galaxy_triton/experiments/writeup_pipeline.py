@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 from zipfile import ZipFile
 
@@ -20,10 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from galaxy_triton.config.schema import Augmentation, Config, Preprocess
 from galaxy_triton.data.images import Entry, open_images
 from galaxy_triton.galaxyzoo.ids import rows_of
-from galaxy_triton.system.errors import DataFault, UsageFault, expected
+from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.untrusted_files import read_entry
-
-MODELS_EXTRA = "pip install '.[models]'"
 
 
 class Labelled(NamedTuple):
@@ -40,7 +37,7 @@ class ImageFiles(Dataset[Sample]):
     """Image files of a folder or zip, one at a time: (view fp32 [3, V, V], id, answers fp32 [37]).
 
     Raises:
-        UsageFault: torchvision is not installed.
+        ImportError: torchvision is not installed.
         DataFault: an id without an image, or what `open_images` raises.
     """
 
@@ -72,7 +69,7 @@ def make_loader(
     `config.run.seed` draws a new order for each epoch; its incomplete last batch is dropped.
 
     Raises:
-        UsageFault, DataFault: what `ImageFiles` raises.
+        ImportError, DataFault: what `ImageFiles` raises.
     """
     return DataLoader(
         ImageFiles(images, labelled, config),
@@ -90,9 +87,11 @@ def transforms_of(preprocess: Preprocess, augmentation: Augmentation) -> Callabl
     """The torchvision transforms that come nearest to a recipe: Pillow image -> fp32 [3, V, V] in [0, 1].
 
     Raises:
-        UsageFault: torchvision is not installed.
+        ImportError: torchvision is not installed.
     """
-    t, a = _torchvision_transforms(), augmentation
+    from torchvision import transforms as t
+
+    a = augmentation
     bilinear, jitter = t.InterpolationMode.BILINEAR, (a.brightness, a.contrast, a.saturation, a.hue)
     if a.zoom == 1 and a.shift == 0:
         rotation = t.RandomRotation(a.rotation, bilinear)
@@ -132,14 +131,3 @@ def _read_zipped(path: Path, entry: Entry) -> bytes:
 def _zip(path: Path, process: int) -> ZipFile:
     """The open zip of this process: a worker must not share its parent's, which has one file position."""
     return ZipFile(path)
-
-
-def _torchvision_transforms() -> ModuleType:
-    try:
-        from torchvision import transforms
-    # RuntimeError: a torchvision that was built for another torch
-    except (ImportError, RuntimeError) as error:
-        want = "torchvision for the write-up's pipeline"
-        raise UsageFault(expected(want, "none that works", error, MODELS_EXTRA)) from error
-    found: ModuleType = transforms
-    return found

@@ -1,8 +1,6 @@
 """The write-up's pipeline: its batches, their sources, and what it needs."""
 
-import builtins
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from galaxy_triton.config.recipes import RECIPES, SEED
 from galaxy_triton.config.schema import Augmentation, Config
 from galaxy_triton.config.toml import override
 from galaxy_triton.experiments.writeup_pipeline import ImageFiles, Labelled, differences, make_loader
-from galaxy_triton.system.errors import DataFault, UsageFault
+from galaxy_triton.system.errors import DataFault
 
 CPU = torch.device("cpu")
 
@@ -73,21 +71,6 @@ def test_an_absent_image_is_named(sky: Any, labelled: Labelled, config: Config) 
     wanted = Labelled(np.append(labelled.ids, 7), np.append(labelled.answers, labelled.answers[:1], axis=0))
     with pytest.raises(DataFault, match="7 the first"):
         ImageFiles(sky.images, wanted, config)
-
-
-def test_a_missing_torchvision_is_named(
-    sky: Any, labelled: Labelled, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name.startswith("torchvision"):
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageFault, match=r"pip install '\.\[models\]'"):
-        ImageFiles(Path(sky.images), labelled, config)
 
 
 def test_differences_are_named() -> None:
