@@ -60,53 +60,22 @@ judgement = together(
     ),
 )
 
+RENAMED = {"network.name": "model", "network.widths": "width", "augmentation.size": "view-size"}
+
+
+def _options_of(*parts: str) -> dict[str, str]:
+    """Option -> field, for fields and all fields of sections."""
+    fields = [field for part in parts for field in TYPES if part in (field, field.partition(".")[0])]
+    return {RENAMED.get(field) or field.partition(".")[2].replace("_", "-"): field for field in fields}
+
+
+_WHERE = ("device", "precision", "augment", "loss", "body", "norm", "resident", "sync_norm", "deterministic")
 # Heading of help -> option -> the configuration field that it sets.
-FIELDS: dict[str, dict[str, str]] = {
-    "What is learned": {
-        "model": "network.name",
-        "width": "network.widths",
-        "convs": "network.convs",
-        "hidden": "network.hidden",
-        "dropout": "network.dropout",
-        "head": "network.head",
-        "stretch": "labels.stretch",
-    },
-    "Augmentation": {
-        "view-size": "augmentation.size",
-        "rotation": "augmentation.rotation",
-        "horizontal-flip": "augmentation.horizontal_flip",
-        "vertical-flip": "augmentation.vertical_flip",
-        "zoom": "augmentation.zoom",
-        "shift": "augmentation.shift",
-        "crop": "augmentation.crop",
-        "border": "augmentation.border",
-        "brightness": "augmentation.brightness",
-        "contrast": "augmentation.contrast",
-        "saturation": "augmentation.saturation",
-        "hue": "augmentation.hue",
-    },
-    "Optimiser": {
-        "epochs": "run.epochs",
-        "batch-size": "run.batch_size",
-        "accumulate": "run.accumulate",
-        "lr": "optimiser.lr",
-        "weight-decay": "optimiser.weight_decay",
-        "warmup": "optimiser.warmup",
-        "clip": "optimiser.clip",
-        "average": "optimiser.average",
-        "seed": "run.seed",
-    },
-    "Where and how": {
-        "device": "run.device",
-        "precision": "run.precision",
-        "augment": "run.augment",
-        "loss": "run.loss",
-        "body": "run.body",
-        "norm": "run.norm",
-        "resident": "run.resident",
-        "sync-norm": "run.sync_norm",
-        "deterministic": "run.deterministic",
-    },
+FIELDS = {
+    "What is learned": _options_of("network", "labels"),
+    "Augmentation": _options_of("augmentation"),
+    "Optimiser": _options_of("run.epochs", "run.batch_size", "run.accumulate", "optimiser", "run.seed"),
+    "Where and how": _options_of(*(f"run.{name}" for name in _WHERE)),
 }
 FIELD_OF = {name.replace("-", "_"): field for options in FIELDS.values() for name, field in options.items()}
 FLAGS = {"sync-norm": "--sync-norm/--own-norm", "deterministic": "--deterministic/--fastest"}
