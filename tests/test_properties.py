@@ -1,4 +1,4 @@
-"""Whatever bytes come in: a clean fault or the right result. Round trips, lookups and the tree for any values."""
+"""Any bytes give the right result or a clean fault; round trips, lookups and the tree for any values."""
 
 import csv
 import io

@@ -30,7 +30,7 @@ def scene() -> Scene:
 
 @pytest.fixture(autouse=True)
 def uncompiled() -> Iterator[None]:
-    """What is compiled runs as plain torch: compiling takes ten seconds a row."""
+    """torch.compile runs plain torch: compiling takes ten seconds a row."""
     with torch.compiler.set_stance("force_eager"):
         yield
 

@@ -40,7 +40,7 @@ def test_nothing_allocated_is_no_memory() -> None:
     assert cpu_peak(lambda: time.sleep(0)) == 0
 
 
-def test_peak_of_memory_is_of_what_lives_together() -> None:
+def test_peak_of_memory_is_of_tensors_that_live_together() -> None:
     """Two of the three megabytes live at once, whatever lived before."""
     before = torch.zeros(2**20, dtype=torch.uint8)
 

@@ -75,6 +75,6 @@ def test_layouts_are_kept(scene: StepScene) -> None:
         loop()
 
 
-def test_what_differs_is_said(scene: StepScene) -> None:
+def test_differences_are_named(scene: StepScene) -> None:
     assert differs(ROWS[OURS], scene.config) == ""
     assert "8 bits between its steps" in differs(ROWS["seed's pipeline"], scene.config)

@@ -94,7 +94,7 @@ def gpu(target: str) -> GPUTarget:
 
 
 def disassembly(cubin: bytes, *flags: str) -> str:
-    """What Triton's own cuobjdump says of machine code for NVIDIA's GPUs."""
+    """Machine code for NVIDIA's GPUs as text, by Triton's own cuobjdump."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()

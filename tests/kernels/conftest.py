@@ -1,4 +1,4 @@
-"""What every kernel test relies on: poisoned memory, and both implementations."""
+"""Fixtures of the kernel tests: poisoned memory, both implementations, and the launches of a module."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

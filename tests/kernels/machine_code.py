@@ -1,4 +1,4 @@
-"""What cuobjdump prints of a kernel, read: its instructions, its loops, and which units of a GPU they need."""
+"""Reads cuobjdump's listing of a kernel: its instructions, its loops, and which units of a GPU they need."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What augment promises whatever the view: memory, dtypes, bits that do not depend on the batch, launches."""
+"""Promises of augment for any view: memory, dtypes, bits that do not depend on the batch, launches."""
 
 import dataclasses
 import itertools
@@ -184,7 +184,7 @@ def test_augment_takes_the_mean_only_for_contrast(
 
 
 @pytest.mark.parametrize("asked", [*itertools.combinations(JITTERS, 1), JITTERS[1:], ()])
-def test_augment_compiles_what_is_asked_for(asked: tuple[str, ...], launches, device: torch.device) -> None:
+def test_augment_compiles_the_drawn_jitters_alone(asked: tuple[str, ...], launches, device: torch.device) -> None:
     """The jitters are a constant of the kernel, a bit for each of some strength."""
     index, launched = torch.arange(1, device=device), launches(fused)
     draw = _draw(index, dataclasses.replace(NOTHING, **dict.fromkeys(asked, 0.1)))
@@ -224,7 +224,7 @@ def test_augment_inside_a_compiled_graph(device: torch.device) -> None:
 
 
 def test_augment_compile_traces_the_reference(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
-    """What torch.compile is given, run as it stands: it computes every operation and keeps the chosen."""
+    """The function that torch.compile traces, run in eager: it computes every operation and keeps the chosen."""
     monkeypatch.setitem(IMPLEMENTATIONS, "compile", lambda: reference.augment_by_mask)
     pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
     views = [augment(pixels, index, _draw(index), size=SIZE, impl=impl) for impl in ("torch", "compile")]

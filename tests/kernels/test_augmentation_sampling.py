@@ -1,4 +1,4 @@
-"""What views are drawn: their distributions, what they depend on, and the kernel's own draw against sample()."""
+"""sample(): its distributions and its arguments; the kernel draws the same views."""
 
 import dataclasses
 import math

@@ -103,7 +103,7 @@ check(ImportError, "triton")
 
 @pytest.mark.process
 @pytest.mark.parametrize("code", [NOT_INTERPRETED, WITHOUT_TRITON], ids=["not interpreted", "without Triton"])
-def test_what_cannot_run_says_why(code: str, tmp_path: Path) -> None:
+def test_an_unavailable_implementation_says_why(code: str, tmp_path: Path) -> None:
     """On a CPU, away from the clone; to ask loads no family of kernels, and impl="torch" needs no Triton."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
     command = [sys.executable, "-c", code]

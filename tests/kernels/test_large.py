@@ -1,4 +1,4 @@
-"""What no 32-bit offset reaches: stores, batches and views of more than 2**31 bytes or elements.
+"""Beyond 32-bit offsets: stores, batches and views of more than 2**31 bytes or elements.
 
 On a CPU they lie in a file of holes, of which only the few pages that are touched take any space.
 """

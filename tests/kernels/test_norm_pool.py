@@ -185,7 +185,7 @@ def test_memory_of_any_order(impl: str, device: torch.device) -> None:
     check(inputs, impl)
 
 
-def test_a_number_that_is_none_stays_so(any_impl: str, device: torch.device) -> None:
+def test_nan_stays_nan(any_impl: str, device: torch.device) -> None:
     inputs = make_inputs((2, 3, 4, 4), device)
     inputs.x[0, 1, 2, 2] = torch.nan
     y = measured(inputs, any_impl).y
@@ -193,7 +193,7 @@ def test_a_number_that_is_none_stays_so(any_impl: str, device: torch.device) -> 
 
 
 def test_norm_relu_pool_is_differentiated_once(impl: str, device: torch.device) -> None:
-    """What its gradient depends on is unknown to autograd; but it may be asked for again."""
+    """Autograd cannot differentiate the gradient; but the same gradient can be computed again."""
     x, weight, bias, mean, var, upstream = make_inputs((2, 3, 4, 4), device)
     x.requires_grad_()
     y = norm_relu_pool(x, weight, bias, mean, var, impl=impl)

@@ -40,7 +40,7 @@ def scaled(image: Tensor) -> Tensor:
 def view_of(
     batch: Tensor, params: AugmentParams, impl: str, size: tuple[int, int] = VIEW, border: str = "zeros"
 ) -> Tensor:
-    """What RandomView calls, given the parameters instead of a draw."""
+    """The views of a batch for given parameters, by the function that RandomView calls."""
     out = torch.empty((len(batch), 3, *size), device=batch.device, memory_format=torch.channels_last)
     IMPLEMENTATIONS[impl]()(batch, None, params, (0.0,) * 3, (1.0,) * 3, border, out)
     return out
@@ -101,7 +101,7 @@ def test_implementations_agree(crop: str, border: str, device: torch.device) -> 
     assert torch.equal(got[0], view_of(batch, params, "torch", border=border))
 
 
-def test_ranges_are_what_was_asked_for() -> None:
+def test_ranges_are_those_of_the_arguments() -> None:
     view = RandomView(9, 30, (0.1, 0.2), 1.3, 4, (0.5, 0.6, 0.7, 0.4), crop="random", impl="torch")
     assert view.ranges == Ranges(30, 0.1, 0.2, 1.3, 4, True, 0.5, 0.6, 0.7, 0.4, whole_pixels=True)
 
@@ -160,7 +160,7 @@ def test_memory_format_of_the_batch_does_not_matter(impl: str, device: torch.dev
     assert torch.equal(view(wide[..., : SOURCE[1]], ids, 0), view(batch, ids, 0))
 
 
-def test_what_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+def test_an_unavailable_implementation_is_refused(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     monkeypatch.setattr(random_view, "unavailable", lambda impl, device: "there is no GPU")
     with pytest.raises(ValueError, match=r"got 'triton' \(impl\): change it: there is no GPU"):
         on(device, impl="triton")(images(1, device))

@@ -1,4 +1,4 @@
-"""What is compiled ahead of time: the kernels' variants, for GPUs that need not be here."""
+"""The variants of the kernels that are compiled ahead of time, for GPUs that need not be here."""
 
 import itertools
 from collections.abc import Iterator

@@ -32,7 +32,7 @@ POLL, PATIENCE = 0.002, 1.0  # seconds between two looks, and for others to end
 
 @dataclass(frozen=True)
 class Whole:
-    """What an undisturbed command wrote, and the seconds from its first file to its last."""
+    """The folder of an undisturbed command, and the seconds from its first file to its last."""
 
     folder: Path
     span: float

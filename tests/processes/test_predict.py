@@ -23,7 +23,7 @@ OPTIONS = ("--views", "2", "--device", "cpu")
 
 
 class Found(NamedTuple):
-    """What a process found of a command."""
+    """Exit code, output and images read of a command in one process."""
 
     code: int
     said: str
@@ -41,7 +41,7 @@ def small_parts() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def sources(sky: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What is predicted: the sky in every form, and three ways to go wrong."""
+    """Images to predict: the sky in every form, few of it, and with bad images and a damaged block."""
     folder = tmp_path_factory.mktemp("sources")
     store, few, bad, damaged = (folder / name for name in ("store", "few", "bad", "damaged"))
     pack(sky.images, None, store, size=24, workers=1)
@@ -86,7 +86,7 @@ def folder(commands: dict[str, list[str]], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def found(folder: Path, commands: dict[str, list[str]]) -> dict[str, list[Found]]:
-    """What each process found, by command; of "die" without the one that died."""
+    """The records of each process, by command; for "die" without the one that died."""
     ends = [json.loads((folder / f"found-{rank}.json").read_text()) for rank in range(COUNT)]
     return {
         name: [Found(*process[place]) for process in ends if place < len(process)]
@@ -95,7 +95,7 @@ def found(folder: Path, commands: dict[str, list[str]]) -> dict[str, list[Found]
 
 
 def alone(words: list[str], folder: Path) -> tuple[str, bytes]:
-    """What this one process says and writes."""
+    """Output and file of the same command in this one process."""
     out = folder / words[words.index("--out") + 1]
     result = CliRunner().invoke(main, [str(out) if word == out.name else word for word in words])
     assert result.exit_code == 0, result.output
@@ -148,7 +148,7 @@ def test_a_process_that_is_gone_ends_all(found: dict[str, list[Found]], folder: 
 
 
 @pytest.mark.parametrize("name", ["evaluate", "report"])
-def test_what_one_process_does(name: str, found: dict[str, list[Found]]) -> None:
+def test_commands_that_need_one_process(name: str, found: dict[str, list[Found]]) -> None:
     """Answering in one of them would let the others' GPUs lie idle unseen."""
     for each in found[name]:
         assert each.code == 2
@@ -157,7 +157,7 @@ def test_what_one_process_does(name: str, found: dict[str, list[Found]]) -> None
         )
 
 
-def test_one_speaks_of_what_would_happen(found: dict[str, list[Found]]) -> None:
+def test_one_process_prints_the_dry_run(found: dict[str, list[Found]]) -> None:
     first, *others = found["dry"]
     assert "48 images" in first.said
     assert [(each.code, each.said) for each in others] == [(0, "")] * len(others)

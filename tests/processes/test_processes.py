@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(sky: Any, folder: Path) -> dict[str, Any]:
-    """What one process notes."""
+    """The steps and the RMSE of one process."""
     return rank_job.train_whole(sky.store, folder / "whole-1", ALONE)
 
 
@@ -45,7 +45,7 @@ def found_by(count: int, codes: list[int], folder: Path, *words: object) -> tupl
 
 @pytest.fixture(scope="module")
 def first(sky: Any, folder: Path) -> tuple[Found, list[Ended]]:
-    """What each of COUNT processes noted, until one of them was asked to stop."""
+    """The records of COUNT processes, of which one was asked to stop, and their ends."""
     return found_by(COUNT, [REQUEUE] * COUNT, folder, sky.store, folder)
 
 
@@ -56,7 +56,7 @@ def several(first: tuple[Found, list[Ended]]) -> Found:
 
 @pytest.fixture(scope="module")
 def later(sky: Any, folder: Path, several: Found) -> tuple[Found, list[Ended]]:
-    """What each of LATER processes noted, of which the last was killed in the end."""
+    """The records of LATER processes, of which the last was killed in the end, and their ends."""
     return found_by(LATER, [1, -9], folder, sky.store, folder, "--resume")
 
 
@@ -145,7 +145,7 @@ def test_from_environment(environment: dict[str, str], processes: Processes) -> 
 
 @pytest.mark.daily
 def test_processes_that_cannot_find_each_other(tmp_path: Path) -> None:
-    """What a hand-written job script forgets is said, not traced."""
+    """The message names the variable that a hand-written job script forgot."""
     ended = end(start(application("train", "--run", "run"), tmp_path, RANK=0, WORLD_SIZE=2))
     assert ended.code == 2
     assert "Expected processes that find each other" in ended.said

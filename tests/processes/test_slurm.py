@@ -69,7 +69,7 @@ class Job:
 
     @property
     def asked(self) -> str:
-        """What was asked of scontrol, beside the names of the hosts."""
+        """The requests to scontrol, except those for the names of the hosts."""
         file = self.folder / "asked.txt"
         return file.read_text() if file.exists() else ""
 
@@ -111,7 +111,7 @@ REQUEUED = [pytest.param(75, True, marks=pytest.mark.daily), (138, True)]
 
 
 @pytest.mark.parametrize(("code", "again"), [(0, False), (1, False), (130, False), *REQUEUED])
-def test_which_ends_are_requeued(code: int, again: bool, tmp_path: Path) -> None:
+def test_exit_codes_that_are_requeued(code: int, again: bool, tmp_path: Path) -> None:
     """The tasks' highest code is the job's; 138 is that of a task that USR1 ended before it could save."""
     end = "kill -USR1 $$" if code == 138 else f"exit $((RANK * {code}))"
     job = Job(tmp_path, f"#!/bin/bash\n{end}\n")
@@ -119,8 +119,8 @@ def test_which_ends_are_requeued(code: int, again: bool, tmp_path: Path) -> None
     assert job.asked == f"requeue {job.number}\n" * again
 
 
-def test_what_tasks_are_told(tmp_path: Path) -> None:
-    """Who they are, where to meet, and what to do: words with blanks too, and --resume once there is a run."""
+def test_arguments_and_environment_of_the_tasks(tmp_path: Path) -> None:
+    """Rank, address and arguments: words with blanks too, and --resume once there is a run."""
     told = '"$RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR $MASTER_PORT $OMP_NUM_THREADS" "$@"'
     job = Job(tmp_path, f"#!/bin/bash\nline=$(printf '%s|' {told}); echo $line\n")
     lines = sorted(processes.end(job.start("my store", "--epochs", 3)).said.splitlines())
@@ -135,7 +135,7 @@ def test_what_tasks_are_told(tmp_path: Path) -> None:
     assert (tmp_path / "srun.txt").read_text() == "--cpus-per-task=1 --kill-on-bad-exit=0 --wait=0"
 
 
-def test_what_slurm_is_told() -> None:
+def test_directives_of_the_script() -> None:
     """A task for each GPU, all of which each of them sees; the signal for the tasks; the log of all starts in one."""
     told = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?", SCRIPT, re.MULTILINE))
     assert told["gpus-per-node"] == told["ntasks-per-node"]
