@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import require
@@ -20,14 +19,9 @@ def describe(store: Store) -> Iterator[tuple[str, str]]:
     yield "prepared", f"{store.preprocess}"
     yield "labelled", f"{len(labelled_rows(store))}"
     if store.labels is not None:
-        for question, gap in tree_violations(store.labels[labelled_rows(store)]).items():
-            yield "tree", f"{question:<14} sums are off by {gap:.2e} at most"
-
-
-def tree_violations(labels: NDArray[np.float32]) -> dict[str, float]:
-    """For each question, the largest |sum of its answers - its parent's answer (or 1)| over labels [N >= 1, 37]."""
-    largest = gaps(labels).max(axis=0)
-    return {question.name: float(gap) for question, gap in zip(QUESTIONS, largest, strict=True)}
+        largest = gaps(store.labels[labelled_rows(store)]).max(axis=0)
+        for question, gap in zip(QUESTIONS, largest, strict=True):
+            yield "tree", f"{question.name:<14} sums are off by {gap:.2e} at most"
 
 
 def montage(store: Store, count: int) -> Image.Image:

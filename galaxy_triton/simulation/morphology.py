@@ -176,13 +176,8 @@ def _merger(rng: Generator) -> Galaxy:
 
 
 def _star(rng: Generator) -> Galaxy:
-    return Galaxy(
-        float(rng.uniform(3, 8)),
-        float(rng.uniform(60, 400)),
-        float(rng.uniform(0, 180)),
-        float(rng.uniform(0.2, 1.3)),
-        star=True,
-    )
+    size, depth, angle, colour = (float(rng.uniform(*span)) for span in ((3, 8), (60, 400), (0, 180), (0.2, 1.3)))
+    return Galaxy(size, depth, angle, colour, star=True)
 
 
 def _appearance(rng: Generator) -> tuple[float, float, float]:

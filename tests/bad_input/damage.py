@@ -110,13 +110,6 @@ def row(number: object, **cells: object) -> str:
     return ",".join(values)
 
 
-def conditional(world: World) -> Path:
-    """What `predict --layout conditional` writes."""
-    path = world.new / "conditional.csv"
-    world.succeed("predict", world.run, world.store, "--out", path, "--views", 2, "--layout", "conditional")
-    return path
-
-
 def cut(path: Path, keep: float = 0.5) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])

@@ -9,7 +9,7 @@ import torch
 from tests.bad_input import damage
 from tests.bad_input.damage import Change, damaged_run, edit, file, image, images, rehash, store_of_size, write
 from tests.bad_input.use import BELOW, unknown_ids
-from tests.bad_input.world import Case, Maker, World, fault, nothing, success, usage
+from tests.bad_input.world import Case, Maker, World, fault, nothing, usage
 
 MANIFEST, WEIGHTS, STATE = "last/checkpoint.json", "last/weights.safetensors", "last/state.pt"
 OPTIMISER, SPLIT = "Expected the weights and the optimiser's state of", "Expected the run's split.csv, got"
@@ -93,17 +93,10 @@ RUNS: tuple[Case, ...] = (
     fault("evaluate: no run", "evaluate {store} {store}", NO_RUN),
     fault("evaluate: ids of others", "evaluate {run} {store} --ids {made}", "Expected ids of labelled", unknown_ids),
     fault("evaluate: no table", "evaluate {run} {store} --against {made}", "the 37 answers", unknown_ids),
-    fault(
-        "evaluate: a conditional table",
-        "evaluate {run} {store} --against {made}",
-        "predict with --layout wide",
-        damage.conditional,
-    ),
     fault("evaluate: store of another size", "evaluate {run} {made}", OTHER_SIZE, _size(16)),
     fault("predict: store of another size", PREDICT, OTHER_SIZE, _size(16)),
     fault("predict: a bad image", PREDICT, "do not decode (7.png)", _with_image(b"")),
     fault("predict: damaged store", PREDICT, "bytes that were packed", _flipped),
-    success("predict: --skip-bad", f"{PREDICT} --skip-bad", "eft out: Expected a whole", _with_image(b"")),
     fault("baseline: no labels", "baseline {made}", "got one without", _size(16, labels=False)),
     fault("train: store of another size", "train {made} {tiny}", OTHER_SIZE, _size(16)),
     fault("train: no labels", "train {made} {tiny}", "Expected ", _size(24, labels=False)),
