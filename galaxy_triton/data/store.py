@@ -174,7 +174,8 @@ def _read_manifest(path: Path) -> _Manifest:
         pixels = (images, *asdict(preprocess).values())
         _require(all(type(number) is int and number >= 1 for number in pixels), "whole numbers of images and pixels")
         hashes, blocks = dict(values["hashes"]), tuple(values["blocks"])
-        _require({IDS} <= set(hashes) <= set(store_arrays.ARRAYS), f"a hash of {IDS}, and at most {LABELS} and {NAMES}")
+        complete = {IDS} <= set(hashes) <= set(store_arrays.ARRAYS)
+        _require(complete, f"a hash of {IDS}, and at most of {LABELS} and {NAMES}")
         _require(len(blocks) == -(-images // block_rows(preprocess.size)), "a hash for each block")
         return _Manifest(preprocess, images, hashes, blocks, known)
     except OSError as error:

@@ -213,10 +213,4 @@ CHECKS: tuple[Case, ...] = (
         A_MANIFEST,
         "check {labels} --like {made}",
     ),
-    _check(
-        "like no images",
-        lambda w: file(w, "empty/a.txt", "").parent,
-        "TIFF images, got none",
-        "check {labels} --like {made}",
-    ),
 )

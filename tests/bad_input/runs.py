@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from tests.bad_input import damage
-from tests.bad_input.damage import Change, damaged_run, edit, file, image, images, rehash, store_of_size, write
+from tests.bad_input.damage import Change, damaged_run, edit, file, images, rehash, store_of_size, write
 from tests.bad_input.use import BELOW, unknown_ids
 from tests.bad_input.world import Case, Maker, World, fault, nothing, usage
 
@@ -102,12 +102,6 @@ RUNS: tuple[Case, ...] = (
     fault("train: no labels", "train {made} {tiny}", "Expected ", _size(24, labels=False)),
     fault("train: damaged store", "train {made} {tiny}", "bytes that were packed", _flipped),
     fault("train: ids of others", "train {store} {tiny} --validation {made}", "validation galaxies", unknown_ids),
-    fault(
-        "train: folds of others",
-        "train {store} {tiny} --folds 2 --fold-ids {made}",
-        "Expected labelled galaxies for the folds, got none",
-        unknown_ids,
-    ),
     Case("train: not finite", "train {store} {tiny} --lr 1e30 --run {out}", 1, "a finite loss, got", leaves=("out",)),
     fault("resume: no run", "train {store} --resume --run {new}", NO_RUN),
     fault("resume: other store", "train {made} --resume --run {run}", "the store of this run (hash", _relabelled),
@@ -138,12 +132,6 @@ EXPORTS: tuple[Case, ...] = (
     usage("export: out below a file", EXPORT + "{labels}/a.pt2", BELOW),
     fault("export: half the weights", "export {made} --out a.pt2", WHOLE, damaged_run(WEIGHTS, damage.cut)),
     fault("export: a bad image", EXPORT + "a.pt2 --compare {made}", "do not decode (7.png)", _with_image(b"")),
-    fault(
-        "export: images of another size",
-        EXPORT + "a.pt2 --compare {made}",
-        "Expected 40 x 40 pixels, got 41 x 41",
-        _with_image(image(width=41, height=41)),
-    ),
 )
 
 
