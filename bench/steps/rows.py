@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -95,7 +94,7 @@ def beyond_plain(config: Config) -> str | None:
     return f"the plain loop lacks {', '.join(missing_parts)}" if missing_parts else None
 
 
-def _ours(scene: StepScene, config: Config) -> TrainingSteps[Any]:
+def _ours(scene: StepScene, config: Config) -> TrainingSteps:
     galaxies, rows = scene.galaxies, torch.arange(len(scene.galaxies.ids), device=scene.device)
     learner = make_learner(config, choose(config), galaxies.answers, TOTAL_STEPS)
     return resident_steps(learner, galaxies, rows)

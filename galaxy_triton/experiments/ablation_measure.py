@@ -100,7 +100,7 @@ class _Trainings:
     def galaxies(self) -> Galaxies:
         return load(self.store, self.device, lambda done: None)
 
-    def start(self, seed: int, steps: int) -> TrainingSteps[Any]:
+    def start(self, seed: int, steps: int) -> TrainingSteps:
         """An untrained network and its steps, after the memory and compiled code of the training before are freed."""
         torch.compiler.reset()
         gc.collect()
@@ -131,7 +131,7 @@ class _Trainings:
         return Labelled(np.array(self.store.ids[rows]), learned.numpy())
 
 
-def _measure_speed(steps: TrainingSteps[Any], job: Job) -> Record:
+def _measure_speed(steps: TrainingSteps, job: Job) -> Record:
     """The columns of speed and memory."""
     device, rates, seconds = steps.learner.backend.device, list[float](), 0.0
     first_step_s = _seconds(steps, 1, device)
@@ -156,7 +156,7 @@ def _measure_speed(steps: TrainingSteps[Any], job: Job) -> Record:
     }
 
 
-def _seconds(steps: TrainingSteps[Any], count: int, device: torch.device) -> float:
+def _seconds(steps: TrainingSteps, count: int, device: torch.device) -> float:
     """Seconds of `count` steps, from an idle device to an idle device."""
     _wait(device)
     started = time.perf_counter()

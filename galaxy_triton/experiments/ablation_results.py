@@ -74,7 +74,8 @@ def show_results(records: list[Record], display: Display) -> None:
 
 def _table(records: list[Record]) -> Table:
     """A table of the columns in which at least one row has a value."""
-    columns = {heading: column for heading, column in COLUMNS.items() if _has_values(records, column[0])}
+    known = {name for record in records for name, value in record.items() if value is not None}
+    columns = {heading: (name, spec) for heading, (name, spec) in COLUMNS.items() if name in known}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("training step", min_width=LABEL)
     for heading in columns:
@@ -83,7 +84,3 @@ def _table(records: list[Record]) -> Table:
         values = ((record.get(name), spec) for name, spec in columns.values())
         table.add_row(record["short"], *("" if value is None else f"{value:{spec}}" for value, spec in values))
     return table
-
-
-def _has_values(records: list[Record], name: str) -> bool:
-    return any(record.get(name) is not None for record in records)

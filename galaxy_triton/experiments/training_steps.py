@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +18,8 @@ from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import keep_freed_memory
 from galaxy_triton.train.learner import Learner
 
-Item = TypeVar("Item")
 
-
-class TrainingSteps(Generic[Item]):
+class TrainingSteps:
     """A network in training; each call makes the next step.
 
     batches: endless. train: (batch, step number) -> (loss, number of galaxies).
@@ -29,7 +27,7 @@ class TrainingSteps(Generic[Item]):
     """
 
     def __init__(
-        self, learner: Learner, batches: Iterator[Item], train: Callable[[Item, int], tuple[Tensor, int]]
+        self, learner: Learner, batches: Iterator[Any], train: Callable[[Any, int], tuple[Tensor, int]]
     ) -> None:
         learner.network.train()
         self.learner, self.batches, self.train = learner, batches, train
@@ -54,7 +52,7 @@ def make_learner(config: Config, backend: Backend, answers: Tensor, steps: int) 
     return Learner(config, backend, answers.mean(dim=0), min(config.run.batch_size, len(answers)), steps)
 
 
-def resident_steps(learner: Learner, galaxies: Galaxies, rows: Tensor) -> TrainingSteps[tuple[Batch, Tensor]]:
+def resident_steps(learner: Learner, galaxies: Galaxies, rows: Tensor) -> TrainingSteps:
     """Steps on galaxies that lie on the device. rows: int64 [M], to train on, on the device."""
 
     def train(item: tuple[Batch, Tensor], number: int) -> tuple[Tensor, int]:
@@ -71,7 +69,7 @@ def file_steps(
     labelled: Labelled,
     workers: int,
     memory_format: torch.memory_format = torch.contiguous_format,
-) -> TrainingSteps[list[Tensor]]:
+) -> TrainingSteps:
     """Steps on image files, through the write-up's pipeline. memory_format: of the network and the views."""
     device = learner.backend.device
     learner.network.to(memory_format=memory_format)
