@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from galaxy_triton.config.schema import Optimiser
+from galaxy_triton.data.split import Split
 from galaxy_triton.kernels.augmentation import fused as augmentation
 from galaxy_triton.kernels.availability import require_triton
 from galaxy_triton.kernels.sigmoid_loss import fused as sigmoid_loss
@@ -19,6 +20,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
 from galaxy_triton.system.signals import Stop
 from galaxy_triton.train.learner import step_seed
+from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.optimiser import make_optimiser, one_cycle
 from galaxy_triton.train.session import Session
 from tests.support.sessions import split_of, trainer_of
@@ -119,7 +121,7 @@ def test_fit_with_kernels_and_without_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each kernel is launched once a step, and two steps give the weights of the torch path."""
-    settings: dict[str, Any] = {"run.epochs": 1, "run.validation": 0, "run.batch_size": 22, "network.dropout": 0}
+    settings: dict[str, Any] = {"run.epochs": 1, "run.batch_size": 4, "network.dropout": 0}
     settings |= {"run.device": device.type, "run.precision": "fp32", "run.body": "eager", "augmentation.size": 8}
     launches: dict[str, list[str]] = {"torch": [], "triton": []}
     require_triton(device)  # looks at a kernel once, before it is replaced
@@ -129,7 +131,7 @@ def test_fit_with_kernels_and_without_validation(
             for module in (augmentation, sigmoid_loss):
                 for name in [name for name in vars(module) if name.endswith("_kernel")]:
                     patch.setattr(module, name, Counting(name, getattr(module, name), noted))
-            trainer_of(session).fit(display, Stop())
+            Trainer(session, Split(np.arange(8), np.arange(0)), session.folder).fit(display, Stop())
     assert launches == {"torch": [], "triton": ["_draw_kernel", "_sigmoid_mse_kernel"] * 2}
     weights = {impl: load(tmp_path / impl / run_folder.LAST).weights for impl in launches}
     for name, want in weights["torch"].items():
