@@ -133,7 +133,7 @@ def check(ctx: click.Context, /, table: Path, like: Path | None, quiet: bool, **
 @click.option("--folds", default=5, show_default=True, help="Of the cross-validation.")
 @click.option("--clusters", default=6, show_default=True, help="Of the central-pixel benchmark.")
 @options.quiet
-@example("galaxy-triton baseline gz.store --ids held_out.csv")
+@example("galaxy-triton baseline gz.store --ids validation.csv")
 def baseline(store: Path, ids: Path | None, quiet: bool, **asked: int) -> None:
     """RMSE of answers that need no network: zeros, ones, the training mean, the central pixel."""
     from galaxy_triton.data.store import open_store

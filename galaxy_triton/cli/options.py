@@ -194,7 +194,7 @@ ablation = together(
     _under("Where and how", "device", "precision"),
 )
 
-# The folds of `sweep` hold galaxies out, and all its trials have the same batches.
+# The folds of `sweep` choose its validation galaxies, and all its trials have the same batches.
 sweeping = together(
     _configuration,
     heading("Galaxies", _fold_ids),

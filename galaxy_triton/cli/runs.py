@@ -30,14 +30,14 @@ def report(run: Path, quiet: bool, **asked: Any) -> None:
 @click.command()
 @click.argument("run", type=EXISTING)
 @click.argument("store", type=EXISTING, required=False)
-@click.option("--ids", type=CSV, help="Score these ids.  [default: what the run held out]")
+@click.option("--ids", type=CSV, help="Score these ids.  [default: its validation galaxies]")
 @click.option("--labels", type=CSV, help="The labels of a table of predictions.  [default: STORE's]")
 @options.judgement
 @click.option("--json", "json_file", type=NEW, help="Write all figures here too.  [default: none]")
 @click.option("--errors", type=NEW, help="Write a CSV of every galaxy's RMSE, the worst first.  [default: none]")
 @options.prediction
 @options.quiet
-@example("galaxy-triton evaluate runs/first gz.store --ids held_out.csv --against runs/second")
+@example("galaxy-triton evaluate runs/first gz.store --ids validation.csv --against runs/second")
 def evaluate(
     run: Path, store: Path | None, json_file: Path | None, errors: Path | None, quiet: bool, **asked: Any
 ) -> None:

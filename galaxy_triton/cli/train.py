@@ -20,14 +20,14 @@ from galaxy_triton.cli.options import EXISTING, NEW
     options.dry_run,
     options.quiet,
 )
-@example("galaxy-triton train gz.store --recipe best --validation held_out.csv --run runs/first")
+@example("galaxy-triton train gz.store --recipe best --validation validation.csv --run runs/first")
 def train(fields: tuple[str, ...], validation: str | None, dry_run: bool, quiet: bool, **asked: Any) -> None:
     """Train a network on STORE, saving after every epoch, and write its report.
 
     Without STORE it trains on a small simulated sky, which is drawn once and kept in the user's cache. Options that are
     not given keep the recipe's values. Ctrl-C saves and says how to resume (exit code 130); so do SIGTERM and SIGUSR1
     (exit code 75). Under torchrun each process takes its part of every batch. --folds trains a run for each fold and
-    predicts every galaxy with the run that held it out. --finetune begins with the weights and the configuration of
+    predicts every galaxy with the run that did not train on it. --finetune begins with the weights and configuration of
     another run, on better labels or on those of another survey.
     """
     from galaxy_triton.system.console import Display

@@ -1,4 +1,4 @@
-"""The noise floor of the galaxies that a run on a simulated sky held out."""
+"""The noise floor of the galaxies that a run on a simulated sky validates on."""
 
 import json
 from pathlib import Path

@@ -41,7 +41,7 @@ def test_train_reads_fields_from_a_file(sky: Any, tmp_path: Path, succeed: Succe
 def test_train_validates_on_a_list(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
     """Ids that are not labelled in the store are counted in a warning; further columns are ignored."""
     rows = "".join(f"{number},x,0.5\n" for number in [*sky.ids[40:], 17])
-    table = tmp_path / "held_out.csv"
+    table = tmp_path / "validation.csv"
     table.write_text(f"GalaxyID,what,ever\n{rows}")
     said = succeed("train", sky.store, *tiny_options("run.validation"), "--validation", table, "--run", tmp_path / "r")
     assert "40 to train on, 4 to validate on" in said

@@ -44,7 +44,7 @@ def test_draw_folds_is_fair() -> None:
 
 
 def test_split_of_fold(sky: Any) -> None:
-    """Every labelled galaxy is held out once, and trained on in all other folds."""
+    """Every labelled galaxy is validated on once, and trained on in all other folds."""
     store = open_store(sky.store)
     folds = draw_folds(ids_to_hold_out(store, None), 4, 1)
     splits = [split_of_fold(store, folds, number) for number in range(1, 5)]

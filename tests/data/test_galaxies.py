@@ -52,7 +52,7 @@ def test_split_by_fraction_hardly_moves(store: Store, sky: Any) -> None:
 
 
 def test_split_by_ids(store: Store) -> None:
-    """Ids that are unlabelled (the last four rows) or unknown hold out nothing."""
+    """Ids that are unlabelled (the last four rows) or unknown choose nothing."""
     split = split_by_ids(store, np.array([*store.ids[[40, 3, 46]], 5]))
     assert split.validation.tolist() == [3, 40]
     assert split.train.tolist() == [row for row in range(44) if row not in (3, 40)]

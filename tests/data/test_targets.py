@@ -24,7 +24,7 @@ def test_class_means_are_moved_and_others_stay() -> None:
 
 
 def test_labels_that_few_training_galaxies_share_stay() -> None:
-    """Galaxies that are held out do not count."""
+    """Validation galaxies do not count."""
     few = torch.cat((CLASSES.repeat(SHARED, 1), ALONE))
     assert torch.equal(targets(few, torch.arange(len(few)), 1.5), few)
     half_held_out = CLASSES[:1].repeat(2 * SHARED, 1)
