@@ -20,11 +20,12 @@ from galaxy_triton.config.schema import LAYOUTS
 @example("galaxy-triton report runs/first")
 def report(run: Path, quiet: bool, **asked: Any) -> None:
     """Draw a RUN's report: report.html, which needs nothing else, and its figures in plots/."""
-    from galaxy_triton.evaluate.report import ReportOptions, write_report
+    from galaxy_triton.evaluate.report import PAGE, ReportOptions, write_report
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
-    display.say(f"report  {write_report(run, ReportOptions(**asked), display).page}")
+    write_report(run, ReportOptions(**asked), display)
+    display.say(f"report  {run / PAGE}")
 
 
 @click.command()

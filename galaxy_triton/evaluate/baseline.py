@@ -1,6 +1,5 @@
 """Baselines without a network: RMSE of constant predictions and of the central pixel's colour."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,19 +56,10 @@ def baselines(
     parts = _folds(store, folds) if ids is None else [_split(store, ids)]
     colours = central_colours(store, progress)
     known = np.concatenate([labels[test] for _, test in parts])
-
-    def error_of(predict: Callable[[Rows, Rows], Floats]) -> float:
-        """The RMSE of a baseline that predicts the second rows from the first."""
-        predictions = [np.broadcast_to(predict(train, test), (len(test), 37)) for train, test in parts]
-        return rmse(np.concatenate(predictions), known)
-
-    return Baselines(
-        len(known),
-        zeros=error_of(lambda train, test: np.zeros(37)),
-        ones=error_of(lambda train, test: np.ones(37)),
-        mean=error_of(lambda train, test: labels[train].mean(axis=0)),
-        central_pixel=error_of(lambda train, test: _by_colour(colours, labels, train, test, clusters)),
-    )
+    means = [np.tile(labels[train].mean(axis=0), (len(test), 1)) for train, test in parts]
+    by_colour = [_by_colour(colours, labels, train, test, clusters) for train, test in parts]
+    predictions = (np.zeros_like(known), np.ones_like(known), np.concatenate(means), np.concatenate(by_colour))
+    return Baselines(len(known), *(rmse(each, known) for each in predictions))
 
 
 def central_colours(store: Store, progress: Progress = lambda done, total: None) -> Floats:

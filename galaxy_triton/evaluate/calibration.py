@@ -23,20 +23,6 @@ class Bins:
     people: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Calibration in two numbers.
-
-    ece: expected calibration error, sum over bins of (share of the predictions) |mean prediction - mean label| (Naeini
-    et al. 2015; Guo et al. 2017, eq. 3, with fractions of people for accuracies). Few predictions raise it.
-    slope: of the least-squares line label = a + slope prediction (Mincer & Zarnowitz 1969): 1 when calibrated, below 1
-    when predictions are too extreme, above 1 when they keep too close to their mean; nan when all are equal.
-    """
-
-    ece: float
-    slope: float
-
-
 def bins_of(predictions: Floats, labels: Floats) -> Bins:
     """Bin all values of two arrays of one shape, in [0, 1]: the first bin is [0, 0.1), the last [0.9, 1]."""
     predicted, people = (values.ravel().astype(np.float64) for values in (predictions, labels))
@@ -47,15 +33,24 @@ def bins_of(predictions: Floats, labels: Floats) -> Bins:
     return Bins(counts, *means)
 
 
-def calibration_of(predictions: Floats, labels: Floats) -> Calibration:
-    """The calibration of all values of two arrays of one shape, in [0, 1], at least one."""
+def calibration_error(predictions: Floats, labels: Floats) -> float:
+    """The expected calibration error of all values of two arrays of one shape, in [0, 1], at least one.
+
+    The sum over bins of (share of the predictions) |mean prediction - mean label| (Naeini et al. 2015; Guo et al. 2017,
+    eq. 3, with fractions of people for accuracies). Few predictions raise it.
+    """
     bins = bins_of(predictions, labels)
     filled = bins.counts > 0
     gaps = np.abs(bins.predicted - bins.people)[filled]
-    return Calibration(float(gaps @ bins.counts[filled] / bins.counts.sum()), _slope(predictions, labels))
+    return float(gaps @ bins.counts[filled] / bins.counts.sum())
 
 
-def _slope(predictions: Floats, labels: Floats) -> float:
+def calibration_slope(predictions: Floats, labels: Floats) -> float:
+    """The slope of the least-squares line label = a + slope prediction (Mincer & Zarnowitz 1969).
+
+    1 when calibrated, below 1 when predictions are too extreme, above 1 when they keep too close to their mean; nan
+    when all are equal.
+    """
     x, y = (values.astype(np.float64) - values.mean(dtype=np.float64) for values in (predictions, labels))
     spread = float(np.square(x).sum())
     return float((x * y).sum() / spread) if spread > 0 else math.nan

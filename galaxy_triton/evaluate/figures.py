@@ -2,12 +2,12 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,6 +21,12 @@ from galaxy_triton.evaluate.scores import Score, rmse
 from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
 
 Floats = NDArray[np.floating]
+
+
+def plain(name: str) -> str:
+    """The name of a question or answer as text."""
+    return name.replace("_", " ")
+
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 PEOPLE, PREDICTED, MEAN_ANSWER, NOISE_FLOOR = "#222222", "#0072b2", "#d55e00", "#009e73"
@@ -43,6 +49,12 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "text.usetex": False,
 }
+# The 37 answers in words, each after its question unless that is the first.
+ANSWERS = tuple(
+    plain(answer if question is QUESTIONS[0] else f"{question.name}: {answer}")
+    for question in QUESTIONS
+    for answer in question.answers
+)
 EPOCHS = 4  # whose views the figure of the augmentation shows
 FEW = 20  # predictions in a bin, below which its mean says little
 
@@ -57,34 +69,10 @@ class Picture:
     words: str
 
 
-@dataclass(frozen=True)
-class Example:
-    """A galaxy: its name, its view [S, S, 3] in [0, 1], and predicted and labelled fractions [37]."""
-
-    name: str
-    view: Floats
-    predicted: Floats
-    people: Floats
-
-    @property
-    def rmse(self) -> float:
-        """Over the galaxy's 37 fractions."""
-        return rmse(self.predicted, self.people)
-
-    @property
-    def columns(self) -> list[int]:
-        """The columns to show: the first question's, and the two others that differ most."""
-        differ = np.abs(self.predicted - self.people)
-        differ[SPANS[0]] = -1
-        return [*range(len(QUESTIONS[0].answers)), *np.argsort(-differ, kind="stable")[:2].tolist()]
-
-
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in STYLE, whatever the user's own settings of matplotlib are."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+    with matplotlib.style.context(STYLE, after_reset=True), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; the page has it in words.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
@@ -189,19 +177,29 @@ def calibration(predictions: Floats, labels: Floats, ece: dict[str, float]) -> P
     return _picture(figure, f"Expected calibration error: {words}.")
 
 
-def examples(chosen: list[Example]) -> Picture:
-    """Galaxies beside the fractions of the first question and of the two answers that differ most."""
-    height = EXAMPLE_HEAD + EXAMPLE_HEIGHT * len(chosen)
+def examples(names: Sequence[str], views: Floats, predicted: Floats, people: Floats) -> Picture:
+    """Galaxies beside the fractions of the first question and of the two answers that differ most.
+
+    Args:
+        names: [n]. views: [n, S, S, 3] in [0, 1]. predicted, people: fractions [n, 37].
+    """
+    height = EXAMPLE_HEAD + EXAMPLE_HEIGHT * len(names)
     figure = Figure(figsize=(NARROW, height))
     # The same places in every figure, however long the labels are; inches become shares.
     edges = {"left": 0.01, "right": 0.98, "top": 1 - EXAMPLE_HEAD / height, "bottom": 0.25 / height}
-    grid = figure.add_gridspec(len(chosen), 2, width_ratios=(1.1, 0.8), wspace=1.65, hspace=0.45, **edges)
-    for row, example in enumerate(chosen):
-        _draw_view(figure.add_subplot(grid[row, 0]), example)
-        _draw_fractions(figure.add_subplot(grid[row, 1]), example)
-    handles, labels = figure.axes[1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=2, borderaxespad=0)
-    return _picture(figure, " ".join(_example_words(example) for example in chosen))
+    grid = figure.add_gridspec(len(names), 2, width_ratios=(1.1, 0.8), wspace=1.65, hspace=0.45, **edges)
+    words = []
+    for row, (name, view, ours, labels) in enumerate(zip(names, views, predicted, people, strict=True)):
+        image, bars = (figure.add_subplot(grid[row, column]) for column in (0, 1))
+        image.imshow(np.clip(view, 0, 1))
+        image.set_axis_off()
+        image.set_title(_short(name), loc="left")
+        score, shown = f"RMSE {rmse(ours, labels):.3f}", _most_different(ours, labels)
+        _draw_fractions(bars, ours[shown], labels[shown], [ANSWERS[column] for column in shown])
+        bars.set_title(score, loc="right")
+        words.append(f"{name}, {score}: {'; '.join(_pair(column, ours, labels) for column in shown)}.")
+    figure.legend(*bars.get_legend_handles_labels(), loc="upper left", ncols=2, borderaxespad=0)
+    return _picture(figure, " ".join(words))
 
 
 def augmentation(views: Floats) -> Picture:
@@ -221,18 +219,6 @@ def augmentation(views: Floats) -> Picture:
     return _picture(figure, f"{galaxies} training galaxies: each as stored, then in {columns - 1} views.")
 
 
-def answer_name(column: int) -> str:
-    """One of the 37 answers in words, after its question unless that is the first."""
-    number = next(number for number, span in enumerate(SPANS) if column < span.stop)
-    answer = plain(QUESTIONS[number].answers[column - SPANS[number].start])
-    return answer if number == 0 else f"{plain(QUESTIONS[number].name)}: {answer}"
-
-
-def plain(name: str) -> str:
-    """The name of a question or answer as text."""
-    return name.replace("_", " ")
-
-
 def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
     """A tall panel above a low one, over the same x."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -246,8 +232,7 @@ def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
 def _picture(figure: Figure, words: str) -> Picture:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
-    with Image.open(file) as image:
-        return Picture(file.getvalue(), *image.size, words)
+    return Picture(file.getvalue(), *Image.open(file).size, words)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -277,32 +262,26 @@ def _sheet(views: Floats, gap: int) -> Floats:
     return padded.reshape(rows * (side + gap), columns * (side + gap), 3)[:-gap, :-gap]
 
 
-def _draw_view(axes: Axes, example: Example) -> None:
-    axes.imshow(np.clip(example.view, 0, 1))
-    axes.set_axis_off()
-    axes.set_title(_short(example.name), loc="left")
+def _most_different(predicted: Floats, people: Floats) -> list[int]:
+    """The columns of the first question, and the two others that differ most."""
+    differences = np.abs(predicted - people)
+    differences[SPANS[0]] = -1
+    return [*range(SPANS[0].stop), *np.argsort(-differences, kind="stable")[:2].tolist()]
 
 
-def _draw_fractions(axes: Axes, example: Example) -> None:
-    shown = example.columns
-    rows = np.arange(len(shown))
-    axes.barh(rows - 0.19, example.people[shown], 0.36, color=PEOPLE, label="people")
-    axes.barh(rows + 0.19, example.predicted[shown], 0.36, color=PREDICTED, label="network")
-    axes.set_yticks(rows, [answer_name(column) for column in shown], fontsize=8.5)
-    axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
+def _draw_fractions(axes: Axes, predicted: Floats, people: Floats, answers: list[str]) -> None:
+    rows = np.arange(len(answers))
+    axes.barh(rows - 0.19, people, 0.36, color=PEOPLE, label="people")
+    axes.barh(rows + 0.19, predicted, 0.36, color=PREDICTED, label="network")
+    axes.set_yticks(rows, answers, fontsize=8.5)
+    axes.set(xlim=(0, 1), ylim=(len(answers) - 0.4, -0.6))
     axes.set_xticks((0, 0.5, 1), ("0", "½", "1"))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.set_title(f"RMSE {example.rmse:.3f}", loc="right")
-
-
-def _example_words(example: Example) -> str:
-    each = "; ".join(_pair(column, example.predicted, example.people) for column in example.columns)
-    return f"{example.name}, RMSE {example.rmse:.3f}: {each}."
 
 
 def _pair(column: int, predicted: Floats, people: Floats) -> str:
-    return f"{answer_name(column)} {predicted[column]:.2f} predicted, {people[column]:.2f} by people"
+    return f"{ANSWERS[column]} {predicted[column]:.2f} predicted, {people[column]:.2f} by people"
 
 
 def _short(name: str, longest: int = 18) -> str:

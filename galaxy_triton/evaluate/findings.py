@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from galaxy_triton.evaluate.calibration import calibration_of
+from galaxy_triton.evaluate.calibration import calibration_error, calibration_slope
 from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import ConstantScores, Difference, Estimate, Score, galaxy_errors
-from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
+from galaxy_triton.galaxyzoo.questions import ID_COLUMN, QUESTIONS, SPANS
 from galaxy_triton.galaxyzoo.tree import gaps
 from galaxy_triton.predict.predictor import Answers
 
@@ -35,7 +36,7 @@ class Comparison:
 class QuestionFindings:
     """Findings about one question.
 
-    rmse: with its interval. mean_answer: RMSE of the mean label. ece, slope: of the calibration. tree_mean,
+    rmse: with its interval. mean_answer: RMSE of the mean label. ece, slope: see `calibration`. tree_mean,
     tree_largest: how far the sum of the predictions is from the prediction of the answer that leads to the question.
     lower: how much lower the RMSE is than that of the predictions compared with; None without a comparison.
     """
@@ -48,16 +49,6 @@ class QuestionFindings:
     tree_mean: float
     tree_largest: float
     lower: Estimate | None
-
-
-@dataclass(frozen=True)
-class GalaxyError:
-    """The RMSE of a galaxy, the question with its largest RMSE, and that RMSE."""
-
-    name: str
-    rmse: float
-    question: str
-    question_rmse: float
 
 
 @dataclass(frozen=True)
@@ -83,32 +74,28 @@ class Findings:
         """A row for each question."""
         off = gaps(self.predictions)
         means, largest = off.mean(axis=0), off.max(axis=0)
-        rows = []
-        for number, (name, span) in enumerate(zip(self.score.questions, SPANS, strict=True)):
-            calibration = calibration_of(self.predictions[:, span], self.labels[:, span])
-            rows.append(
-                QuestionFindings(
-                    name,
-                    self.score.questions[name],
-                    self.constants.mean.questions[name].value,
-                    calibration.ece,
-                    calibration.slope,
-                    float(means[number]),
-                    float(largest[number]),
-                    None if self.comparison is None else self.comparison.lower.questions[name],
-                )
-            )
-        return rows
-
-    def by_galaxy(self) -> list[GalaxyError]:
-        """A row for each galaxy, the highest RMSE first."""
-        errors = galaxy_errors(self.predictions, self.labels)
-        overall, questions = errors[:, 0], errors[:, 1:]
-        worst = questions.argmax(axis=1)
         return [
-            GalaxyError(str(self.names[i]), float(overall[i]), QUESTIONS[worst[i]].name, float(questions[i, worst[i]]))
-            for i in np.argsort(-overall, kind="stable")
+            QuestionFindings(
+                name,
+                rmse=self.score.questions[name],
+                mean_answer=self.constants.mean.questions[name].value,
+                ece=calibration_error(self.predictions[:, span], self.labels[:, span]),
+                slope=calibration_slope(self.predictions[:, span], self.labels[:, span]),
+                tree_mean=float(means[number]),
+                tree_largest=float(largest[number]),
+                lower=None if self.comparison is None else self.comparison.lower.questions[name],
+            )
+            for number, (name, span) in enumerate(zip(self.score.questions, SPANS, strict=True))
         ]
+
+    def by_galaxy(self) -> pd.DataFrame:
+        """Each galaxy's name, its RMSE, the question with its largest RMSE, and that RMSE; the highest RMSE first."""
+        errors = galaxy_errors(self.predictions, self.labels)
+        questions = errors[:, 1:]
+        worst = [QUESTIONS[number].name for number in questions.argmax(axis=1)]
+        columns = {"rmse": errors[:, 0], "worst_question": worst, "worst_question_rmse": questions.max(axis=1)}
+        table = pd.DataFrame({ID_COLUMN: pd.Series(list(self.names), dtype=object), **columns})
+        return table.sort_values("rmse", ascending=False, kind="stable")
 
     def examples(self) -> dict[str, NDArray[np.int64]]:
         """Places of the galaxies predicted "best", in the "middle" and "worst", no galaxy twice.

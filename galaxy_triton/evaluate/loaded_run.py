@@ -43,7 +43,7 @@ class LoadedRun:
 
     galaxies: on the predictor's device; the host may keep the pixels. split: rows of the training galaxies, whose mean
     label is scored too, and of the galaxies to score. names: by row. truth: true probabilities of a simulated sky by
-    row, float32 [N, 37]. chosen_on: whether some of the galaxies to score chose the checkpoint.
+    row, float32 [N, 37].
     """
 
     folder: Path
@@ -52,7 +52,6 @@ class LoadedRun:
     split: Split
     names: Sequence[str]
     truth: Answers | None = None
-    chosen_on: bool = False
 
     def on_device(self, rows: NDArray[np.int64]) -> Tensor:
         """Rows as a tensor on the device of the galaxies."""

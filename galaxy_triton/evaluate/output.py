@@ -1,7 +1,5 @@
 """An evaluation as text for a terminal, as JSON, and as a CSV of every galaxy's error."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -9,16 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from galaxy_triton.evaluate.evaluate import Evaluation
-from galaxy_triton.evaluate.findings import Comparison, Findings, GalaxyError
+from galaxy_triton.evaluate.findings import Comparison, Findings
 from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import LEVEL, Estimate
-from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.system.provenance import provenance
-from galaxy_triton.system.whole_files import whole_file
+from galaxy_triton.system.whole_files import whole_file, write_text
 
 VERSION = 1  # of the JSON
-ERROR_COLUMNS = (ID_COLUMN, "rmse", "worst_question", "worst_question_rmse")
 
 
 def lines(evaluation: Evaluation) -> Iterator[str]:
@@ -70,23 +68,17 @@ def write_json(file: Path, evaluation: Evaluation) -> None:
     Raises:
         DataFault: it cannot be written.
     """
-    with whole_file(file) as temporary:
-        text = json.dumps(_as_json(evaluation), indent=1, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(file, json.dumps(_as_json(evaluation), indent=1, allow_nan=False) + "\n")
 
 
-def write_errors(file: Path, errors: list[GalaxyError]) -> None:
-    """Write a row for each galaxy: its id or name, RMSE, the question with its largest RMSE, and that RMSE.
+def write_errors(file: Path, errors: pd.DataFrame) -> None:
+    """Write the table of `Findings.by_galaxy` as CSV.
 
     Raises:
         DataFault: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ERROR_COLUMNS)
-    writer.writerows((e.name, f"{e.rmse:.7g}", e.question, f"{e.question_rmse:.7g}") for e in errors)
     with whole_file(file) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        errors.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -131,10 +123,6 @@ def _rotation_json(found: RotationConsistency) -> dict[str, Any]:
     return {"galaxies": found.galaxies, "poses": poses, "rms_by_views": found.by_views}
 
 
-def _comparison_json(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "with": comparison.name,
-        "lower": comparison.lower.overall,
-        "trained_on": comparison.trained_on,
-        "chosen_on": comparison.chosen_on,
-    }
+def _comparison_json(found: Comparison) -> dict[str, Any]:
+    seen = {"trained_on": found.trained_on, "chosen_on": found.chosen_on}
+    return {"with": found.name, "lower": found.lower.overall, **seen}

@@ -2,14 +2,11 @@
 
 import base64
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-import numpy as np
 
-from galaxy_triton.evaluate.calibration import BINS, calibration_of
+from galaxy_triton.evaluate.calibration import BINS, calibration_error, calibration_slope
 from galaxy_triton.evaluate.figures import FEW, Picture, plain
 from galaxy_triton.evaluate.findings import Comparison, Findings
 from galaxy_triton.evaluate.scores import LEVEL
@@ -19,12 +16,7 @@ TEMPLATE = "report.html.jinja"
 WORST = 20  # galaxies in the table
 
 
-@dataclass(frozen=True)
-class Table:
-    """Texts in rows; the first of a row names it."""
-
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
+Table = list[tuple[str, ...]]  # texts in rows, the head first; the first text of a row names it
 
 
 def page_of(
@@ -78,30 +70,29 @@ def _percent(share: float) -> str:
 
 def _questions(found: Findings) -> Table:
     """A row for all questions, then one for each."""
-    overall, off = calibration_of(found.predictions, found.labels), gaps(found.predictions)
-    rows: list[tuple[Any, ...]] = [
-        ("all", found.score.rmse, found.constants.mean.rmse, overall.ece, overall.slope, np.mean(off), np.max(off))
-    ]
+    answers, off = (found.predictions, found.labels), gaps(found.predictions)
+    overall = (calibration_error(*answers), calibration_slope(*answers), float(off.mean()), float(off.max()))
+    rows: dict[str, tuple[float, ...]] = {"all": (found.score.rmse, found.constants.mean.rmse, *overall)}
     for row in found.by_question():
-        tree = (row.tree_mean, row.tree_largest)
-        rows.append((row.name, row.rmse.value, row.mean_answer, row.ece, row.slope, *tree))
+        rows[row.name] = (row.rmse.value, row.mean_answer, row.ece, row.slope, row.tree_mean, row.tree_largest)
     head = ("question", "RMSE", "mean answer", "ECE", "slope", "tree gap", "at most")
-    return Table(head, [(plain(name), *map(_decimals, values)) for name, *values in rows])
+    return [head, *((plain(name), *map(_decimals, values)) for name, values in rows.items())]
 
 
 def _differences(comparison: Comparison) -> Table:
     """How much lower the RMSE is than that of the predictions compared with."""
     lower = {"all": comparison.lower.overall, **comparison.lower.questions}
-    rows = [
-        (plain(name), _signed(value), f"{_signed(low)} to {_signed(high)}")
-        for name, (value, low, high) in lower.items()
-    ]
-    return Table(("question", "lower by", f"{_percent(LEVEL)} interval"), rows)
+    rows = (
+        (plain(name), _signed(each.value), f"{_signed(each.low)} to {_signed(each.high)}")
+        for name, each in lower.items()
+    )
+    return [("question", "lower by", f"{_percent(LEVEL)} interval"), *rows]
 
 
 def _worst(found: Findings) -> Table:
-    rows = [(e.name, _decimals(e.rmse), plain(e.question), _decimals(e.question_rmse)) for e in found.by_galaxy()]
-    return Table(("galaxy", "RMSE", "worst question", "RMSE there"), rows[:WORST])
+    rows = found.by_galaxy()[:WORST].itertuples(index=False, name=None)
+    texts = ((name, _decimals(rmse), plain(question), _decimals(worst)) for name, rmse, question, worst in rows)
+    return [("galaxy", "RMSE", "worst question", "RMSE there"), *texts]
 
 
 def _decimals(value: float) -> str:

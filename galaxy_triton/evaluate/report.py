@@ -17,7 +17,7 @@ from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows, open_store
 from galaxy_triton.evaluate import figures
 from galaxy_triton.evaluate.evaluate import ScoreOptions, score_run
-from galaxy_triton.evaluate.figures import Example, Picture
+from galaxy_triton.evaluate.figures import Picture
 from galaxy_triton.evaluate.findings import Findings
 from galaxy_triton.evaluate.loaded_run import LoadedRun, load_galaxies
 from galaxy_triton.evaluate.page import page_of
@@ -45,16 +45,8 @@ class ReportOptions(ScoreOptions):
     store: Path | None = None
 
 
-@dataclass(frozen=True)
-class Report:
-    """A report that is written. findings: about the validation galaxies; None without any."""
-
-    page: Path
-    findings: Findings | None
-
-
-def write_report(folder: Path, options: ReportOptions, display: Display) -> Report:
-    """Write the report of a run from its folder and the store that it was trained on.
+def write_report(folder: Path, options: ReportOptions, display: Display) -> Findings | None:
+    """As `report_of`, for a run's folder and the store that it was trained on.
 
     Raises:
         DataFault: no run, checkpoint or store there, another store than the run's, or a damaged file of the run.
@@ -68,13 +60,15 @@ def write_report(folder: Path, options: ReportOptions, display: Display) -> Repo
     split = _split(folder, store)
     galaxies = load_galaxies(store, predictor, options.batch_size, display)
     truth = None if source.truth is None else answers_by_row(source.truth, store)
-    chosen_on = options.which == run_folder.BEST
-    run = LoadedRun(folder, predictor, galaxies, split, names_of(store), truth, chosen_on)
+    run = LoadedRun(folder, predictor, galaxies, split, names_of(store), truth)
     return report_of(run, options, display)
 
 
-def report_of(run: LoadedRun, options: ReportOptions, display: Display) -> Report:
+def report_of(run: LoadedRun, options: ReportOptions, display: Display) -> Findings | None:
     """Score the validation galaxies and write report.html and plots/ into the run's folder, in place of earlier ones.
+
+    Returns:
+        Findings about the validation galaxies; None without any.
 
     Raises:
         DataFault: metrics.csv or started.json is missing or damaged, the truth or the predictions to compare with lack
@@ -82,18 +76,20 @@ def report_of(run: LoadedRun, options: ReportOptions, display: Display) -> Repor
     """
     metrics = read_metrics(run.folder / run_folder.METRICS)
     ran_on = run_folder.last_start(run.folder)
-    findings = _score(run, options, display) if len(run.split.validation) else None
+    if run.truth is not None and np.isnan(run.truth[run.split.validation]).any():
+        want, where = "true probabilities of every validation galaxy", run.folder / run_folder.SOURCE
+        raise DataFault(expected(want, "none for some", where, "name the table of this sky there"))
+    findings = score_run(run, options, display) if len(run.split.validation) else None
     pictures = _draw(run, metrics, findings)
-    facts = _facts(run, metrics, ran_on)
-    name = run.folder.resolve().name
-    page = page_of(name, findings, pictures, chosen_on=run.chosen_on, facts=facts, ran_on=ran_on)
+    name, facts, chosen_on = run.folder.resolve().name, _facts(run, metrics, ran_on), options.which == run_folder.BEST
+    page = page_of(name, findings, pictures, chosen_on=chosen_on, facts=facts, ran_on=ran_on)
     with whole_folder(run.folder / PLOTS, replace=True) as folder:
         for figure, picture in pictures.items():
             (folder / f"{figure}.png").write_bytes(picture.png)
     with whole_file(run.folder / PAGE) as temporary:
         # A file name may hold what UTF-8 cannot.
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
-    return Report(run.folder / PAGE, findings)
+    return findings
 
 
 def read_metrics(file: Path) -> pd.DataFrame:
@@ -106,22 +102,18 @@ def read_metrics(file: Path) -> pd.DataFrame:
     try:
         content = read_file(file)
         metrics = pd.read_csv(io.BytesIO(content), dtype=np.float64)
+        if list(metrics.columns) != [field.name for field in fields(run_folder.EpochRow)]:
+            raise ValueError(f"one with the columns {', '.join(map(str, metrics.columns))}")
+        # Only the validation may be unknown.
+        known = metrics.drop(columns=["validation_loss", "validation_rmse"])
+        epochs = list(range(1, len(metrics) + 1))
+        if not epochs or list(metrics["epoch"]) != epochs or not ((known >= 0) & (known < 1e15)).all(axis=None):
+            raise ValueError(f"one whose {len(metrics)} rows are not the epochs from the first")
+        if not content.endswith(b"\n"):
+            raise ValueError("one that is cut short")
     except (OSError, ValueError) as error:
         raise DataFault(expected("the run's metrics.csv", reason(error).strip(), file, do)) from error
-    if (fault := _metrics_fault(metrics)) is not None or not content.endswith(b"\n"):
-        raise DataFault(expected("the run's metrics.csv", fault or "one that is cut short", file, do))
     return metrics
-
-
-def _metrics_fault(metrics: pd.DataFrame) -> str | None:
-    names = [field.name for field in fields(run_folder.EpochRow)]
-    if list(metrics.columns) != names:
-        return f"one with the columns {', '.join(map(str, metrics.columns))}"
-    if len(metrics) == 0 or list(metrics["epoch"]) != list(range(1, len(metrics) + 1)):
-        return f"one whose {len(metrics)} rows are not the epochs from the first"
-    # Only the validation may be unknown.
-    known = metrics.drop(columns=["validation_loss", "validation_rmse"]).to_numpy()
-    return None if ((known >= 0) & (known < 1e15)).all() else "one with values that no epoch has"
 
 
 def _split(folder: Path, store: Store) -> Split:
@@ -133,20 +125,12 @@ def _split(folder: Path, store: Store) -> Split:
     return split
 
 
-def _score(run: LoadedRun, options: ReportOptions, display: Display) -> Findings:
-    if run.truth is not None and np.isnan(run.truth[run.split.validation]).any():
-        want, where = "true probabilities of every validation galaxy", run.folder / run_folder.SOURCE
-        raise DataFault(expected(want, "none for some", where, "name the table of this sky there"))
-    return score_run(run, options, display)
-
-
 def _draw(run: LoadedRun, metrics: pd.DataFrame, findings: Findings | None) -> dict[str, Picture]:
     """The figures by the names of their files."""
-    references = {}
-    if findings is not None:
-        references["mean answer"] = findings.constants.mean.rmse
-        if findings.noise_floor is not None:
-            references["noise floor"] = findings.noise_floor
+    known = (
+        {} if findings is None else {"mean answer": findings.constants.mean.rmse, "noise floor": findings.noise_floor}
+    )
+    references = {name: value for name, value in known.items() if value is not None}
     with figures.style():
         pictures = {"curves": figures.curves(metrics, references)}
         pictures["augmentation"] = figures.augmentation(_augmented(run, len(metrics)))
@@ -164,15 +148,10 @@ def _draw_findings(run: LoadedRun, findings: Findings) -> dict[str, Picture]:
     }
     for kind, places in findings.examples().items():
         if len(places):
-            pictures[kind] = figures.examples(_examples(run, findings, places))
+            names = [findings.names[place] for place in places]
+            views = _image(_stored(run, run.on_device(run.split.validation[places])))
+            pictures[kind] = figures.examples(names, views, predictions[places], labels[places])
     return pictures
-
-
-def _examples(run: LoadedRun, findings: Findings, places: NDArray[np.int64]) -> list[Example]:
-    views = _image(_stored(run, run.on_device(run.split.validation[places])))
-    names = [findings.names[place] for place in places]
-    fractions = (findings.predictions[places], findings.labels[places])
-    return [Example(*each) for each in zip(names, views, *fractions, strict=True)]
 
 
 def _augmented(run: LoadedRun, epochs: int) -> NDArray[np.float32]:

@@ -117,10 +117,7 @@ def _resampled(squares: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def _estimates(values: NDArray[np.float64], resampled: NDArray[np.float64]) -> list[Estimate]:
     """Each value [m] with the interval of its resamples [RESAMPLES, m]."""
     limits = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-    return [
-        Estimate(float(value), *map(float, np.quantile(column, limits)))
-        for value, column in zip(values, resampled.T, strict=True)
-    ]
+    return [Estimate(*map(float, each)) for each in zip(values, *np.quantile(resampled, limits, axis=0), strict=True)]
 
 
 def _by_name(questions: list[Estimate]) -> dict[str, Estimate]:

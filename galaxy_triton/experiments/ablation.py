@@ -26,7 +26,6 @@ from galaxy_triton.experiments.ablation_rows import (
 from galaxy_triton.experiments.new_process import CallFailed, in_new_process
 from galaxy_triton.experiments.writeup_pipeline import differences
 from galaxy_triton.galaxyzoo.tables import read_ids
-from galaxy_triton.model import head
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
 from galaxy_triton.system.console import Display
@@ -150,7 +149,7 @@ def _unavailable(variant: Variant, config: Config, backend: Backend) -> str:
     # Triton's interpreter would run on a CPU, but its speed says nothing.
     if "triton" in (variant.augment, variant.loss, variant.norm) and device.type != "cuda":
         return f"its kernel needs a CUDA GPU, and the device is {device.type}"
-    reason = body_unavailable(variant.body, device) or head.unavailable(config.network.head, variant.loss, device)
+    reason = body_unavailable(variant.body, device)
     if reason is None:
         try:
             choose(variant.apply(config))

@@ -1,6 +1,5 @@
 """The backend of a run: its device, precision and implementations, each with the reason for the choice."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from galaxy_triton.config.schema import Config, Run
-from galaxy_triton.model import head, views
+from galaxy_triton.config.schema import Config
+from galaxy_triton.kernels import unavailable
 from galaxy_triton.model.body import LAYERS, norm_unavailable
 from galaxy_triton.model.device import DTYPES, REQUESTED, Choice, find_device, find_precision
 from galaxy_triton.system.errors import UsageFault, expected
@@ -51,8 +50,8 @@ class Backend:
     def choices(self) -> dict[str, Choice]:
         """The choices by what they choose, e.g. "precision"."""
         names = ("precision", "augment", "loss", "body", "norm", "resident")
-        found = {name: getattr(self, name) for name in names}
-        return {"device": Choice(self.device.type, self.device_why)} | {k: v for k, v in found.items() if v is not None}
+        found = {name: choice for name in names if (choice := getattr(self, name)) is not None}
+        return {"device": Choice(self.device.type, self.device_why)} | found
 
     def lines(self) -> list[str]:
         """The choices with their reasons as aligned text, one a line."""
@@ -69,30 +68,22 @@ def choose(config: Config, processes: int = 1) -> Backend:
     Raises:
         UsageFault: a choice that was named cannot run here; nothing replaces it.
     """
-    run, network = config.run, config.network
+    run = config.run
     device, why = find_device(run.device)
-    if run.deterministic and device.type == "cuda" and network.name.startswith("vgg"):
-        do = "use --model galaxy-vgg or resnet50"
-        got = f"{network.name}, whose pooling has none on CUDA"
+    _check_combination(config, device, processes)
+    precision, body = find_precision(run.precision, device), _choose_body(run.body, device)
+    augment, loss = _choose_kernel("--augment", run.augment, device), _choose_kernel("--loss", run.loss, device)
+    return Backend(device, why, precision, augment, loss, body, _choose_norm(config, device, body.name))
+
+
+def _check_combination(config: Config, device: torch.device, processes: int) -> None:
+    """Raise UsageFault for combinations that torch cannot run."""
+    run, name = config.run, config.network.name
+    if run.deterministic and device.type == "cuda" and name.startswith("vgg"):
+        got, do = f"{name}, whose pooling has none on CUDA", "use --model galaxy-vgg or resnet50"
         raise UsageFault(expected("a network with a deterministic gradient", got, "--deterministic", do))
-    _check_combination(run, device, processes)
-    body = _choose_body(run.body, device)
-    return Backend(
-        device,
-        why,
-        find_precision(run.precision, device),
-        _choose_implementation("--augment", run.augment, device, lambda impl: views.unavailable(impl, device)),
-        _choose_implementation("--loss", run.loss, device, lambda impl: head.unavailable(network.head, impl, device)),
-        body,
-        _choose_norm(config, device, body.name),
-    )
-
-
-def _check_combination(run: Run, device: torch.device, processes: int) -> None:
-    """Raise UsageFault for combinations that torch cannot run with several processes or with a batch in parts."""
     if run.sync_norm and (device.type != "cuda" or processes == 1):
-        got = f"{processes} on {device.type}"
-        do = "start several processes there, or leave it out"
+        got, do = f"{processes} on {device.type}", "start several processes there, or leave it out"
         raise UsageFault(expected("several processes on CUDA GPUs", got, "--sync-norm", do))
     if run.body in IN_GRAPHS and (processes > 1 or run.accumulate > 1):
         got = f"{processes} with {run.accumulate} parts: a CUDA graph overwrites gradients that are still to be added"
@@ -114,19 +105,21 @@ def body_unavailable(body: str, device: torch.device) -> str | None:
         return None
     if body in IN_GRAPHS and device.type != "cuda":
         return f"CUDA graphs need a CUDA GPU, and the device is {device.type}"
-    return views.unavailable("compile", device)
+    return unavailable("compile", device)
 
 
-def _choose_implementation(
-    option: str, name: str, device: torch.device, why_not: Callable[[str], str | None]
-) -> Choice:
-    if name == "auto":
-        reason = why_not("triton") if device.type == "cuda" else "not on a CUDA GPU"
-        return Choice("triton", "runs here") if reason is None else Choice("torch", reason)
-    reason = why_not(name)
+def _require(option: str, name: str, reason: str | None, default: str) -> Choice:
+    """The choice that the user named; UsageFault if there is a reason why it cannot run."""
     if reason is not None:
-        raise UsageFault(expected(f"a machine for {option} {name}", reason, option, f"use {option} auto or torch"))
+        raise UsageFault(expected(f"a run for {option} {name}", reason, option, f"use {option} auto or {default}"))
     return Choice(name, REQUESTED)
+
+
+def _choose_kernel(option: str, name: str, device: torch.device) -> Choice:
+    if name != "auto":
+        return _require(option, name, unavailable(name, device), "torch")
+    reason = unavailable("triton", device) if device.type == "cuda" else "not on a CUDA GPU"
+    return Choice("triton", "runs here") if reason is None else Choice("torch", reason)
 
 
 def _choose_norm(config: Config, device: torch.device, body: str) -> Choice:
@@ -138,18 +131,13 @@ def _choose_norm(config: Config, device: torch.device, body: str) -> Choice:
     reason = norm_unavailable(network, name, device)
     if reason is None and name != LAYERS and config.run.sync_norm:
         reason = "--sync-norm needs torch's own"
-    if reason is not None:
-        raise UsageFault(expected(f"a run for --norm {name}", reason, "--norm", "use --norm auto or layers"))
-    return Choice(name, REQUESTED)
+    return _require("--norm", name, reason, LAYERS)
 
 
 def _choose_body(name: str, device: torch.device) -> Choice:
-    if name == "auto":
-        if device.type != "cuda":
-            return Choice("eager", f"default on {device.type.upper()}")
-        reason = body_unavailable("compile", device)
-        return Choice("compile", "runs here") if reason is None else Choice("eager", reason)
-    reason = body_unavailable(name, device)
-    if reason is not None:
-        raise UsageFault(expected(f"a machine for --body {name}", reason, "--body", "use --body auto or eager"))
-    return Choice(name, REQUESTED)
+    if name != "auto":
+        return _require("--body", name, body_unavailable(name, device), "eager")
+    if device.type != "cuda":
+        return Choice("eager", f"default on {device.type.upper()}")
+    reason = body_unavailable("compile", device)
+    return Choice("compile", "runs here") if reason is None else Choice("eager", reason)

@@ -98,15 +98,11 @@ def find_precision(name: str, device: torch.device) -> Choice:
     Raises:
         UsageFault: the device has no such precision.
     """
-    if name == "auto":
-        return _best_precision(device)
-    if name not in PRECISIONS_OF[device.type]:
-        have = " or ".join(PRECISIONS_OF[device.type])
-        raise UsageFault(expected(f"{have} on {device.type}", name, "--precision", "use --precision auto"))
-    return Choice(name, REQUESTED)
-
-
-def _best_precision(device: torch.device) -> Choice:
+    if name != "auto":
+        if name not in PRECISIONS_OF[device.type]:
+            have = " or ".join(PRECISIONS_OF[device.type])
+            raise UsageFault(expected(f"{have} on {device.type}", name, "--precision", "use --precision auto"))
+        return Choice(name, REQUESTED)
     if device.type != "cuda":
         return Choice("fp32", f"default on {device.type.upper()}")
     major, minor = torch.cuda.get_device_capability(device)

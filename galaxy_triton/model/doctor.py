@@ -14,7 +14,7 @@ from galaxy_triton import __version__
 from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import IMPLEMENTATIONS, NORMS, Augmentation
 from galaxy_triton.data.feed import Batch
-from galaxy_triton.kernels import norm_relu_pool
+from galaxy_triton.kernels import norm_relu_pool, unavailable
 from galaxy_triton.kernels.availability import compiler, compiler_reason
 from galaxy_triton.model import head, views
 from galaxy_triton.model.backend import BODIES, body_unavailable, choose
@@ -64,20 +64,20 @@ def _hardware(device: torch.device) -> Iterator[tuple[str, bool]]:
 
 
 def _implementations(device: torch.device) -> Iterator[tuple[str, bool]]:
-    for impl in IMPLEMENTATIONS[1:]:
-        yield f"augment      {impl:<8} {views.unavailable(impl, device) or 'runs here'}", False
-    for body in BODIES:
-        yield f"body         {body:<8} {body_unavailable(body, device) or 'runs here'}", False
-    for norm in NORMS[1:]:
-        yield f"norm         {norm:<8} {norm_unavailable('galaxy-vgg', norm, device) or 'runs here'}", False
-    for name in head.HEADS:
-        for impl in IMPLEMENTATIONS[1:]:
-            yield f"loss {name:<7} {impl:<8} {head.unavailable(name, impl, device) or 'runs here'}", False
+    reasons = {
+        "augment": {impl: unavailable(impl, device) for impl in IMPLEMENTATIONS[1:]},
+        "loss": {impl: unavailable(impl, device) for impl in IMPLEMENTATIONS[1:]},
+        "body": {body: body_unavailable(body, device) for body in BODIES},
+        "norm": {norm: norm_unavailable("galaxy-vgg", norm, device) for norm in NORMS[1:]},
+    }
+    for option, by_name in reasons.items():
+        for name, reason in by_name.items():
+            yield f"{option:<12} {name:<8} {reason or 'runs here'}", False
 
 
 def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
     """Compare the kernels with torch on random images, in a few seconds."""
-    reason = views.unavailable("triton", device)
+    reason = unavailable("triton", device)
     if reason is not None:
         yield f"parity       the kernels cannot run: {reason}", True
         return

@@ -20,13 +20,11 @@ class Head(NamedTuple):
     loss: (logits [B, 37], labels fp32 [B, 37], implementation) -> fp32 scalar.
     probabilities: logits [B, 37] -> fp32 [B, 37].
     logits_of: mean labels fp32 [37] -> the logits whose probabilities they are, fp32 [37].
-    implementations: the implementations of `loss` by name.
     """
 
     loss: Callable[[Tensor, Tensor, str], Tensor]
     probabilities: Callable[[Tensor], Tensor]
     logits_of: Callable[[Tensor], Tensor]
-    implementations: tuple[str, ...]
 
 
 class AnswerNet(nn.Module):
@@ -57,22 +55,13 @@ HEADS: dict[str, Head] = {
         loss=lambda logits, labels, impl: kernels.sigmoid_mse(logits, labels, impl=impl),
         probabilities=lambda logits: logits.float().sigmoid(),
         logits_of=lambda mean: torch.logit(mean.clamp(1e-3, 1 - 1e-3)),
-        implementations=tuple(kernels.SIGMOID_IMPLEMENTATIONS),
     ),
     "tree": Head(
         loss=lambda logits, labels, impl: kernels.tree_mse(logits, labels, TREE, impl=impl),
         probabilities=lambda logits: kernels.tree_probabilities(logits, TREE),
         logits_of=_tree_logits,
-        implementations=tuple(kernels.TREE_IMPLEMENTATIONS),
     ),
 }
-
-
-def unavailable(head: str, impl: str, device: torch.device) -> str | None:
-    """Why this implementation of the head's loss cannot run on `device`; None if it can."""
-    if impl not in HEADS[head].implementations:
-        return f"the {head} head has no {impl} implementation"
-    return kernels.unavailable(impl, device)
 
 
 def training_bytes(network: Network, batch: int, side: int, element_bytes: int) -> int:

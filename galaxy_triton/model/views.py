@@ -98,8 +98,3 @@ def warp_views(images: Tensor, affines: Tensor, augmentation: Augmentation) -> T
         fp32 [B, 3, size, size].
     """
     return warp(images, affines, (augmentation.size, augmentation.size), augmentation.border)
-
-
-def unavailable(impl: str, device: torch.device) -> str | None:
-    """Why this implementation of the augmentation cannot run on `device`; None if it can."""
-    return kernels.unavailable(impl, device)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from galaxy_triton.data.store import MANIFEST, open_store, read_block, require_p
 from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.write_tables import check_answers, write_cells
-from galaxy_triton.model.backend import Backend
 from galaxy_triton.predict.layouts import LAYOUTS, Cells, Layout, Statistics
 from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.system.console import Display, Update
@@ -56,18 +55,14 @@ class Predicted:
 
 
 class Chunk(NamedTuple):
-    """Images that are answered at a time: names [n], pixels [n, S, S, 4], a message for each image left out."""
+    """Images that are answered at a time.
+
+    names: [n]. values: pixels uint8 [n, S, S, 4]; once answered, the layout's statistics [n, m]. skipped: a message for
+    each image left out.
+    """
 
     names: list[str]
-    pixels: NDArray[np.uint8]
-    skipped: list[str]
-
-
-class Part(NamedTuple):
-    """A part of the images, answered: names [n], statistics of the layout [n, m], a message for each image left out."""
-
-    names: list[str]
-    statistics: Statistics
+    values: NDArray[Any]
     skipped: list[str]
 
 
@@ -96,7 +91,9 @@ def predict(
             ended; `out` is then as it was.
         UsageFault: the device is not present, or `out` is `source`.
     """
-    _check_out(source, out)
+    check_place(out, "--out")
+    if out.exists() and out.samefile(source):
+        raise UsageFault(expected("a file of its own for the predictions", "the images", out, "choose another --out"))
     layout = LAYOUTS[options.layout]
     with join_processes(options.device) as processes:
         predictor = load_predictor(run, options.which, options.device)
@@ -108,16 +105,16 @@ def predict(
         with _open_parts(source, predictor.config.preprocess, options) as parts:
             _require_same_images(parts, source, processes)
             if dry_run:
-                _say_plan(run, out, options, parts.images, predictor.backend, display)
+                for line in predictor.backend.lines():
+                    display.note(line)
+                display.say(
+                    f"Would answer {parts.images} images with {run / options.which}, {options.views} views each"
+                )
+                display.say(f"Would write {out}, {'replacing the file there' if out.exists() else 'a new file'}")
+                display.say("Nothing was written")
                 return None
             with display.progress("answering", "images") as update:
                 return _write(out, _answer_all(parts, answer, processes, update), layout, processes)
-
-
-def _check_out(source: Path, out: Path) -> None:
-    check_place(out, "--out")
-    if out.exists() and out.samefile(source):
-        raise UsageFault(expected("a file of its own for the predictions", "the images", out, "choose another --out"))
 
 
 def _require_same_images(parts: Parts, source: Path, processes: Processes) -> None:
@@ -127,18 +124,8 @@ def _require_same_images(parts: Parts, source: Path, processes: Processes) -> No
         raise DataFault(expected("the same images in all processes", f"{counts} of them", source, do))
 
 
-def _say_plan(
-    run: Path, out: Path, options: SubmissionOptions, images: int, backend: Backend, display: Display
-) -> None:
-    for line in backend.lines():
-        display.note(line)
-    display.say(f"Would answer {images} images with {run / options.which}, {options.views} views each")
-    display.say(f"Would write {out}, {'replacing the file there' if out.exists() else 'a new file'}")
-    display.say("Nothing was written")
-
-
-def _answer_all(parts: Parts, answer: Answer, processes: Processes, update: Update) -> Iterator[Part]:
-    """All parts in order. In each round every process answers one part, and all exchange their parts.
+def _answer_all(parts: Parts, answer: Answer, processes: Processes, update: Update) -> Iterator[Chunk]:
+    """The chunks of all parts in order, answered. In each round every process answers one part, and all exchange them.
 
     Raises:
         DataFault: a process could not read its part; all processes raise the same fault.
@@ -151,45 +138,40 @@ def _answer_all(parts: Parts, answer: Answer, processes: Processes, update: Upda
 
     for first in range(0, parts.count, processes.count):
         number = first + processes.rank
-        mine = _answer_part(parts.read(number), answer, show) if number < parts.count else None
-        for part in processes.gather(mine):
-            if isinstance(part, DataFault):
-                raise part
-            if part is not None:
-                done += len(part.names) + len(part.skipped)
-                yield part
+        mine = _answer_part(parts.read(number), answer, show) if number < parts.count else []
+        for answered in processes.gather(mine):
+            if isinstance(answered, DataFault):
+                raise answered
+            done += sum(len(chunk.names) + len(chunk.skipped) for chunk in answered)
+            yield from answered
         show(0)
 
 
-def _answer_part(chunks: Iterator[Chunk], answer: Answer, show: Callable[[int], None]) -> Part | DataFault:
+def _answer_part(chunks: Iterator[Chunk], answer: Answer, show: Callable[[int], None]) -> list[Chunk] | DataFault:
     """One part, answered; a fault is returned, so that it can be sent to the other processes."""
-    names: list[str] = []
-    statistics: list[Statistics] = []
-    skipped: list[str] = []
+    answered: list[Chunk] = []
     try:
         for chunk in chunks:
-            names += chunk.names
-            skipped += chunk.skipped
-            statistics.append(answer(chunk.pixels))
-            show(len(names))
+            answered.append(chunk._replace(values=answer(chunk.values)))
+            show(sum(len(each.names) for each in answered))
     except DataFault as fault:
         return fault
-    return Part(names, np.concatenate(statistics), skipped)
+    return answered
 
 
-def _write(out: Path, parts: Iterator[Part], layout: Layout, processes: Processes) -> Predicted | None:
-    """Write all parts in the first process; the others only work through them."""
+def _write(out: Path, chunks: Iterator[Chunk], layout: Layout, processes: Processes) -> Predicted | None:
+    """Write all chunks in the first process; the others only work through them."""
     if not processes.first:
-        for _ in parts:
+        for _ in chunks:
             pass
         return None
     skipped: list[str] = []
 
     def cells() -> Iterator[tuple[list[str], Cells]]:
-        for part in parts:
-            skipped.extend(part.skipped)
-            check_answers(part.names, part.statistics[:, : len(COLUMNS)], out)
-            yield part.names, layout.cells(part.statistics)
+        for chunk in chunks:
+            skipped.extend(chunk.skipped)
+            check_answers(chunk.names, chunk.values[:, : len(COLUMNS)], out)
+            yield chunk.names, layout.cells(chunk.values)
 
     return Predicted(write_cells(out, layout.columns, cells()), tuple(skipped))
 

@@ -118,7 +118,7 @@ def _train_fold(session: Session, split: Split, folder: Path, stop: Stop) -> Non
 
 
 def _write_predictions(trainer: Trainer) -> None:
-    found = report(trainer).findings
+    found = report(trainer)
     if found is not None:
         write_answers(trainer.folder / PREDICTIONS, [(found.names, found.predictions)])
 

@@ -9,8 +9,9 @@ from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import count_batches
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
 from galaxy_triton.data.targets import SHARED
+from galaxy_triton.evaluate.findings import Findings
 from galaxy_triton.evaluate.loaded_run import LoadedRun
-from galaxy_triton.evaluate.report import Report, ReportOptions, report_of
+from galaxy_triton.evaluate.report import PAGE, ReportOptions, report_of
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
@@ -113,7 +114,7 @@ def fit(trainer: Trainer, stop: Stop) -> None:
         raise
 
 
-def report(trainer: Trainer) -> Report:
+def report(trainer: Trainer) -> Findings | None:
     """Draw the report of a trained run, with the options that `report` and `evaluate` have by default."""
     session = trainer.session
     names, predictor = names_of(session.store), trainer.learner.predictor()
@@ -192,15 +193,15 @@ def _warn_of_changes(trainer: Trainer, checkpoint: Checkpoint) -> None:
             display.warn(f"begun with {name} {was}, this is {here}: the bits can differ from a run never stopped")
 
 
-def _say_result(trainer: Trainer, found: Report) -> None:
+def _say_result(trainer: Trainer, findings: Findings | None) -> None:
     display = trainer.session.display
     display.note()
-    if (findings := found.findings) is not None:
+    if findings is not None:
         score, (low, high) = findings.score, findings.score.interval
         galaxies = f"validation galaxies: {score.galaxies}, views: {findings.views}"
         display.result("RMSE", f"{score.rmse:.4f}  [{low:.4f}, {high:.4f}]  {galaxies}")
         display.result("mean answer", f"{findings.constants.mean.rmse:.4f}  predicting the mean of the training labels")
         if findings.noise_floor is not None:
             display.result("noise floor", f"{findings.noise_floor:.4f}  predicting the true probabilities")
-    display.result("report", f"{found.page}")
+    display.result("report", f"{trainer.folder / PAGE}")
     display.result("network", f"{trainer.folder / run_folder.LAST}")

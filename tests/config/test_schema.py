@@ -100,7 +100,7 @@ def test_choices_are_the_names_of_implementations() -> None:
     assert ("auto", *kernels.TREE_IMPLEMENTATIONS) == IMPLEMENTATIONS
     assert ("auto", LAYERS, *kernels.NORM_POOL_IMPLEMENTATIONS) == NORMS
     assert tuple(head.HEADS) == HEADS
-    assert tuple(model.MODELS) == MODELS
+    assert ("galaxy-vgg", *model.TORCHVISION) == MODELS
     assert ("auto", *backend.BODIES) == BODIES
     assert ("auto", *DTYPES) == PRECISIONS
     assert ("auto", *PRECISIONS_OF) == DEVICES

@@ -123,7 +123,7 @@ def test_central_colours(make: Callable[..., Store], size: int, crop: int, start
     np.testing.assert_allclose(central_colours(store), want, rtol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_k_means_finds_separate_groups(seed: int) -> None:
     rng = np.random.default_rng(2)
     centres = np.array([[0.0, 0], [50, 0], [0, 50], [50, 50]])

@@ -16,7 +16,7 @@ def findings_of(predicted: Any, people: Any, comparison: Comparison | None = Non
     return Findings(names, predictions, labels, score(predictions, labels), constants, comparison=comparison)
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 9, 11, 12, 13, 40])
+@pytest.mark.parametrize("count", [1, 4, 7, 12, 40])
 def test_no_galaxy_is_two_examples(count: int) -> None:
     errors = np.random.default_rng(count).permutation(count) / count
     people = np.zeros((count, 37))
@@ -36,10 +36,10 @@ def test_by_galaxy_begins_with_the_worst() -> None:
     for place, size in enumerate((0.1, 0.4, 0.0, 0.3, 0.2)):
         predicted[place, 15 + place] += size
     rows = findings_of(predicted, people).by_galaxy()
-    assert [row.name for row in rows] == ["g1", "g3", "g4", "g0", "g2"]
-    assert [row.question for row in rows[:4]] == ["round", "odd_feature", "odd_feature", "round"]
-    assert rows[0].rmse == pytest.approx(0.4 / 37**0.5, abs=1e-7)
-    assert rows[0].question_rmse == pytest.approx(0.4 / 3**0.5, abs=1e-7)
+    assert rows["GalaxyID"].tolist() == ["g1", "g3", "g4", "g0", "g2"]
+    assert rows["worst_question"].tolist()[:4] == ["round", "odd_feature", "odd_feature", "round"]
+    assert rows["rmse"].iloc[0] == pytest.approx(0.4 / 37**0.5, abs=1e-7)
+    assert rows["worst_question_rmse"].iloc[0] == pytest.approx(0.4 / 3**0.5, abs=1e-7)
 
 
 def test_by_question() -> None:

@@ -16,22 +16,26 @@ import pytest
 import torch
 from PIL import Image
 
+from galaxy_triton.data.feed import batch_of
+from galaxy_triton.data.galaxies import load
+from galaxy_triton.data.pack import pack
+from galaxy_triton.data.store import open_store
 from galaxy_triton.evaluate import figures, report
+from galaxy_triton.evaluate.figures import ANSWERS, Picture
+from galaxy_triton.evaluate.findings import Findings
 from galaxy_triton.evaluate.page import verdict
-from galaxy_triton.evaluate.report import Report, ReportOptions, write_report
+from galaxy_triton.evaluate.report import ReportOptions, read_metrics, write_report
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.questions import QUESTIONS, SPANS
 from galaxy_triton.galaxyzoo.tables import read_answers
 from galaxy_triton.galaxyzoo.write_tables import write_answers
+from galaxy_triton.model.views import ViewMaker
 from galaxy_triton.predict.predictor import load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault
-from galaxy_triton.train.options import TrainOptions
-from galaxy_triton.train.run import train
+from tests.support.figures import HOSTILE, real_figures
 from tests.support.parsed_page import Page
-
-pytestmark = pytest.mark.usefixtures("real_figures")
 
 VIEWS, BATCH = 2, 5
 OF_TRAINING = {"curves", "augmentation"}
@@ -42,7 +46,7 @@ class Reported(NamedTuple):
     """A report of the tiny run, and the values it should show: [n, 37] by validation galaxy, float32."""
 
     folder: Path
-    report: Report
+    found: Findings
     page: Page
     ids: list[int]
     predicted: np.ndarray[Any, np.dtype[np.float32]]
@@ -51,34 +55,40 @@ class Reported(NamedTuple):
     mean: np.ndarray[Any, np.dtype[np.float64]]  # [n, 37], all rows alike
 
 
-@pytest.fixture(scope="module")
-def copied(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """copied(): a run of one's own, to damage."""
-    return lambda: shutil.copytree(run, tmp_path_factory.mktemp("copy") / "run")
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to damage."""
+    return shutil.copytree(run, tmp_path / "run")
 
 
 @pytest.fixture(scope="module")
-def reported(
-    copied: Callable[[], Path], sky: Any, tmp_path_factory: pytest.TempPathFactory, succeed: Any, real_figures: None
-) -> Reported:
-    """Its predictions are those of `predict`, its labels those of the sky."""
-    folder, scratch = copied(), tmp_path_factory.mktemp("truth")
+def reported(run: Path, sky: Any, tmp_path_factory: pytest.TempPathFactory, succeed: Any) -> Reported:
+    """The one report here whose figures are drawn. Its predictions are those of `predict`, its labels the sky's."""
+    scratch = tmp_path_factory.mktemp("reported")
+    folder, truth_table = shutil.copytree(run, scratch / "run"), scratch / "truth.csv"
     truth = np.clip(sky.answers + np.random.default_rng(5).normal(0, 0.02, sky.answers.shape), 0, 1)
-    write_answers(scratch / "truth.csv", [(sky.ids[: len(truth)], truth)])
-    source = folder / run_folder.SOURCE
-    source.write_text(json.dumps({**json.loads(source.read_text()), "truth": str(scratch / "truth.csv")}))
-    made = write_report(folder, ReportOptions(views=VIEWS, batch_size=BATCH), Display(quiet=True))
+    write_answers(truth_table, [(sky.ids[: len(truth)], truth)])
+    change_source(folder, truth=truth_table)
+    with real_figures():
+        found = write_report(folder, ReportOptions(views=VIEWS, batch_size=BATCH), Display(quiet=True))
     succeed("predict", folder, sky.store, "--out", scratch / "out.csv", "--views", VIEWS)
     by_id = dict(zip(*read_answers(scratch / "out.csv"), strict=True))
     parts = run_folder.read_split(folder)
     ids = parts.validation.tolist()
     rows, train = (np.searchsorted(sky.ids, getattr(parts, part)) for part in ("validation", "train"))
-    assert made.findings.predictions == pytest.approx(np.array([by_id[i] for i in ids]), abs=1e-6)
-    assert made.findings.labels == pytest.approx(sky.answers[rows], abs=1e-6)
+    assert found.predictions == pytest.approx(np.array([by_id[i] for i in ids]), abs=1e-6)
+    assert found.labels == pytest.approx(sky.answers[rows], abs=1e-6)
     mean = np.broadcast_to(sky.answers[train].mean(axis=0), (len(ids), 37))
-    page = Page(made.page.read_text(encoding="utf-8"))
-    known = read_answers(scratch / "truth.csv")[1][rows]
-    return Reported(folder, made, page, ids, made.findings.predictions, made.findings.labels, known, mean)
+    return Reported(folder, found, page_in(folder), ids, found.predictions, found.labels, truth[rows], mean)
+
+
+def page_in(folder: Path) -> Page:
+    return Page((folder / report.PAGE).read_text(encoding="utf-8"))
+
+
+def change_source(folder: Path, **values: Path) -> None:
+    file = folder / run_folder.SOURCE
+    file.write_text(json.dumps(json.loads(file.read_text()) | values, default=str))
 
 
 def errors_of(reported: Reported) -> dict[str, float]:
@@ -93,7 +103,7 @@ def plots(folder: Path) -> dict[str, bytes]:
 def test_the_page_begins_with_the_score(reported: Reported) -> None:
     """Then the mean answer and the noise floor, before the facts about the run."""
     scores = [rmse(values, reported.people) for values in (reported.predicted, reported.mean, reported.truth)]
-    found = reported.report.findings
+    found = reported.found
     assert (found.score.rmse, found.constants.mean.rmse, found.noise_floor) == pytest.approx(scores, abs=1e-6)
     texts, low, high = reported.page.texts, *found.score.interval
     ours, mean, floor = (f"{score:.4f}" for score in (found.score.rmse, found.constants.mean.rmse, found.noise_floor))
@@ -166,18 +176,16 @@ def test_the_worst_are_named(reported: Reported) -> None:
     assert rows[0][2:] == [QUESTIONS[worst].name.replace("_", " "), f"{by_question[worst]:.3f}"]
 
 
-def test_a_report_beside_other_predictions(reported: Reported, copied: Callable[[], Path], tmp_path: Path) -> None:
+def test_a_report_beside_other_predictions(copied: Path, reported: Reported, display: Display, tmp_path: Path) -> None:
     """Beside the labels, whose RMSE is 0: the difference is minus the score, and the table's name stays text."""
     against = tmp_path / "<b>.csv"
     write_answers(against, [(reported.ids, reported.people)])
-    options = ReportOptions(views=VIEWS, batch_size=BATCH, consistency=0, against=against)
-    made = write_report(copied(), options, Display(quiet=True))
-    page = Page(made.page.read_text(encoding="utf-8"))
-    score, smooth = made.findings.score, made.findings.score.questions["smooth"].value
+    found = write_report(copied, ReportOptions(views=1, consistency=0, against=against), display)
+    page, score = page_in(copied), found.score
     rows = next(rows for heading, rows in page.tables.items() if str(against) in heading)
     low, high = (f"−{end:.4f}" for end in score.interval)  # noqa: RUF001
     assert rows[1] == ["all", f"−{score.rmse:.4f}", f"{high} to {low}"]  # noqa: RUF001
-    assert rows[2][:2] == ["smooth", f"−{smooth:.4f}"]  # noqa: RUF001
+    assert rows[2][:2] == ["smooth", f"−{score.questions['smooth'].value:.4f}"]  # noqa: RUF001
     assert any(f"{score.rmse:.4f} higher than that of {against}" in text for text in page.texts)
     assert "Rotation consistency" in reported.page.texts
     assert "Rotation consistency" not in page.texts
@@ -188,7 +196,7 @@ def test_figures_have_words(reported: Reported) -> None:
     """For the mean fractions, the curves and the examples."""
     predicted, people = reported.predicted.mean(axis=0), reported.people.mean(axis=0)
     furthest = int(np.abs(predicted - people).argmax())
-    pair = f"{figures.answer_name(furthest)} {predicted[furthest]:.2f} predicted, {people[furthest]:.2f} by people"
+    pair = f"{ANSWERS[furthest]} {predicted[furthest]:.2f} predicted, {people[furthest]:.2f} by people"
     assert pair in reported.page.words("Mean fraction of each answer")
     with (reported.folder / "metrics.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -213,12 +221,12 @@ def test_an_example_shows_the_first_question_and_the_greatest_differences(report
     words = reported.page.words("Best")
     line = words[words.index(f"{reported.ids[place]}, RMSE") :].split(". ")[0]
     for column in (0, 1, 2, *others):
-        pair = f"{figures.answer_name(column)} {predicted[column]:.2f} predicted, {people[column]:.2f} by people"
+        pair = f"{ANSWERS[column]} {predicted[column]:.2f} predicted, {people[column]:.2f} by people"
         assert pair in line
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(reported: Reported) -> None:
-    text = reported.report.page.read_text(encoding="utf-8")
+    text = (reported.folder / report.PAGE).read_text(encoding="utf-8")
     for reference in ("http://", "https://", "url(", "@import"):
         assert reference not in text
     tags = reported.page.tags
@@ -242,36 +250,128 @@ def test_the_page_holds_the_pngs_of_plots(reported: Reported) -> None:
         assert len(str(image["alt"])) > 40
 
 
-def test_a_new_report_replaces_the_old_and_a_fault_does_not(copied: Callable[[], Path]) -> None:
-    folder = copied()
-    (folder / report.PLOTS / "stale.png").write_bytes(b"")
-    (folder / report.PAGE).write_text("old")
+def test_a_new_report_replaces_the_old_and_a_fault_does_not(copied: Path, display: Display) -> None:
+    (copied / report.PLOTS / "stale.png").write_bytes(b"")
+    (copied / report.PAGE).write_text("old")
     options = ReportOptions(views=1, consistency=0)
-    write_report(folder, options, Display(quiet=True))
-    before = (folder / report.PAGE).read_bytes(), plots(folder)
+    write_report(copied, options, display)
+    before = (copied / report.PAGE).read_bytes(), plots(copied)
     assert set(before[1]) == WITH_SCORE
     assert before[0].startswith(b"<!DOCTYPE html>")
-    (folder / "metrics.csv").write_text("")
+    (copied / "metrics.csv").write_text("")
     with pytest.raises(DataFault):
-        write_report(folder, options, Display(quiet=True))
-    assert before == ((folder / report.PAGE).read_bytes(), plots(folder))
+        write_report(copied, options, display)
+    assert before == ((copied / report.PAGE).read_bytes(), plots(copied))
 
 
 def test_a_checkpoint_chosen_on_these_galaxies_is_named(
-    copied: Callable[[], Path], reported: Reported, run: Path
+    copied: Path, reported: Reported, run: Path, display: Display
 ) -> None:
     """That of the run beside it too."""
-    options = ReportOptions(which="best", views=1, consistency=0, against=run)
-    page = Page(write_report(copied(), options, Display(quiet=True)).page.read_text(encoding="utf-8"))
-    chosen = [text for text in page.texts if "chosen" in text]
+    write_report(copied, ReportOptions(which="best", views=1, consistency=0, against=run), display)
+    chosen = [text for text in page_in(copied).texts if "chosen" in text]
     assert [str(run) in text for text in chosen] == [True, False]
     assert not any("chosen" in text for text in reported.page.texts)
 
 
-def test_a_run_without_validation_has_no_score(sky: Any, tiny: dict[str, Any], tmp_path: Path) -> None:
-    settings = {**tiny, "run.validation": 0, "run.epochs": 1}
-    train(TrainOptions(sky.store, settings=settings, run=tmp_path / "run"), Display(quiet=True))
-    made = write_report(tmp_path / "run", ReportOptions(), Display(quiet=True))
-    assert made.findings is None
-    assert any("no score" in text for text in Page(made.page.read_text(encoding="utf-8")).texts)
-    assert set(plots(tmp_path / "run")) == OF_TRAINING
+def test_a_run_without_validation_has_no_score(copied: Path, display: Display) -> None:
+    split = copied / "split.csv"
+    split.write_text(split.read_text().replace("validation", "train"))
+    assert write_report(copied, ReportOptions(), display) is None
+    assert any("no score" in text for text in page_in(copied).texts)
+    assert set(plots(copied)) == OF_TRAINING
+
+
+def test_augmentation_shows_the_views_of_the_run(
+    copied: Path, sky: Any, tiny: dict[str, Any], display: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(figures, "augmentation", lambda views: seen.append(views) or Picture(b"", 1, 1, ""))
+    write_report(copied, ReportOptions(views=1, consistency=0), display)
+    (views,) = seen
+    store, config = open_store(sky.store), run_folder.read_config(copied)
+    galaxies = load(store, torch.device("cpu"), lambda done: None)
+    train = run_folder.read_split(copied).train
+    rows = torch.from_numpy(np.searchsorted(store.ids, train[[0, 6, 13, 19, 26, 32]]))
+    maker, side = ViewMaker(config.augmentation), tiny["augmentation.size"]
+    edge = (store.preprocess.size - side) // 2
+    centre = store.pixels[rows.numpy(), edge : edge + side, edge : edge + side, :3]
+    np.testing.assert_allclose(views[:, 0], centre / 255, atol=1e-6)
+    for epoch in range(tiny["run.epochs"]):
+        buffer = maker.empty(6, rows.device)
+        drawn = maker.random(batch_of(galaxies, rows), torch.tensor(config.run.seed), torch.tensor(epoch), buffer)
+        np.testing.assert_array_equal(views[:, 1 + epoch], drawn.permute(0, 2, 3, 1).numpy())
+    assert views.shape == (6, 1 + tiny["run.epochs"], side, side, 3)
+
+
+DAMAGE: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "header only": lambda text: text.splitlines(keepends=True)[0],
+    "cut": lambda text: text[: len(text) * 3 // 4],
+    "last digits cut": lambda text: text[:-3],
+    "other columns": lambda text: text.replace("train_loss", "loss"),
+    "a cell more": lambda text: text.replace("\n2,", "\n2,0,"),
+    "a first row less": lambda text: "".join(text.splitlines(keepends=True)[::2]),
+    "text": lambda text: text.replace("\n2,", "\n2,high"),
+    "a negative loss": lambda text: text.replace("\n2,", "\n2,-"),
+    "an infinite loss": lambda text: text.replace("\n2,", "\n2,1e999"),
+    "no text at all": lambda text: "\x00\xff" * 40,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_metrics_are_a_fault(run: Path, tmp_path: Path, damage: str) -> None:
+    file, text = tmp_path / "metrics.csv", (run / "metrics.csv").read_text()
+    with pytest.raises(DataFault, match="No such file"):
+        read_metrics(file)
+    file.write_text(text)
+    assert list(read_metrics(file)["epoch"]) == [1, 2]
+    file.write_text(DAMAGE[damage](text))
+    with pytest.raises(DataFault, match=r"the run's metrics\.csv"):
+        read_metrics(file)
+
+
+def test_the_store_of_the_run_may_move_but_not_change(copied: Path, display: Display, sky: Any, tmp_path: Path) -> None:
+    change_source(copied, store=tmp_path / "gone")
+    with pytest.raises(DataFault, match="gone"):
+        write_report(copied, ReportOptions(), display)
+    assert write_report(copied, ReportOptions(store=sky.store, views=1, consistency=0), display) is not None
+    pack(sky.images, sky.labels, tmp_path / "other", size=20, workers=1)
+    own, other = open_store(sky.store).hash[:12], open_store(tmp_path / "other").hash[:12]
+    with pytest.raises(DataFault, match=f"{own}.*{other}"):
+        write_report(copied, ReportOptions(store=tmp_path / "other"), display)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("split.csv", "GalaxyID,part\n1,train\n", "labelled galaxies of the store"),
+        ("split.csv", "GalaxyID,part\n", "labelled galaxies of the store"),
+        ("started.json", "{}", "started.json"),
+    ],
+)
+def test_a_damaged_run_is_a_fault(copied: Path, display: Display, name: str, content: str, words: str) -> None:
+    (copied / name).write_text(content)
+    with pytest.raises(DataFault, match=words):
+        write_report(copied, ReportOptions(views=1), display)
+
+
+def test_a_truth_of_other_galaxies_is_a_fault(copied: Path, display: Display, sky: Any, tmp_path: Path) -> None:
+    write_answers(tmp_path / "truth.csv", [([1], sky.answers[:1])])
+    change_source(copied, truth=tmp_path / "truth.csv")
+    with pytest.raises(DataFault, match="true probabilities"):
+        write_report(copied, ReportOptions(views=1), display)
+
+
+def test_names_of_a_stranger_stay_text(copied: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "names_of", lambda store: (HOSTILE * len(store.ids))[: len(store.ids)])
+    folder = copied.rename(copied.parent / "<script>alert(2)<")
+    started = folder / "started.json"
+    started.write_text(started.read_text().replace("galaxy-triton", "<script>alert(3)</script>"))
+    write_report(folder, ReportOptions(views=1, consistency=0), display)
+    page = page_in(folder)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "<script>alert(2)<" in page.texts
+    assert any("<script>alert(3)</script>" in text for text in page.texts)
+    shown = {row[0] for row in page.tables["Highest RMSE"]}
+    assert {HOSTILE[0], HOSTILE[2], HOSTILE[3]} <= shown

@@ -15,7 +15,6 @@ from galaxy_triton.evaluate.rotation import POSES, RotationConsistency, poses_fo
 from galaxy_triton.model.head import HEADS
 from galaxy_triton.model.views import Pose, ViewMaker, fixed_affines
 from galaxy_triton.predict.predictor import Predictor, load_predictor
-from galaxy_triton.system.errors import DataFault
 
 ROWS = torch.arange(5)
 
@@ -101,13 +100,6 @@ def test_one_view_is_asked_once(answering: Callable[[Tensor], Predictor], sky_of
     assert seen == [(done, total) for done in range(5, total + 1, 5)]
 
 
-def test_answers_that_are_not_finite_are_a_fault(
-    answering: Callable[[Tensor], Predictor], sky_of_noise: Galaxies
-) -> None:
-    with pytest.raises(DataFault, match=r"^Expected finite answers, got nan \(the network\)"):
-        turned(answering(torch.full((16, 16), torch.nan)), sky_of_noise, 1)
-
-
 def off(views: int, pose: Pose) -> float:
     """By how much of the turn between fixed views those of a pose miss the ones that are mirrored as they are."""
     here, there = (fixed_affines(views, 24, 16, torch.device("cpu"), each)[:, :, :2] for each in (Pose(), pose))
@@ -118,20 +110,16 @@ def off(views: int, pose: Pose) -> float:
 
 
 def test_no_pose_nearly_permutes_the_fixed_views() -> None:
-    for views in range(1, 257):
+    for views in (*range(1, 33), 72, 73, 255, 256):
         poses = poses_for(views)
         assert min(off(views, pose) for pose in poses) > 0.124, views
         assert len({pose.turn for pose in poses}) == len(POSES)
         assert [pose.mirrored for pose in poses] == [pose.mirrored for pose in POSES]
 
 
-def test_poses_are_as_they_were_for_the_views_asked_for_unless_told_otherwise() -> None:
-    assert poses_for(16) == POSES
-    assert min(off(16, pose) for pose in POSES) > 0.25
-
-
 def test_poses_move_by_no_more_than_they_must() -> None:
-    """Of 72 views, 10 degrees apart: 110 and 250 degrees are multiples, 65 is halfway."""
+    """Of 72 views, 10 degrees apart: 110 and 250 degrees are multiples, 65 is halfway. For 16 none moves."""
+    assert poses_for(16) == POSES
     moved = [round(360 * pose.turn, 6) for pose in poses_for(72)]
     assert moved == [65, 111.25, 166, 251.25, 327]
 

@@ -4,7 +4,6 @@ import ctypes
 import resource
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import torch
 from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config, Network
 from galaxy_triton.kernels import availability
-from galaxy_triton.model.backend import Backend, choose, compile_body, head
+from galaxy_triton.model.backend import Backend, choose, compile_body
 from galaxy_triton.model.device import free_memory, keep_freed_memory, peak_memory
 from galaxy_triton.system.errors import UsageFault
 
@@ -49,11 +48,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
     ("computer", "head", "want"),
     [
         ({"cuda": (9, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
-        ({"cuda": (8, 0)}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
         ({"cuda": (7, 5)}, "sigmoid", ("cuda", "fp16", "triton", "triton", "compile", "layers")),
         ({"cuda": (7, 0)}, "sigmoid", ("cuda", "fp16", "torch", "torch", "eager", "layers")),
         ({"cuda": (9, 0), "compiler": False}, "sigmoid", ("cuda", "bf16", "torch", "torch", "eager", "layers")),
-        ({"cuda": (9, 0), "mps": True}, "sigmoid", ("cuda", "bf16", "triton", "triton", "compile", "layers")),
         ({"mps": True}, "sigmoid", ("mps", "fp32", "torch", "torch", "eager", "layers")),
         ({}, "sigmoid", ("cpu", "fp32", "torch", "torch", "eager", "torch")),
         ({}, "tree", ("cpu", "fp32", "torch", "torch", "eager", "torch")),
@@ -69,25 +66,11 @@ def test_choose(computer: dict[str, Any], head: str, want: tuple[str, ...], pret
     assert all(name in line for line, name in zip(chosen.lines(), want, strict=True))
 
 
-def test_choose_for_a_loss_without_a_kernel(pretend: MakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The head's loss is chosen apart from the augmentation."""
-    pretend(cuda=(9, 0))
-    tree = head.HEADS["tree"]._replace(implementations=("torch", "compile"))
-    monkeypatch.setitem(head.HEADS, "tree", tree)
-    chosen = choose(config("tree"))
-    assert names(chosen)[2:4] == ("triton", "torch")
-    assert "no triton implementation" in chosen.loss.why
-
-
-@pytest.mark.parametrize(
-    ("computer", "reason"),
-    [({"cuda": (7, 0)}, "below 7.5"), ({"cuda": (9, 0), "compiler": False}, "no C compiler"), ({}, "not on a CUDA")],
-)
-def test_choose_says_why_not(computer: dict[str, Any], reason: str, pretend: MakeMachine) -> None:
-    pretend(**computer)
+def test_choose_says_why_not(pretend: MakeMachine) -> None:
+    pretend(cuda=(7, 0))
     chosen = choose(config())
-    assert reason in chosen.augment.why
-    assert reason in chosen.loss.why
+    assert "below 7.5" in chosen.augment.why
+    assert chosen.loss.why == chosen.augment.why
 
 
 @pytest.mark.parametrize(
@@ -101,10 +84,7 @@ def test_choose_says_why_not(computer: dict[str, Any], reason: str, pretend: Mak
         ({}, {"loss": "triton"}, "CUDA GPU"),
         ({"cuda": (7, 0)}, {"loss": "triton"}, "7.0, below 7.5"),
         ({"compiler": False}, {"augment": "compile"}, "C compiler"),
-        ({"compiler": False}, {"body": "compile"}, "C compiler"),
         ({"mps": True}, {"augment": "compile"}, "MPS"),
-        ({"mps": True}, {"body": "compile"}, "MPS"),
-        ({"cuda": (7, 0)}, {"body": "compile"}, "7.0, below 7.5"),
         ({}, {"body": "graph"}, "CUDA GPU"),
         ({"cuda": (9, 0), "compiler": False}, {"body": "graph"}, "C compiler"),
         ({}, {"norm": "triton"}, "CUDA GPU"),
@@ -149,9 +129,7 @@ def test_choose_refuses_ends_that_a_network_has_not(pretend: MakeMachine) -> Non
     ("model", "computer", "refused"),
     [
         ("vgg11", {"cuda": (9, 0)}, True),
-        ("vgg16", {"cuda": (9, 0)}, True),
         ("vgg11", {}, False),
-        ("resnet50", {"cuda": (9, 0)}, False),
         ("galaxy-vgg", {"cuda": (9, 0)}, False),
     ],
     ids=str,
@@ -181,17 +159,6 @@ def test_choose_takes_what_is_named(computer: dict[str, Any], asked: tuple[str, 
     fields = dict(zip(KINDS, asked, strict=True))
     chosen = choose(config(**fields))
     assert names(chosen) == asked
-
-
-def test_kernels_named_without_a_gpu_are_refused(
-    sky: Any, tmp_path: Path, tiny_options: Any, call: Any, pretend: MakeMachine
-) -> None:
-    """On the command line: exit code 2, no run folder, and nothing put in their place."""
-    pretend()
-    result = call("train", sky.store, *tiny_options(), "--augment", "triton", "--run", tmp_path / "run")
-    assert result.exit_code == 2
-    assert "--augment triton" in " ".join(result.output.split())
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

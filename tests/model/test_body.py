@@ -59,17 +59,14 @@ def test_build_torchvision(name: str, twin: str, removed: tuple[int, int]) -> No
     assert dropouts == {0.3}
 
 
-@pytest.mark.parametrize("name", ["vgg11", "vgg16", "resnet50"])
-def test_build_says_what_brings_torchvision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_says_what_brings_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(UsageFault, match=f"--model {name}.*pip install torchvision"):
-        build(Network(name=name))
+    with pytest.raises(UsageFault, match=r"--model vgg11.*pip install torchvision"):
+        build(Network(name="vgg11"))
     built(SMALL)
 
 
-@pytest.mark.parametrize("widths", [(4,), (4, 6), (5, 7, 9)])
-@pytest.mark.parametrize("convs", [1, 2])
-@pytest.mark.parametrize("hidden", [0, 5])
+@pytest.mark.parametrize(("widths", "convs", "hidden"), [((4,), 1, 0), ((5, 7, 9), 2, 5)])
 def test_build_galaxy_vgg(widths: tuple[int, ...], convs: int, hidden: int) -> None:
     """A block: `convs` 3x3 convolutions without bias and batch norms; then the layer of `hidden` units, if any."""
     body, features = built(Network(widths=widths, convs=convs, hidden=hidden))

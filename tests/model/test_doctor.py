@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 import torch
 
-from galaxy_triton.config.schema import BODIES, HEADS, NORMS
+from galaxy_triton.config.schema import BODIES, HEADS, IMPLEMENTATIONS, NORMS
 from galaxy_triton.kernels.norm_pool import closed_form
 from galaxy_triton.model import doctor
 
@@ -14,7 +14,7 @@ def test_every_implementation_is_reported() -> None:
     reported = [text.split()[:2] for text, fault in doctor.examine() if not fault]
     assert [name for what, name in reported if what == "norm"] == list(NORMS[1:])
     assert [name for what, name in reported if what == "body"] == list(BODIES[1:])
-    assert {name for what, name in reported if what == "loss"} == set(HEADS)
+    assert [name for what, name in reported if what == "loss"] == list(IMPLEMENTATIONS[1:])
 
 
 @pytest.mark.parametrize(("name", "is_fault"), [("torchvision", False), ("torch", True)])

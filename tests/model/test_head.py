@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from galaxy_triton import kernels
 from galaxy_triton.config.schema import Network
 from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES, SPANS
-from galaxy_triton.model.head import HEADS, TREE, AnswerNet, make_network, training_bytes, unavailable
+from galaxy_triton.model.head import HEADS, AnswerNet, make_network, training_bytes
 
 NETWORK = Network(widths=(4, 8), convs=1, hidden=0)
 # The compiler is tried in a process of its own.
-LOSSES = [(name, impl) for name, head in HEADS.items() for impl in head.implementations if impl != "compile"]
+LOSSES = [(name, impl) for name in HEADS for impl in ("torch", "triton")]
 
 
 def ancestors() -> Tensor:
@@ -103,10 +102,6 @@ def test_start_at_takes_certain_answers(name: str) -> None:
     assert (answers - mean).abs()[0, :3].max() < 3e-3
 
 
-def test_tree_is_the_questions() -> None:
-    assert (TREE.sizes, TREE.parents) == (SIZES, PARENTS)
-
-
 def test_make_network() -> None:
     torch.manual_seed(1)
     network = make_network(NETWORK)
@@ -121,18 +116,3 @@ def test_training_bytes() -> None:
     outputs = 2 * 4 * 256 + 4 * 64 + 2 * 8 * 64 + 8 * 16 + 8 + 37
     for batch, element in ((1, 4), (10, 4), (10, 2)):
         assert training_bytes(NETWORK, batch, 16, element) == 16 * weights + element * batch * outputs
-
-
-@pytest.mark.parametrize("name", HEADS)
-@pytest.mark.parametrize("impl", ["torch", "compile", "triton"])
-def test_unavailable(name: str, impl: str) -> None:
-    """Each head has every implementation, so it runs wherever that does."""
-    cpu = torch.device("cpu")
-    assert unavailable(name, impl, cpu) == kernels.unavailable(impl, cpu)
-
-
-def test_unavailable_for_a_head_that_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(HEADS, "tree", HEADS["tree"]._replace(implementations=("torch",)))
-    cpu = torch.device("cpu")
-    assert unavailable("tree", "torch", cpu) is None
-    assert unavailable("tree", "triton", cpu) == "the tree head has no triton implementation"

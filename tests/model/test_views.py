@@ -41,7 +41,7 @@ def random(augmentation: Augmentation, sky: Galaxies, rows: list[int], seed: int
     return views.clone()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("count", [1, 3, 16])
 def test_fixed_views_begin_with_the_centred_crop(count: int) -> None:
     sky = galaxies()
     crop = sky.pixels[:, 4:20, 4:20, :3].permute(0, 3, 1, 2).numpy() / 255
@@ -60,8 +60,8 @@ def test_fixed_views_of_eight_are_the_symmetries_of_the_square() -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-@pytest.mark.parametrize("count", [1, 3, 4, 6, 16])
+@pytest.mark.parametrize("quarters", [0, 1, 3])
+@pytest.mark.parametrize("count", [1, 3, 6])
 def test_the_views_of_a_pose_are_those_of_a_turned_copy(count: int, quarters: int, mirrored: bool) -> None:
     """By quarter turns a copy is made without interpolation: turned counter-clockwise, then mirrored."""
     sky = galaxies()
@@ -97,7 +97,7 @@ def test_as_stored_the_fixed_views_have_the_same_bits() -> None:
     assert torch.equal(fixed_affines(4, 24, 16, CPU), want)
 
 
-@pytest.mark.parametrize("count", [2, 3, 6, 7, 16])
+@pytest.mark.parametrize("count", [2, 3, 16])
 def test_fixed_affines(count: int) -> None:
     """Even: count / 2 evenly spaced turns, each plain and mirrored; odd: count turns. All keep the centre."""
     affines = fixed_affines(count, 25, 16, CPU).double()

@@ -13,11 +13,13 @@ from galaxy_triton.runs.checkpoint import read_checkpoint
 from galaxy_triton.system.errors import UsageFault
 
 
-def test_a_deterministic_vgg_predicts_on_a_gpu(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pooling has no deterministic gradient there, which predicting does not need."""
+def test_what_concerns_training_alone_is_off(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process predicts with a run of several; a VGG's pooling needs no deterministic gradient on a GPU."""
     checkpoint = read_checkpoint(run, "last")
     vgg = {"network.name": "vgg11", "preprocess.size": 40, "augmentation.size": 32}
-    trained = replace(checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True}))
+    trained = replace(
+        checkpoint, config=override(checkpoint.config, {**vgg, "run.deterministic": True, "run.sync_norm": True})
+    )
     chosen: list[Backend] = []
     monkeypatch.setattr("galaxy_triton.predict.predictor.read_checkpoint", lambda *asked: trained)
     monkeypatch.setattr("galaxy_triton.predict.predictor.make_predictor", lambda *made: chosen.append(made[2]))

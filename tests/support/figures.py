@@ -14,6 +14,9 @@ from PIL import Image
 from galaxy_triton.evaluate import report
 from galaxy_triton.evaluate.figures import Picture
 
+# Names that a stranger can give to galaxies.
+HOSTILE = ['"><script>alert(1)</script>', "$\\frac{$", "{{ 7 * 7 }}", "名前", "a\nb\x00", "\udcff", "n" * 300]
+
 
 @contextmanager
 def light_figures() -> Iterator[None]:
