@@ -82,7 +82,7 @@ TRAININGS: tuple[Case, ...] = (
     usage(
         "train: --augment triton without a GPU",
         f"{TRAIN} --augment triton",
-        "Expected a machine for --augment triton",
+        "Expected a run for --augment triton",
         _no_triton,
         without_gpu=True,
     ),
