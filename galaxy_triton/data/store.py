@@ -1,8 +1,8 @@
 """A store: images and labels packed into one folder of plain arrays; opening one and checking it.
 
-`store.json` describes the arrays and holds their SHA-256. The ids and labels of an open store are therefore the packed
-ones; pixels are checked block by block when they are loaded. A hash detects damage, not intent: whoever makes a store
-can make the hashes match, so types, shapes and values are checked too.
+`store.json` describes the arrays and holds their SHA-256. Opening a store checks the hashes of ids and labels; pixels
+are checked block by block when they are loaded. A hash detects damage, not intent: whoever makes a store can make the
+hashes match, so types, shapes and values are checked too.
 """
 
 import hashlib

@@ -73,8 +73,8 @@ class Learner:
             number: of the step in the run, from 0.
 
         Returns:
-            fp32 scalar on the device: the batch's mean loss times its share; the sum over the processes is the mean
-            over the whole batch.
+            fp32 scalar on the device: the mean loss of this process's galaxies, times their share of the whole batch.
+            Summed over the processes it is the mean loss of the whole batch.
         """
         self._prepare(number)
         parts = batch.split(self.config.run.accumulate)

@@ -145,7 +145,7 @@ class Trainer:
         )
         # The row first: a resumed run cuts rows that its checkpoint does not have.
         self.processes.by_first(lambda: run_folder.add_metrics(self.folder, row))
-        # The best before the last: a run killed between the two makes this epoch again, and its best with it.
+        # Best before last: a run that is killed between the two resumes before this epoch, and writes both again.
         if better:
             self.save(run_folder.BEST)
         self.save(run_folder.LAST)

@@ -38,7 +38,8 @@ class Session:
     """A session that is open; runs, folds and trials are trained in it.
 
     config: resolved. backend: with the place of the pixels. folder: of the run, or of the cross-validation.
-    galaxies: on the device; none in a dry run. start: weights to begin with; None for random ones, or in a resumed run.
+    galaxies: on the device; none in a dry run.
+    start: weights to begin with; None for random ones, or where a checkpoint is resumed.
     truth: true probabilities of a simulated sky by row, float32 [N, 37], from `truth_table`; None for real galaxies.
     display: muted in all processes but the first.
     """
