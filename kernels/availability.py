@@ -9,17 +9,21 @@ from pathlib import Path
 
 import torch
 
-from .checks import require
+from .checks import require, require_choice
 
 MIN_CAPABILITY = (7, 5)
 NO_TRITON = "Triton is not installed (it exists for Linux only)"
 
 
-def unavailable(impl: str, device: torch.device) -> str | None:
-    """Why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can."""
-    if impl == "torch":
-        return None
-    return {"compile": _compile_reason, "triton": _triton_reason}[impl](device)
+def unavailable(impl: str, device: torch.device | str) -> str | None:
+    """Why `impl` ("torch", "compile" or "triton") cannot run on `device`; None if it can.
+
+    Raises:
+        ValueError: another name.
+    """
+    reasons = {"torch": lambda _: None, "compile": _compile_reason, "triton": _triton_reason}
+    require_choice(impl, reasons, "impl")
+    return reasons[impl](torch.device(device))
 
 
 @functools.cache

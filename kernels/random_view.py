@@ -1,12 +1,28 @@
 """A random view of each image of a batch, as a module: for batches of any size from any DataLoader."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from .augmentation import BORDERS, IMPLEMENTATIONS, AugmentDraw, Ranges
-from .augmentation.parameters import Size, check_crop, height_width, source_size
+from .augmentation import BORDERS, IMPLEMENTATIONS, AugmentDraw, Ranges, scales
+from .augmentation.parameters import DrawWords, Size, check_crop, draw_words, height_width, source_size
 from .availability import unavailable
-from .checks import FLOATS, MAX_PIXELS, require, require_choice, require_tensor
+from .checks import (
+    FLOATS,
+    MAX_PIXELS,
+    Integers,
+    device_of,
+    integers,
+    number,
+    numbers,
+    require,
+    require_choice,
+    require_constant,
+    require_tensor,
+    require_within,
+)
 
 CROPS = ("centre", "random")
 STILL = Ranges(whole_pixels=True)
@@ -28,8 +44,8 @@ class RandomView(nn.Module):
 
     Args:
         size: of a view, pixels: of a square, or (height, width).
-        degrees: rotation, uniform within plus and minus this.
-        flips: probabilities of a horizontal and of a vertical flip.
+        degrees: rotation, uniform within plus and minus this; or (-degrees, degrees).
+        flips: probabilities of a horizontal and of a vertical flip, or one number for both.
         zoom: log-uniform from 1/zoom to zoom, at most 1.5: there is no antialiasing.
         shift: uniform within plus and minus this on each axis, pixels of the source.
         jitter: strengths of brightness, contrast, saturation and hue, as of torchvision's ColorJitter; each image has
@@ -48,15 +64,15 @@ class RandomView(nn.Module):
     def __init__(
         self,
         size: Size,
-        degrees: float = 0.0,
-        flips: tuple[float, float] = (0.0, 0.0),
+        degrees: float | Sequence[float] = 0.0,
+        flips: float | Sequence[float] = (0.0, 0.0),
         zoom: float = 1.0,
         shift: float = 0.0,
-        jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+        jitter: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
         *,
         crop: str = "centre",
-        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
         border: str = "zeros",
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
@@ -67,25 +83,36 @@ class RandomView(nn.Module):
         require_choice(border, BORDERS, "border")
         require_choice(crop, CROPS, "crop")
         require(dtype in FLOATS, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
-        for name, values, count in (("flips", flips, 2), ("jitter", jitter, 4), ("mean", mean, 3), ("std", std, 3)):
-            require(len(values) == count, f"{count} numbers", values, name, "give as many")
-        self.size = height_width(size)
-        fits = min(self.size) > 0 and self.size[0] * self.size[1] <= MAX_PIXELS
-        require(fits, f"a view of 1 to {MAX_PIXELS} pixels", size, "size", "choose another")
-        self.ranges = Ranges(degrees, *flips, zoom, shift, crop == "random", *jitter, whole_pixels=True)
-        self.mean, self.std, self.border, self.dtype, self.impl = mean, std, border, dtype, impl
-        self.seed: Tensor
+        self.size, self.mean, self.std = height_width(size), numbers(mean, 3, "mean"), scales(std)
+        horizontal, vertical = numbers(flips if hasattr(flips, "__len__") else (flips, flips), 2, "flips")
+        brightness, contrast, saturation, hue = numbers(jitter, 4, "jitter")
+        self.ranges = Ranges(
+            rotation=_symmetric(degrees),
+            horizontal_flip=horizontal,
+            vertical_flip=vertical,
+            zoom=zoom,
+            shift=shift,
+            random_crop=crop == "random",
+            brightness=brightness,
+            contrast=contrast,
+            saturation=saturation,
+            hue=hue,
+            whole_pixels=True,
+        )
+        self.border, self.dtype, self.impl = border, dtype, impl
+        self.seed = int(integers(seed, "seed", (), torch.device("cpu")))
         self.step: Tensor
-        self.register_buffer("seed", torch.tensor(seed), persistent=False)
         self.register_buffer("step", torch.tensor(0))
         self._runs_on: torch.device | None = None
 
-    def forward(self, batch: Tensor, ids: Tensor | None = None, epoch: int | None = None) -> Tensor:
+    def forward(self, batch: Tensor, ids: Integers | None = None, epoch: int | None = None) -> Tensor:
         """Views of a batch, on its device; no gradient flows back.
 
         Args:
             batch: uint8, or float32, float16 or bfloat16 in [0, 1]: [B, 3, H, W]; copied first unless contiguous.
-            ids: int64 [B], names the samples.
+                Floats outside [0, 1] and NaN are refused on the CPU; on a GPU, where the host would have to wait for
+                them, they are not looked at and their views have no meaning.
+            ids: integers [B], name the samples: a tensor, an array or a list.
             epoch: 0 to 2**32 - 1; with `ids` and not without.
 
         Returns:
@@ -109,10 +136,13 @@ class RandomView(nn.Module):
         return f"size={self.size}, {self.ranges}, border={self.border!r}, dtype={self.dtype}, impl={self.impl!r}"
 
     def _check(self, batch: Tensor, ranges: Ranges) -> None:
-        require_tensor(batch, "batch", (None, 3, None, None), (torch.uint8, *FLOATS), batch.device)
         here = self.step.device
+        _check_shape(batch)
+        require_tensor(batch, "batch", (None, 3, None, None), (torch.uint8, *FLOATS), device_of(batch))
         require(batch.device == here, f"a batch on {here}, as the module", batch.device, "batch", "move one of them")
-        require(not batch.requires_grad, "a batch without gradient", "one that requires it", "batch", "call .detach()")
+        require_constant(batch, "batch")
+        if batch.is_floating_point():
+            require_within(batch, 0, 1, "values in [0, 1]", "batch")
         height, width = source_size(batch, None)
         pixels = height * width
         require(0 < pixels <= MAX_PIXELS, f"images of 1 to {MAX_PIXELS} pixels", pixels, "batch", "cut them")
@@ -122,17 +152,34 @@ class RandomView(nn.Module):
             require(reason is None, f"what runs on {batch.device}", repr(self.impl), "impl", f"change it: {reason}")
             self._runs_on = batch.device
 
-    def _draw(self, ids: Tensor | None, epoch: int | None, count: int, ranges: Ranges) -> AugmentDraw:
+    def _draw(self, ids: Integers | None, epoch: int | None, count: int, ranges: Ranges) -> DrawWords:
+        here = self.step.device
         if ids is None or epoch is None:
             require(ids is None and epoch is None, "ids and epoch", "one of them", "forward", "give both or none")
-            places = torch.arange(count, device=self.step.device)
-            return AugmentDraw(self.seed, self._count(), places, ranges)
-        require_tensor(ids, "ids", (count,), (torch.int64,), self.step.device)
-        require(0 <= epoch < 2**32, "0 to 2**32 - 1", epoch, "epoch", "count epochs")
-        return AugmentDraw(self.seed, torch.full_like(self.step, epoch), ids, ranges)
+            seed = torch.full_like(self.step, self.seed)
+            return DrawWords(seed, self._count(), torch.arange(count, device=here), ranges)
+        return draw_words(AugmentDraw(self.seed, epoch, ids, ranges), count, here)
 
     def _count(self) -> Tensor:
         """The number of this call; in place, so that a captured CUDA graph counts too."""
         call = self.step.clone()
         self.step += int(self.training)
         return call
+
+
+def _symmetric(degrees: Any) -> float:
+    """Degrees of a rotation to either side, from them or from torchvision's (-degrees, degrees)."""
+    if not hasattr(degrees, "__len__"):
+        return number(degrees, 0, 180, "degrees")
+    low, high = numbers(degrees, 2, "degrees")
+    require(low == -high, "as much to either side", degrees, "degrees", "turn the images before, or give one number")
+    return high
+
+
+def _check_shape(batch: Tensor) -> None:
+    """Name the two shapes that are taken for a batch, and how to make one of them."""
+    shape = list(batch.shape) if isinstance(batch, Tensor) else []
+    single = len(shape) == 3 and shape[0] == 3
+    require(not single, "shape [any, 3, any, any]", f"one image {shape}", "batch", "call .unsqueeze(0)")
+    last = len(shape) == 4 and shape[1] != 3 and shape[3] == 3
+    require(not last, "shape [any, 3, any, any]", f"channels last {shape}", "batch", "call .permute(0, 3, 1, 2)")

@@ -22,11 +22,11 @@ import triton.language as tl
 from torch import Tensor
 
 from ..availability import require_triton
-from ..checks import require, require_rows
+from ..checks import require
 from ..launch_settings import settings
 from .fused_draw import draw_affine, draw_jitter
 from .fused_image import augment_image, locate_image
-from .parameters import AugmentDraw, AugmentParams, Ranges, centred_corner, source_size
+from .parameters import AugmentParams, DrawWords, Ranges, centred_corner, source_size
 
 
 @triton.jit
@@ -195,7 +195,7 @@ def _draw_kernel(
 def augment(
     pixels: Tensor,
     index: Tensor | None,
-    params_or_draw: AugmentParams | AugmentDraw,
+    params_or_draw: AugmentParams | DrawWords,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     border: str,
@@ -311,10 +311,7 @@ def _on(pixels: Tensor) -> torch.cuda.device_of:
 
 def _words(pixels: Tensor, index: Tensor | None) -> Tensor:
     """Rows of a store, which an index chooses, go in as words; a batch goes in as it is."""
-    if index is None:
-        return pixels
-    require_rows(index, len(pixels))
-    return pixels.view(torch.int32)
+    return pixels if index is None else pixels.view(torch.int32)
 
 
 def _check_alignment(out: Tensor) -> None:

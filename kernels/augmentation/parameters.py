@@ -1,19 +1,31 @@
-"""The parameters of a view and their random draw in torch; the fused kernel draws the same for itself."""
+"""The parameters of a view and their random draw in torch; the fused kernel draws the same (`fused_draw`)."""
 
 import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..checks import require
+from ..checks import (
+    MAX_PIXELS,
+    Integers,
+    integers,
+    number,
+    require,
+    require_constant,
+    require_tensor,
+    require_within,
+)
 from ..philox import draw_bits, uniform
 
 # Pixels: the side of a square, or (height, width).
-Size = int | tuple[int, int]
+Size = int | Sequence[int]
 
 MAX_ZOOM = 1.5  # bilinear sampling has no antialiasing: shrinking further would alias
+MAX_SHIFT = 2.0**20  # pixels: beyond, places in fp32 are coarser than an eighth of a pixel
 
 
 class AugmentParams(NamedTuple):
@@ -57,11 +69,14 @@ class Ranges:
     whole_pixels: bool = False
 
     def __post_init__(self) -> None:
-        bounds = {"rotation": 180.0, "shift": math.inf, "hue": 0.5}
+        bounds = {"rotation": 180.0, "shift": MAX_SHIFT, "hue": 0.5}
         for name in (field.name for field in fields(self) if field.name not in ("zoom", "random_crop", "whole_pixels")):
-            value, bound = getattr(self, name), bounds.get(name, 1.0)
-            require(0 <= value <= bound, f"0 to {bound}", value, f"Ranges.{name}", "change it")
-        require(1 <= self.zoom <= MAX_ZOOM, f"1 to {MAX_ZOOM}", self.zoom, "Ranges.zoom", "there is no antialiasing")
+            self._settle(name, 0, bounds.get(name, 1.0))
+        self._settle("zoom", 1, MAX_ZOOM)
+
+    def _settle(self, name: str, low: float, high: float) -> None:
+        value = number(getattr(self, name), low, high, f"Ranges.{name}")
+        object.__setattr__(self, name, value)
 
     @property
     def jitter(self) -> tuple[float, float, float, float]:
@@ -72,9 +87,19 @@ class Ranges:
 class AugmentDraw(NamedTuple):
     """Views yet to be drawn.
 
-    seed: int64 scalar tensor. epoch: int64 scalar tensor. ids: int64 [B], the galaxies' own ids, which the draw
-    depends on, and not their places in the store. All on one device.
+    seed: 64 bits: a number or a scalar tensor of any integer type. epoch: likewise, 0 to 2**32 - 1. ids: integers [B],
+    the images' own, which the draw depends on, and not their places in the store: a tensor, an array or a list. All
+    tensors lie on one device.
     """
+
+    seed: Tensor | int
+    epoch: Tensor | int
+    ids: Integers
+    ranges: Ranges
+
+
+class DrawWords(NamedTuple):
+    """An AugmentDraw as the implementations take it: contiguous int64 tensors on one device, ids [B]."""
 
     seed: Tensor
     epoch: Tensor
@@ -82,11 +107,53 @@ class AugmentDraw(NamedTuple):
     ranges: Ranges
 
 
+def draw_words(draw: AugmentDraw, count: int | None, device: torch.device) -> DrawWords:
+    """The words that views are drawn from. count: of the ids; None: any.
+
+    Raises:
+        ValueError: other integers than AugmentDraw's; the values are looked at on the CPU alone.
+    """
+    require(isinstance(draw.ranges, Ranges), "Ranges", type(draw.ranges).__name__, "AugmentDraw.ranges", "give them")
+    seed = integers(draw.seed, "seed", (), device)
+    epoch = integers(draw.epoch, "epoch", (), device)
+    require_within(epoch, 0, 2**32 - 1, "0 to 2**32 - 1", "epoch")
+    return DrawWords(seed, epoch, integers(draw.ids, "ids", (count,), device), draw.ranges)
+
+
+def settle_params(params: AugmentParams, count: int, device: torch.device) -> AugmentParams:
+    """The same parameters in contiguous memory.
+
+    Raises:
+        ValueError: other shapes, dtypes or devices than those of `count` views, or a value that is not finite or an
+            order that does not exist; the values are looked at on the CPU alone.
+    """
+    affine, jitter, order = params
+    both = (jitter is None) == (order is None)
+    require(both, "jitter and order together", "one of them", "AugmentParams", "give both or none")
+    affine = _finite(affine, "affine", (count, 2, 3), device)
+    if jitter is None:
+        return AugmentParams(affine)
+    jitter = _finite(jitter, "jitter", (count, 4), device)
+    if not isinstance(order, Tensor) or order.dtype != torch.int32:
+        order = integers(order, "order", (count,), device)
+    require_tensor(order, "order", (count,), (torch.int32, torch.int64), device)
+    require_within(order, 0, 23, "0 to 23", "order")
+    return AugmentParams(affine, jitter, order.to(torch.int32).contiguous())
+
+
+def _finite(values: Tensor, name: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    require_tensor(values, name, shape, (torch.float32,), device)
+    require_constant(values, name)
+    most = torch.finfo(torch.float32).max
+    require_within(values, -most, most, "finite numbers", name)
+    return values.contiguous()
+
+
 def sample(draw: AugmentDraw, *, side: Size, size: Size) -> AugmentParams:
     """Draw the views of a batch: a function of (seed, epoch, id) alone.
 
     Args:
-        draw: what to draw from.
+        draw: the seed, epoch and ids, and the ranges to draw from.
         side: of the source image: of a square, or (height, width), pixels.
         size: of the view likewise.
 
@@ -95,10 +162,18 @@ def sample(draw: AugmentDraw, *, side: Size, size: Size) -> AugmentParams:
         draw them with (MPS).
 
     Raises:
-        ValueError: a random crop that is larger than the source.
+        ValueError: a random crop that is larger than the source, or other integers than AugmentDraw's.
     """
     source, view = height_width(side), height_width(size)
-    check_crop(draw.ranges, source, view)
+    tensors = (value for value in (draw.ids, draw.seed, draw.epoch) if isinstance(value, Tensor))
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    words = draw_words(draw, None, device)
+    check_crop(words.ranges, source, view)
+    return draw_params(words, source, view)
+
+
+def draw_params(draw: DrawWords, source: tuple[int, int], view: tuple[int, int]) -> AugmentParams:
+    """`sample` of checked words; source and view are (height, width)."""
     device = draw.ids.device
     here = torch.device("cpu") if device.type == "mps" else device
     seed, epoch, ids = draw.seed.to(here), draw.epoch.to(here), draw.ids.to(here)
@@ -129,11 +204,25 @@ def view_affine(turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corn
 
     Returns:
         fp32 [B, 2, 3], as AugmentParams.affine.
+
+    Raises:
+        ValueError: a shape, dtype or device other than these.
     """
+    given = {"turns": turns, "flips": flips, "scale": scale, "shift": shift, "corner": corner}
+    count = len(turns) if isinstance(turns, Tensor) and turns.dim() else 0
+    for name, tensor in given.items():
+        shape = (count,) if name in ("turns", "scale") else (count, 2)
+        require_tensor(tensor, name, shape, (torch.float32,), turns.device)
+    return _view_affine(turns, flips, scale, shift, corner, height_width(side))
+
+
+def _view_affine(
+    turns: Tensor, flips: Tensor, scale: Tensor, shift: Tensor, corner: Tensor, source: tuple[int, int]
+) -> Tensor:
     cos, sin = cos_sin(turns)
     fx, fy = (flips * scale[:, None]).unbind(1)
     matrix = torch.stack((cos * fx, -sin * fy, sin * fx, cos * fy), dim=1).view(-1, 2, 2)
-    height, width = height_width(side)
+    height, width = source
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     x, y = corner[:, 0] - middle_x, corner[:, 1] - middle_y
     centre = torch.stack((middle_x + shift[:, 0], middle_y + shift[:, 1]), dim=1)
@@ -171,7 +260,19 @@ def _exp_tail(x: Tensor) -> Tensor:
 
 
 def height_width(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+    """(height, width) of a size.
+
+    Raises:
+        ValueError: it is neither a whole number nor two of them, or not of 1 to MAX_PIXELS pixels.
+    """
+    try:
+        pair: Any = size if hasattr(size, "__len__") else (size, size)
+        height, width = map(operator.index, pair)
+    except (TypeError, ValueError):
+        height = width = 0
+    fits = min(height, width) > 0 and height * width <= MAX_PIXELS
+    require(fits, f"a side, or (height, width), of 1 to {MAX_PIXELS} pixels", repr(size), "size", "change it")
+    return height, width
 
 
 def source_size(pixels: Tensor, index: Tensor | None) -> tuple[int, int]:
@@ -206,11 +307,12 @@ def _draw_affine(
     place = draw_bits(seed, epoch, ids, "place")
     turns = (2 * geometry[:, 0] - 1) * (ranges.rotation / 360)
     chances = (ranges.horizontal_flip, ranges.vertical_flip)
-    flips = torch.stack([torch.where(geometry[:, 1 + k] < chances[k], -1.0, 1.0) for k in (0, 1)], dim=1)
+    one = torch.ones_like(turns)
+    flips = torch.stack([torch.where(geometry[:, 1 + k] < chances[k], -one, one) for k in (0, 1)], dim=1)
     scale = small_exp((1 - 2 * geometry[:, 3]) * math.log(ranges.zoom))
     shift = _symmetric(place[:, :2]) * ranges.shift
     corner = _draw_corner(uniform(place[:, 2:]), ranges, source, view)
-    return view_affine(turns, flips, scale, shift, corner, side=source)
+    return _view_affine(turns, flips, scale, shift, corner, source)
 
 
 def _draw_corner(units: Tensor, ranges: Ranges, source: tuple[int, int], view: tuple[int, int]) -> Tensor:

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import require_rows
-from .parameters import AugmentDraw, AugmentParams, sample, source_size
+from .parameters import AugmentParams, DrawWords, draw_params, source_size
 
 _ORDERS = tuple(itertools.permutations(range(4)))
 _PADDING = {"zeros": "zeros", "reflect": "reflection"}
@@ -25,7 +24,7 @@ Select = Callable[[Tensor, Callable[[Tensor, Tensor], Tensor], Tensor, Tensor], 
 def augment(
     pixels: Tensor,
     index: Tensor | None,
-    params_or_draw: AugmentParams | AugmentDraw,
+    params_or_draw: AugmentParams | DrawWords,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     border: str,
@@ -35,8 +34,8 @@ def augment(
 ) -> None:
     """Fill `out` with the views; shapes and meanings as in `galaxy_triton.kernels.augmentation.Fill`."""
     params = params_or_draw
-    if isinstance(params, AugmentDraw):
-        params = sample(params, side=source_size(pixels, index), size=(out.shape[2], out.shape[3]))
+    if isinstance(params, DrawWords):
+        params = draw_params(params, source_size(pixels, index), (out.shape[2], out.shape[3]))
     image = warp(colours(pixels, index), params.affine, (out.shape[2], out.shape[3]), border)
     if params.jitter is not None and params.order is not None:
         image = jitter(image, params.jitter, params.order, select)
@@ -49,7 +48,6 @@ def colours(pixels: Tensor, index: Tensor | None) -> Tensor:
     """The images of a batch, fp32 [B, 3, H, W] in [0, 1], from rows of a store or from a batch."""
     if index is None:
         return pixels.to(torch.float32) / (1 if pixels.is_floating_point() else 255)
-    require_rows(index, len(pixels))
     return pixels[index].permute(0, 3, 1, 2)[:, :3].to(torch.float32) / 255
 
 

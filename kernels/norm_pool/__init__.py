@@ -1,12 +1,13 @@
 """The end of a VGG block: batch norm in training, ReLU and max pooling over 2x2."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..checks import FLOATS, require, require_choice, require_tensor
+from ..checks import FLOATS, device_of, number, require, require_choice, require_constant, require_tensor
 
 __all__ = ["IMPLEMENTATIONS", "norm_relu_pool"]
 
@@ -32,6 +33,7 @@ def norm_relu_pool(
             differentiable, once.
         weight, bias: float32 [C], differentiable. With a weight of 0 all of a window are equal.
         running_mean, running_var: float32 [C], written to.
+        momentum: 0 to 1. eps: added to the variance, not negative.
         impl: "torch", "compile" or "triton".
 
     Returns:
@@ -43,13 +45,19 @@ def norm_relu_pool(
         ImportError: `impl` is "triton" and Triton is not installed.
     """
     require_choice(impl, IMPLEMENTATIONS, "impl")
-    require_tensor(x, "x", (None, None, None, None), FLOATS, x.device)
+    require_tensor(x, "x", (None, None, None, None), FLOATS, device_of(x))
     pools = x.numel() > 0 and min(x.shape[2:]) >= 2
     require(pools, "at least one image of 2x2 pixels or more", list(x.shape), "x", "skip it")
     given = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     for name, tensor in given.items():
         require_tensor(tensor, name, (x.shape[1],), (torch.float32,), x.device)
-    return IMPLEMENTATIONS[impl]()(x, weight, bias, running_mean, running_var, momentum, eps)
+    for name, tensor in (("running_mean", running_mean), ("running_var", running_var)):
+        require_constant(tensor, name)
+        single = tensor.stride(0) > 0 or len(tensor) == 1
+        require(single, "memory of its own for each channel", "an expanded tensor", name, "call .clone()")
+    momentum, eps = number(momentum, 0, 1, "momentum"), number(eps, 0, math.inf, "eps")
+    # The kernels read weight and bias as contiguous.
+    return IMPLEMENTATIONS[impl]()(x, weight.contiguous(), bias.contiguous(), running_mean, running_var, momentum, eps)
 
 
 NormReluPool = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float, float], Tensor]

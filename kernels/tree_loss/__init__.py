@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import require, require_choice, require_loss_inputs
+from ..checks import FLOATS, device_of, require, require_choice, require_loss_inputs, require_tensor
 
 __all__ = ["IMPLEMENTATIONS", "Tree", "tree_mse", "tree_probabilities"]
 
@@ -27,6 +27,9 @@ class Tree:
     parents: tuple[int | None, ...]
 
     def __post_init__(self) -> None:
+        # The compiled kernels are found by the tree: it must have a hash.
+        object.__setattr__(self, "sizes", tuple(self.sizes))
+        object.__setattr__(self, "parents", tuple(self.parents))
         require(len(self.sizes) == len(self.parents), "as many parents as sizes", len(self.parents), "Tree", "match")
         start = 0
         for number, (size, parent) in enumerate(zip(self.sizes, self.parents, strict=True)):
@@ -75,7 +78,19 @@ def tree_mse(
 
 
 def tree_probabilities(logits: Tensor, tree: Tree) -> Tensor:
-    """The tree head's answers: [B, K] -> fp32 [B, K], each question summing to the answer it hangs from."""
+    """The tree head's probabilities.
+
+    Args:
+        logits: float32, float16, bfloat16 or float64 [B, K]; differentiable.
+        tree: of K answers.
+
+    Returns:
+        fp32 [B, K], float64 for float64: the answers of a question sum to the answer that leads to it.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    require_tensor(logits, "logits", (None, sum(tree.sizes)), (*FLOATS, torch.float64), device_of(logits))
     from . import reference
 
     return reference.tree_probabilities(logits, tree)

@@ -152,7 +152,7 @@ class Calls(TorchDispatchMode):
 
 @pytest.mark.parametrize("source", ["params", "draw"])
 def test_augment_is_one_launch(source: str, launches, device: torch.device) -> None:
-    """Of the one kernel; no operator of torch computes anything beside it."""
+    """Of the one kernel; on the CPU torch looks at the values given, and computes nothing beside it."""
     pixels, index = scenes(SIDE, device), torch.arange(4, device=device)
     views = _params(4, device) if source == "params" else _draw(index)
     out = torch.empty((4, 3, SIZE, SIZE), device=device, memory_format=torch.channels_last)
@@ -160,7 +160,9 @@ def test_augment_is_one_launch(source: str, launches, device: torch.device) -> N
     with Calls() as calls:
         augment(pixels, index, views, size=SIZE, out=out, impl="triton")
     assert [(one.kernel, one.grid[0]) for one in launched] == [(f"_{source}_kernel", 4)]
-    assert [name for name in calls.names if "view" not in name] == [f"galaxy_triton.augment_{source}.default"]
+    looks = ("view", "amin", "amax", "_local_scalar_dense")
+    computed = [name for name in calls.names if not any(look in name for look in looks)]
+    assert computed == [f"galaxy_triton.augment_{source}.default"]
 
 
 NOTHING = Ranges(180, 0.5, 0.5, 1.2, 2.0, True)

@@ -43,7 +43,7 @@ def small_trainer(store: Path, folder: Path, processes: Processes) -> Trainer:
     """A run of two epochs of three steps, of a network without batch norm."""
     session = open_session(store, folder, {**TINY, **SETTINGS}, processes)
     made = heads.make_network
-    heads.make_network = lambda network, norm: without_norms(made(network, norm))  # type: ignore[assignment]
+    heads.make_network = lambda network, norm: without_norms(made(network, "layers"))  # type: ignore[assignment]
     try:
         return trainer_of(session)
     finally:
