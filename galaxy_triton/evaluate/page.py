@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from galaxy_triton.evaluate.calibration import BINS, calibration_error, calibration_slope
 from galaxy_triton.evaluate.figures import FEW, Picture, plain
@@ -71,7 +72,7 @@ def _percent(share: float) -> str:
 def _questions(found: Findings) -> Table:
     """A row for all questions, then one for each."""
     answers, off = (found.predictions, found.labels), gaps(found.predictions)
-    overall = (calibration_error(*answers), calibration_slope(*answers), float(off.mean()), float(off.max()))
+    overall = (calibration_error(*answers), calibration_slope(*answers), float(np.mean(off)), float(np.max(off)))
     rows: dict[str, tuple[float, ...]] = {"all": (found.score.rmse, found.constants.mean.rmse, *overall)}
     for row in found.by_question():
         rows[row.name] = (row.rmse.value, row.mean_answer, row.ece, row.slope, row.tree_mean, row.tree_largest)
