@@ -1,6 +1,7 @@
 """Commands about images, labels and stores."""
 
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any
         display.warn(f"{count} images were {mode} and became RGB")
     if labels and summary.labelled < summary.images:
         display.warn(f"{summary.images - summary.labelled} images have no label")
+    if summary.off_tree:
+        text = "are off the decision tree, as predictions may be; see galaxy-triton check --kind labels"
+        display.warn(f"{summary.off_tree} labels {text} {shlex.quote(str(labels))}")
     if summary.labels_without_images:
         display.warn(f"{summary.labels_without_images} labels have no image")
     display.warn_of_left_out(summary.skipped)
@@ -99,7 +103,7 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
     type=click.Choice(TABLES),
     default=TABLES[0],
     show_default=True,
-    help="What it is; auto: labels if the tree holds in half of the rows, else predictions.",
+    help="What it is; auto: conditional by its columns, labels if the tree holds in half of the rows, or predictions.",
 )
 @click.option("--tolerance", default=1e-5, show_default=True, help="Of the tree's sums; labels have six digits.")
 @click.option("--strict", help="Take every note for a fault.", **options.FLAG)
@@ -110,7 +114,8 @@ def check(ctx: click.Context, /, table: Path, like: Path | None, quiet: bool, **
     """Check a TABLE, a CSV or a zip that holds one: columns, ids, values, and the decision tree's sums.
 
     All that is wrong is said, not only the first. The tree's sums must hold in labels, Kaggle's order of columns and
-    whole numbers as ids in a submission; elsewhere they are noted. Exit code 1 on a fault.
+    whole numbers as ids in a submission; elsewhere they are noted. In a conditional table, as `predict --layout
+    conditional` writes it, the answers of a question must sum to 1. Exit code 1 on a fault.
     """
     from galaxy_triton.data.names import read_galaxies
     from galaxy_triton.galaxyzoo.check import CheckOptions
@@ -138,12 +143,12 @@ def baseline(store: Path, ids: Path | None, quiet: bool, **asked: int) -> None:
     """RMSE of answers that need no network: zeros, ones, the training mean, the central pixel."""
     from galaxy_triton.data.store import open_store
     from galaxy_triton.evaluate.baseline import baselines
-    from galaxy_triton.galaxyzoo.tables import read_ids
+    from galaxy_triton.galaxyzoo.tables import read_names
     from galaxy_triton.system.console import Display
 
     display = Display(quiet=quiet)
     with display.progress("reading", "images") as show:
-        chosen = read_ids(ids) if ids else None
+        chosen = read_names(ids) if ids else None
         found = baselines(open_store(store), chosen, progress=show, **asked)
     display.say(f"RMSE over {found.images} galaxies and 37 columns")
     for name in ("zeros", "ones", "mean", "central_pixel"):

@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 CROPS = ("random", "centre")
 BORDERS = ("zeros", "reflect")
 RESIDENCES = ("auto", "gpu", "host")
-TABLES = ("auto", "labels", "predictions", "submission")
+TABLES = ("auto", "labels", "predictions", "submission", "conditional")
 LAYOUTS = ("kaggle", "conditional", "wide")
 NORMS = ("auto", "layers", "torch", "compile", "triton")
 # Limits far above any use: larger values overflow in torch, and a file from a stranger may hold anything.

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split, split_by_ids, split_order
 from galaxy_triton.data.store import Store, labelled_rows, require_labels
+from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
+from galaxy_triton.galaxyzoo.write_tables import table_text
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_file
 from galaxy_triton.system.whole_files import write_text
@@ -91,14 +94,15 @@ def answers_in(path: Path) -> Path:
     return path / ANSWERS
 
 
-def write_folds(file: Path, folds: Folds) -> None:
-    """Write a table of ids and folds.
+def write_folds(file: Path, folds: Folds, store: Store) -> None:
+    """Write a table of a store's galaxies and their folds.
 
     Raises:
         DataFault: `file` cannot be written.
     """
-    rows = zip(folds.ids.tolist(), folds.numbers.tolist(), strict=True)
-    write_text(file, f"{ID_COLUMN},fold\n" + "".join(f"{number},{fold}\n" for number, fold in rows))
+    names, rows = names_of(store), rows_of(store.ids, folds.ids)
+    pairs = zip((names[row] for row in rows), folds.numbers.tolist(), strict=True)
+    write_text(file, table_text((ID_COLUMN, "fold"), pairs))
 
 
 def read_folds(file: Path) -> Folds:
@@ -109,7 +113,8 @@ def read_folds(file: Path) -> Folds:
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_file(file).decode(), newline="")))
-        folds = Folds(*(np.array([int(row[name]) for row in rows], np.int64) for name in (ID_COLUMN, "fold")))
+        ids, numbers = [galaxy_id(row[ID_COLUMN]) for row in rows], [int(row["fold"]) for row in rows]
+        folds = Folds(np.array(ids, np.int64), np.array(numbers, np.int64))
         present = np.unique(folds.numbers)
         if len(rows) == 0 or (np.diff(folds.ids) <= 0).any() or (present != np.arange(1, len(present) + 1)).any():
             raise ValueError("other ids or folds")

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from galaxy_triton.config.schema import Preprocess, require
-from galaxy_triton.galaxyzoo.ids import check_name, galaxy_id
+from galaxy_triton.galaxyzoo.ids import check_name, galaxy_id, is_cell_id
+from galaxy_triton.galaxyzoo.tables import listed
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.untrusted_files import is_hidden, open_zip, read_entry, read_file, visible_names
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff")
+UNREAD = (".avif", ".bmp", ".fit", ".fits", ".gif", ".heic", ".jp2", ".webp")  # bad images, so not passed over
 FORMATS = ("JPEG", "PNG", "TIFF")
 CONVERTED = ("L", "LA", "RGBA")  # Pillow's modes that become RGB; an alpha channel is dropped
 MAX_PIXELS = 64_000_000
@@ -51,26 +53,29 @@ class ImageSource:
 def open_images(path: Path) -> Iterator[ImageSource]:
     """Open a folder or a zip of JPEG, PNG and TIFF files.
 
-    A folder without images is searched in its only subfolder. A zip is not unpacked to disk. Links are followed in a
-    folder; in a zip they are files that are no images. Pillow's warnings are off meanwhile: odd metadata is no fault,
-    and an image that is too large is a bad image.
+    All images must be in one folder, which may lie inside others. Files of other types of image are bad images. A zip
+    is not unpacked to disk. Links are followed in a folder; in a zip they are files that are no images. Pillow's
+    warnings are off meanwhile: odd metadata is no fault, and an image that is too large is a bad image.
 
     Raises:
-        DataFault: missing, truncated, without images, images in several folders of a zip, two images with one id, a
-            name that is too long or not UTF-8, or a name that leads out of the zip.
+        DataFault: missing, truncated, not readable, without images, images in several folders, two images with one id,
+            a name that no table can have as an id, or a name that leads out of the zip.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         if path.is_dir():
-            folder = _image_folder(path)
-            names = [file.name for file in folder.iterdir() if not is_hidden(file.name)]
 
             def read_one(entry: Entry) -> bytes:
                 try:
-                    return read_file(folder / entry.name)
+                    return read_file(path / entry.name)
                 except OSError as error:
                     raise _bad("a readable file", reason(error), entry.name) from error
 
+            try:
+                names = list(_visible_files(path))
+            except OSError as error:
+                got, do = reason(error), "make it readable, or give another folder"
+                raise DataFault(expected("a readable folder", got, error.filename, do)) from error
             yield ImageSource(path, _entries(names, path), read_one)
         else:
             with open_zip(path) as archive:
@@ -86,7 +91,7 @@ def open_images(path: Path) -> Iterator[ImageSource]:
 
 def is_image(name: str) -> bool:
     """Whether a file with this name counts as an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return PurePosixPath(name).suffix.lower() in (*SUFFIXES, *UNREAD)
 
 
 def measure_frame(source: ImageSource) -> int:
@@ -224,14 +229,17 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
     images = sorted(filter(is_image, names))
     if not images:
         raise DataFault(expected("JPEG, PNG or TIFF images", "none", path, "give the folder or zip that holds them"))
-    folders = sorted({str(PurePosixPath(name).parent) for name in images})
+    folders = Counter(str(PurePosixPath(name).parent) for name in images)
     if len(folders) > 1:
-        got = f"{folders[0]} and {folders[1]}"
-        raise DataFault(expected("images in one folder", got, path, "unpack it and give one of the folders"))
+        got = listed([f"{count} in {folder}/" for folder, count in sorted(folders.items())])
+        do = "unpack a zip; then give one of the folders, without the others below it"
+        raise DataFault(expected("images in one folder", got, path, do))
     entries: dict[int, Entry] = {}
     for name in images:
         stem = PurePosixPath(name).stem
         check_name(stem, path)
+        if stem != stem.strip() or not is_cell_id(stem):
+            raise DataFault(expected("a name that can be an id in a table", repr(name), path, "rename this image"))
         entry = Entry(galaxy_id(stem), stem, name)
         if entry.id in entries:
             got = f"{entries[entry.id].name} and {name}"
@@ -240,8 +248,16 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
     return tuple(sorted(entries.values()))
 
 
-def _image_folder(path: Path) -> Path:
-    children = [child for child in path.iterdir() if not is_hidden(child.name)]
-    folders = [child for child in children if child.is_dir()]
-    holds_images = any(is_image(child.name) for child in children if child not in folders)
-    return folders[0] if len(folders) == 1 and not holds_images else path
+def _visible_files(folder: Path, prefix: str = "", above: frozenset[Path] = frozenset()) -> Iterator[str]:
+    """The paths of all files below a folder, as a zip lists them; a folder that is called like an image is a bad one.
+
+    above: the folders that this one is in, into which a link may lead back.
+    """
+    above |= {folder.resolve()}
+    for child in folder.iterdir():
+        if is_hidden(child.name):
+            continue
+        if is_image(child.name) or not child.is_dir():
+            yield prefix + child.name
+        elif child.resolve() not in above:
+            yield from _visible_files(child, f"{prefix}{child.name}/", above)

@@ -10,7 +10,7 @@ from galaxy_triton.system.untrusted_files import open_zip, visible_names
 
 
 def names_of(store: Store) -> list[str]:
-    """The name of each galaxy of a store, by row: its file's stem, or its id if all stems were integers."""
+    """The name of each galaxy of a store, by row: its file's stem."""
     names = store.ids if store.names is None else store.names
     return [str(name) for name in names.tolist()]
 

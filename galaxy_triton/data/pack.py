@@ -15,9 +15,10 @@ from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data.images import Entry, ImageSource, decode_images, measure_frame, open_images
 from galaxy_triton.data.store import MANIFEST, VERSION, Progress, block_rows, manifest_text
 from galaxy_triton.data.store_arrays import IDS, LABELS, NAMES, PIXELS, pixels_header
-from galaxy_triton.galaxyzoo.ids import is_integer, rows_of
+from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.tables import read_answers, read_names, shown
+from galaxy_triton.galaxyzoo.tree import ROUNDING, gaps
 from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.whole_files import whole_folder
 
@@ -34,6 +35,7 @@ class PackSummary:
     images: int
     labelled: int
     labels_without_images: int
+    off_tree: int  # labels in which a question's answers do not sum to its parent's answer
     converted: dict[str, int]  # Pillow's mode -> images that were not RGB and became so
     skipped: tuple[str, ...]  # the message of each bad image that was left out
 
@@ -76,7 +78,8 @@ def pack(
         preprocess = Preprocess(frame, frame if crop is None else crop, size)
         packed = _write_pixels(folder / PIXELS, source, preprocess, workers, skip_bad, progress)
         arrays = _arrays(packed.entries, table)
-        labelled = int((~np.isnan(arrays[LABELS][:, 0])).sum()) if LABELS in arrays else 0
+        known = arrays[LABELS][~np.isnan(arrays[LABELS][:, 0])] if LABELS in arrays else np.empty((0, len(COLUMNS)))
+        labelled = len(known)
         manifest = {
             "version": VERSION,
             "preprocess": asdict(preprocess),
@@ -93,6 +96,7 @@ def pack(
         images=len(packed.entries),
         labelled=labelled,
         labels_without_images=len(table[0]) - labelled if table is not None else 0,
+        off_tree=int((gaps(known) > ROUNDING).any(axis=1).sum()),
         converted={mode: number for mode, number in packed.modes.items() if mode != "RGB"},
         skipped=tuple(map(str, packed.bad)),
     )
@@ -136,8 +140,9 @@ def _write_pixels(
 
 def _check_overlap(source: ImageSource, table: Table | None, labels: Path | None) -> None:
     ids = np.array([entry.id for entry in source.entries], dtype=np.int64)
-    if table is not None and not np.isin(ids, table[0]).any():
-        got = f"ids such as {table[0][0]}, while the images' are such as {ids[0]}"
+    if table is not None and labels is not None and not np.isin(ids, table[0]).any():
+        theirs, ours = shown(read_names(labels)[0]), shown(source.entries[0].stem)
+        got = f"ids such as {theirs}, while the images' are such as {ours}"
         raise DataFault(expected(f"labels of the images in {source.path}", got, labels, "give these images' table"))
 
 
@@ -147,7 +152,7 @@ def _arrays(entries: list[Entry], table: Table | None) -> dict[str, NDArray[Any]
     if table is not None and ((rows := rows_of(table[0], arrays[IDS])) >= 0).any():
         # -1 takes some other image's row, which is then blanked
         arrays[LABELS] = np.where(rows[:, None] >= 0, table[1][rows], np.float32("nan"))
-    if not all(is_integer(entry.stem) for entry in entries):
+    if any(entry.stem != str(entry.id) for entry in entries):
         arrays[NAMES] = np.array([entry.stem for entry in entries])
     return arrays
 

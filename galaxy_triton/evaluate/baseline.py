@@ -1,5 +1,6 @@
 """Baselines without a network: RMSE of constant predictions and of the central pixel's colour."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from galaxy_triton.config.schema import Run, require
 from galaxy_triton.data.folds import draw_folds
 from galaxy_triton.data.store import Progress, Store, labelled_rows, read_pixels, require_labels
 from galaxy_triton.evaluate.scores import rmse
-from galaxy_triton.galaxyzoo.ids import rows_of
+from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
 from galaxy_triton.system.errors import DataFault, expected
 
 PATCH = 10  # side of the central patch in pixels of the source, as in Kaggle's benchmark
@@ -33,7 +34,7 @@ class Baselines:
 
 def baselines(
     store: Store,
-    ids: NDArray[np.int64] | None = None,
+    ids: Iterable[int | str] | None = None,
     *,
     folds: int = 5,
     clusters: int = 6,
@@ -44,8 +45,8 @@ def baselines(
     The central pixel is k-means on the mean colour of the 10 x 10 centre patch of the source, each cluster predicting
     its mean label. Kaggle's own central-pixel file has 6 distinct rows, hence 6 clusters.
 
-    With `ids`, those galaxies are scored, and the mean and the clusters are of all other labelled ones. Without, all
-    labelled galaxies are scored by cross-validation, in the folds of `train --folds` at its default seed.
+    With `ids` (or names), those galaxies are scored, and the mean and the clusters are of all other labelled ones.
+    Without, all labelled galaxies are scored by cross-validation, in the folds of `train --folds` at its default seed.
 
     Raises:
         UsageFault: fewer than 2 folds or 1 cluster, or fewer labelled galaxies than folds.
@@ -53,7 +54,7 @@ def baselines(
     """
     require(clusters >= 1, "clusters", "at least 1", clusters)
     labels = require_labels(store).astype(np.float64)
-    parts = _folds(store, folds) if ids is None else [_split(store, ids)]
+    parts = _folds(store, folds) if ids is None else [_split(store, list(map(str, ids)))]
     colours = central_colours(store, progress)
     known = np.concatenate([labels[test] for _, test in parts])
     means = [np.tile(labels[train].mean(axis=0), (len(test), 1)) for train, test in parts]
@@ -98,11 +99,12 @@ def _folds(store: Store, count: int) -> list[tuple[Rows, Rows]]:
     return [(rows[folds.numbers != number], rows[folds.numbers == number]) for number in range(1, count + 1)]
 
 
-def _split(store: Store, ids: NDArray[np.int64]) -> tuple[Rows, Rows]:
-    """The rows to learn from, and those of `ids`."""
-    labelled, test = labelled_rows(store), rows_of(store.ids, ids)
-    if len(wrong := ids[~np.isin(test, labelled)]):
-        raise DataFault(expected("ids of labelled images", f"{wrong[0]}", store.path, "mend the list of ids"))
+def _split(store: Store, names: list[str]) -> tuple[Rows, Rows]:
+    """The rows to learn from, and those of the galaxies with these ids or names."""
+    labelled, test = labelled_rows(store), rows_of(store.ids, np.array(list(map(galaxy_id, names)), np.int64))
+    if len(wrong := np.flatnonzero(~np.isin(test, labelled))):
+        got = names[wrong[0]]
+        raise DataFault(expected("ids of labelled images", got, store.path, "take it out of the list of ids"))
     train = np.setdiff1d(labelled, test)
     if not len(train) or not len(test):
         got = f"{len(train)} and {len(test)}"

@@ -45,7 +45,7 @@ def compare_with(
         trained_on, chosen_on = overlap(against, options.which, galaxies.ids)
     else:
         others = predictions_in(table, galaxies)
-        trained_on, chosen_on = int(np.isin(galaxies.ids, run_folder.read_seen(against)).sum()), False
+        trained_on, chosen_on = int(np.isin(galaxies.ids, list(run_folder.read_seen(against))).sum()), False
     return Comparison(str(against), compare(predictions, others, galaxies.labels), trained_on, chosen_on)
 
 

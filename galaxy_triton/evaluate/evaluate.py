@@ -44,7 +44,7 @@ class ScoreOptions(PredictOptions):
 class EvaluateOptions(ScoreOptions):
     """Options of `evaluate`.
 
-    ids: a CSV whose first column lists the galaxies to score; None: the run's validation galaxies, or for a table of
+    ids: a CSV of the galaxies to score, as for `read_names`; None: the run's validation galaxies, or for a table of
     predictions every galaxy with a label. labels: a table of labels, for a table of predictions only.
     """
 
@@ -87,7 +87,7 @@ def evaluate(subject: Path, store_path: Path | None, options: EvaluateOptions, d
         return _evaluate_run(subject, store_path, options, display)
     if table != subject and store_path is None and options.labels is None:
         store_path = run_folder.open_source(subject).path
-    return _evaluate_table(table, store_path, options, display, run_folder.read_seen(subject))
+    return _evaluate_table(table, store_path, options, display, list(run_folder.read_seen(subject)))
 
 
 def score_run(run: LoadedRun, options: ScoreOptions, display: Display) -> Findings:
@@ -139,7 +139,7 @@ def _evaluate_run(folder: Path, store_path: Path | None, options: EvaluateOption
 
 
 def _evaluate_table(
-    table: Path, store_path: Path | None, options: EvaluateOptions, display: Display, trained_on: NDArray[np.int64]
+    table: Path, store_path: Path | None, options: EvaluateOptions, display: Display, trained_on: list[int]
 ) -> Evaluation:
     _check_table_options(table, options)
     labelled = _labels_for(table, store_path, options.labels)
@@ -196,10 +196,12 @@ def _rows_to_score(store: Store, run: Path, table: Path | None) -> NDArray[np.in
     if table is not None:
         ids = _read_labelled_ids(table, labelled)
     else:
-        ids, where = run_folder.read_split(run).validation, run / run_folder.SPLIT
+        split, where = run_folder.read_split(run), run / run_folder.SPLIT
+        ids = split.validation
         if len(ids) == 0:
             raise DataFault(expected("galaxies to score", "none: the run has no validation", where, "give --ids CSV"))
-        _check_labelled(ids, list(map(str, ids)), labelled, where, "give --ids CSV, of galaxies with a label there")
+        names = [split.names[number] for number in ids.tolist()]
+        _check_labelled(ids, names, labelled, where, "give --ids CSV, of galaxies with a label there")
     return np.sort(rows_of(store.ids, ids))
 
 

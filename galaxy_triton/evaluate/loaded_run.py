@@ -103,4 +103,4 @@ def overlap(run: Path, which: str, ids: NDArray[np.int64]) -> tuple[int, bool]:
         DataFault: a table of the run's galaxies is missing or not as written.
     """
     chose = which == run_folder.BEST and np.isin(ids, run_folder.read_split(run).validation).any()
-    return int(np.isin(ids, run_folder.training_ids(run)).sum()), bool(chose)
+    return int(np.isin(ids, list(run_folder.read_trained(run))).sum()), bool(chose)

@@ -184,7 +184,7 @@ def _facts(run: LoadedRun, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dic
     config, split = run.predictor.config, run.split
     parameters = sum(weights.numel() for weights in run.predictor.network.parameters())
     before = run_folder.read_seen(run.folder)
-    known = int(np.isin(run.galaxies.ids[split.validation].cpu().numpy(), before).sum())
+    known = int(np.isin(run.galaxies.ids[split.validation].cpu().numpy(), list(before)).sum())
     return {
         "Recipe": config.recipe + ", fine-tuned" * bool(len(before)),
         "Network": f"{config.network.name}, {parameters:,} parameters",

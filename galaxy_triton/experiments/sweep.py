@@ -62,7 +62,7 @@ def sweep(options: SweepOptions, display: Display, *, dry_run: bool = False) -> 
             display.say(f"Would try configurations, {each}, until {out} has {options.trials} of them")
             display.say("Nothing was written")
             return
-        sweep_folder.create_or_join(out, identity, folds)
+        sweep_folder.create_or_join(out, identity, folds, session.store)
         study = Study(out, space, config)
         while not stop.requested and (trial := study.begin(options.trials)) is not None:
             _try(session, folds, study, trial, stop)

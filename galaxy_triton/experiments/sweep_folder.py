@@ -52,7 +52,7 @@ def check(out: Path, identity: dict[str, Any]) -> None:
         raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
 
 
-def create_or_join(out: Path, identity: dict[str, Any], folds: Folds) -> None:
+def create_or_join(out: Path, identity: dict[str, Any], folds: Folds, store: Store) -> None:
     """Create a sweep's folder, or join the sweep there.
 
     Raises:
@@ -62,7 +62,7 @@ def create_or_join(out: Path, identity: dict[str, Any], folds: Folds) -> None:
     with lock_sweep(out):
         check(out, identity)  # another worker may have created it meanwhile
         if not (out / SWEEP).is_file():
-            write_folds(out / FOLDS, folds)
+            write_folds(out / FOLDS, folds, store)
             write_text(out / SWEEP, json.dumps(identity, indent=1) + "\n")
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from galaxy_triton.config.schema import require
+from galaxy_triton.galaxyzoo.column_names import READABLE
 from galaxy_triton.galaxyzoo.ids import is_cell_id, is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN, QUESTIONS, SPANS
 from galaxy_triton.galaxyzoo.tables import EXAMPLES, RULES, WIDE, Row, Table, listed, read_table, shown
-from galaxy_triton.galaxyzoo.tree import asked_share, gaps, sums
+from galaxy_triton.galaxyzoo.tree import CONVERSIONS, asked_share, gaps, looks_like, sums
 
 KAGGLE_ROWS = 79_975  # of the challenge's test set
 
@@ -21,8 +22,8 @@ KAGGLE_ROWS = 79_975  # of the challenge's test set
 class CheckOptions:
     """How to check a table.
 
-    kind: "labels", "predictions", "submission"; "auto": labels where the tree's sums hold in at least half of the rows,
-    else predictions. like: the ids that the table should have, with their names, in the order they should have.
+    kind: one of TABLES; "auto": conditional by the columns, labels where the tree's sums hold in at least half of the
+    rows, else predictions. like: the ids that the table should have, with their names, in the order they should have.
     tolerance: largest difference between the sum of a question's answers and their parent's answer. strict: notes are
     faults.
     """
@@ -72,8 +73,9 @@ def check(path: Path, options: CheckOptions) -> CheckResult:
     """Check a CSV, or a zip that holds one. A broken rule is a finding, not an exception.
 
     Faults in every table: missing or unknown columns, ragged rows, an id missing, invalid or doubled, values that are
-    no fractions, ids other than those of `like`. Of labels the tree's sums are too; of a submission any other order or
-    number of columns than Kaggle's, and ids that are no whole numbers. Elsewhere these are notes, as are the order of
+    no fractions of all people (in a conditional table: of those asked), ids other than those of `like`. Of labels the
+    tree's sums are too; of a submission any other order or number of columns than Kaggle's, and ids that are no whole
+    numbers. Elsewhere these are notes, as are the order of
     the rows and a number of rows other than Kaggle's.
 
     Raises:
@@ -82,14 +84,16 @@ def check(path: Path, options: CheckOptions) -> CheckResult:
     table = read_table(path)
     kind = _kind(table, options.tolerance) if options.kind == "auto" else options.kind
     submission = kind == "submission"
-    findings = [*_header(table, submission), *_rows(table, submission), *_ids(table, submission, options.like)]
-    findings += _tree(table, options.tolerance, fault=kind == "labels")
+    findings = [*_header(table, kind), *_rows(table, submission), *_ids(table, submission, options.like)]
+    findings += _tree(table, options.tolerance, kind)
     judged = (finding._replace(fault=finding.fault or options.strict) for finding in findings)
     return CheckResult(kind, len(table.rows), tuple(judged))
 
 
 def _kind(table: Table, tolerance: float) -> str:
-    """Labels where the sums of the tree hold in at least half of the rows."""
+    """Conditional by the columns; labels where the sums of the tree hold in at least half of the rows."""
+    if table.columns is READABLE:
+        return "conditional"
     holding = int((gaps(table.values) <= tolerance).all(axis=1).sum())
     return "labels" if holding * 2 >= max(len(table.rows), 1) else "predictions"
 
@@ -99,10 +103,12 @@ def _finding(rule: str, places: Iterable[object], fault: bool = True) -> Finding
     return Finding(rule, len(found), tuple(found[:EXAMPLES]), fault)
 
 
-def _header(table: Table, submission: bool) -> Iterator[Finding]:
+def _header(table: Table, kind: str) -> Iterator[Finding]:
     """The columns; those that `predict --layout wide` adds are faults in a submission only."""
-    yield _finding(f"columns: {ID_COLUMN} and the 37 answers", table.wrong_columns(() if submission else WIDE))
-    wanted = [name for name in (ID_COLUMN, *COLUMNS) if name in table.header]
+    submission, columns = kind == "submission", table.columns if kind == "conditional" else COLUMNS
+    wrong = table.wrong_columns(columns, () if submission else WIDE)
+    yield _finding(f"columns: {ID_COLUMN} and the 37 answers", wrong)
+    wanted = [name for name in (ID_COLUMN, *columns) if name in table.header]
     order = [name for name in dict.fromkeys(table.header) if name in wanted]
     moved = (f"{name!r} for {want!r}" for name, want in zip(order, wanted, strict=True) if name != want)
     yield _finding("columns: in Kaggle's order", moved, submission)
@@ -141,18 +147,26 @@ def _like(rows: dict[int, Row], wanted: dict[int, str]) -> Iterator[Finding]:
     yield _finding("ids: in the order of --like", moved, fault=False)
 
 
-def _tree(table: Table, tolerance: float, fault: bool) -> Iterator[Finding]:
-    """The sum of each question's answers is their parent's answer; for questions whose columns are all there.
+def _tree(table: Table, tolerance: float, kind: str) -> Iterator[Finding]:
+    """The numbers do not look like others. The sum of each question's answers is their parent's answer.
 
-    The rows that are furthest off come first.
+    In a conditional table it is 1. Questions whose columns are not all there are left out. The rows that are furthest
+    off come first.
     """
-    have, want, off = sums(table.values), asked_share(table.values), gaps(table.values)
+    names, conditional, look = table.columns, kind == "conditional", looks_like(table.values)
+    if not conditional:
+        others = [f"they look like {look}: {CONVERSIONS[look]}"] if look else []
+        yield _finding("values: fractions of all people", others)
+    have = sums(table.values)
+    want = np.where(np.isnan(have), np.nan, 1) if conditional else asked_share(table.values)
+    off = np.abs(have - want)
     for number, (question, span) in enumerate(zip(QUESTIONS, SPANS, strict=True)):
         if np.isnan(off[:, number]).all():
             continue
-        parent = "1" if question.parent is None else COLUMNS[question.parent]
-        rule = f"tree: {COLUMNS[span][0]} to {COLUMNS[span][-1].removeprefix('Class')} sum to {parent}"
+        parent = "1" if conditional or question.parent is None else names[question.parent]
+        rule = f"tree: {names[span][0]} to {names[span][-1].removeprefix('Class')} sum to {parent}"
         broken = np.flatnonzero(off[:, number] > tolerance)
         worst = broken[np.argsort(-off[broken, number], kind="stable")][:EXAMPLES]
         places = (f"{table.rows[row]}: {have[row, number]:.6g} for {want[row, number]:.6g}" for row in worst)
+        fault = kind in ("labels", "conditional")
         yield Finding(f"{rule} within {tolerance:g} ({question.name})", len(broken), tuple(places), fault)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from galaxy_triton.system.errors import DataFault, expected
 
 MAX_LENGTH = 255  # characters of a name, as in file systems; a store gives every name the room of its longest
-# what a spreadsheet or pandas makes of an integer id in a column that was once numeric
-NOT_AN_ID = re.compile(r"\s*|nan|[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?", re.IGNORECASE)
+# what a spreadsheet or pandas makes of an integer id: 20.0, 5.8772e+17; but 150.1234 is a name
+NOT_AN_ID = re.compile(r"\s*|nan|[-+]?\d*\.(0*|\d*e[-+]?\d+)", re.IGNORECASE)
 
 
 def galaxy_id(name: str) -> int:
@@ -29,7 +29,7 @@ def is_integer(name: str) -> bool:
 
 
 def is_cell_id(cell: str) -> bool:
-    """Whether a table's id cell can be an id: not empty, not NaN, no decimal fraction, not too long."""
+    """Whether a table's id cell can be an id: not empty, not NaN, no integer written as a float, not too long."""
     return not NOT_AN_ID.fullmatch(cell) and len(cell) <= MAX_LENGTH
 
 

@@ -5,11 +5,13 @@
 
 import csv
 import io
+import re
 import reprlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -19,12 +21,15 @@ from numpy.typing import NDArray
 from galaxy_triton.galaxyzoo.column_names import READABLE, SPREADS
 from galaxy_triton.galaxyzoo.ids import MAX_LENGTH, galaxy_id, is_cell_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS, ID_COLUMN
+from galaxy_triton.galaxyzoo.tree import CONVERSIONS, looks_like
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.untrusted_files import open_zip, read_entry, read_file, visible_names
 
 NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values are clipped
 EXAMPLES = 3  # faults of one kind that are described, however many there are
 WIDE = (*READABLE, *SPREADS)  # columns that `predict --layout wide` adds
+# names of a column of ids, without case and punctuation; the first has precedence over the others
+ID_NAMES = ("galaxyid", "id", "ids", "idstr", "objid", "objectid", "dr7objid", "dr8objid", "assetid", "iauname", "name")
 
 Lines = Iterator[tuple[int, list[str]]]  # (line number, cells)
 
@@ -71,30 +76,35 @@ class Fault(NamedTuple):
 class Table:
     """A table of answers as it stands in the file, and its faults.
 
-    rows: in the order of the file, without those that break WIDTH. first: the first row of each valid id.
-    values: float64 [rows, 37] in the order of COLUMNS; NaN where there is no number or no such column. broken: how
-    often each rule is. faults: in the order of the file, at most EXAMPLES of each rule.
+    id_place: the column of ids. rows: in the order of the file, without those that break WIDTH. first: the first row of
+    each valid id. values: float64 [rows, 37] in the order of `columns`; NaN where there is no number or no such column.
+    broken: how often each rule is. faults: in the order of the file, at most EXAMPLES of each rule.
     """
 
     path: Path
     header: list[str]
+    id_place: int = 0
     rows: list[Row] = field(default_factory=list)
     first: dict[int, Row] = field(default_factory=dict)
     values: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(COLUMNS))))
     broken: Counter[Rule] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
 
-    def wrong_columns(self, allowed: Sequence[str] = WIDE) -> list[str]:
-        """The columns of Kaggle that are missing, and those that are neither Kaggle's nor allowed, or doubled."""
-        ours, header = (ID_COLUMN, *COLUMNS), self.header
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the 37 answers: Kaggle's, or ours as `predict --layout conditional` writes them alone."""
+        return READABLE if {*READABLE} & {*self.header} and not {*COLUMNS} & {*self.header} else COLUMNS
+
+    def wrong_columns(self, wanted: Sequence[str] = COLUMNS, allowed: Sequence[str] = WIDE) -> list[str]:
+        """The wanted columns that are missing, and those that are neither wanted nor allowed, or doubled."""
+        ours, header = (ID_COLUMN, *wanted), self.header
         extra = (name for at, name in enumerate(header) if name not in (*ours, *allowed) or name in header[:at])
         missing = [f"without {name!r}" for name in ours if name not in header]
         return [*missing, *(f"also {reprlib.repr(name)}" for name in extra)]
 
     def add_row(self, line: int, cells: list[str]) -> Row:
-        """Add the row's id: in the column GalaxyID or, without one, in the first column."""
-        place = self.header.index(ID_COLUMN) if ID_COLUMN in self.header else 0
-        name = cells[place].strip() if place < len(cells) else ""
+        """Add the row's id."""
+        name = cells[self.id_place].strip() if self.id_place < len(cells) else ""
         row = Row(line, name, galaxy_id(name))
         self.rows.append(row)
         if not is_cell_id(name):
@@ -130,24 +140,27 @@ def read_answers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def read_ids(path: Path) -> NDArray[np.int64]:
-    """Read the ids of a CSV with a header line: int64 [n], in the order of the file. Other columns are ignored.
-
-    Raises:
-        DataFault: no such file, no header line, no row, or an id doubled or invalid.
-    """
+    """Read the ids of a CSV, int64 [n], as `read_names`, which has the rules and raises the faults."""
     return np.array([galaxy_id(name) for name in read_names(path)], dtype=np.int64)
 
 
 def read_names(path: Path) -> list[str]:
-    """Read the ids of a CSV as they are written, in the column GalaxyID or, without one, in the first column.
+    """Read the ids of a CSV as they are written, in the order of the file. Other columns are ignored.
+
+    They are in the column GalaxyID or, without it, in the only one of ID_NAMES. A single column needs no header.
 
     Raises:
-        DataFault: as `read_ids`.
+        DataFault: no such file, no row, several columns and not one of ids among them, or an id doubled or invalid.
     """
     lines = _read_lines(path)
-    table = Table(path, _read_header(lines, path))
-    for line, cells in lines:
-        table.add_row(line, cells)
+    first = _read_first(lines, path, needs_header=False)
+    header, place = first[1], _id_place(first[1], path)
+    table = Table(path, header, place or 0)
+    for line, cells in chain([first] * (place is None), lines):
+        if place and len(cells) != len(header):
+            table.add_fault(WIDTH, f"line {line}", f"{len(cells)} for {len(header)}")
+        else:
+            table.add_row(line, cells)
     _check_rows(table)
     return [row.name for row in table.rows]
 
@@ -159,9 +172,11 @@ def read_table(path: Path) -> Table:
         DataFault: no such file, not a CSV in UTF-8, or no header line.
     """
     lines = _read_lines(path)
-    table = Table(path, _read_header(lines, path))
+    _, header = _read_first(lines, path)
+    table = Table(path, header, header.index(ID_COLUMN) if ID_COLUMN in header else 0)
     width = len(table.header)
-    columns = [(name, table.header.index(name)) if name in table.header else None for name in COLUMNS]
+    columns = [(name, table.header.index(name)) if name in table.header else None for name in table.columns]
+    empty = ("",) if table.columns is READABLE else ()  # where too few people were asked
     values = array("d")
     for line, cells in lines:
         if len(cells) != width:
@@ -171,7 +186,7 @@ def read_table(path: Path) -> Table:
         for column in columns:
             value = float("nan") if column is None else _number(cells[column[1]])
             values.append(value)
-            if column and not -NOISE <= value <= 1 + NOISE:
+            if column and not -NOISE <= value <= 1 + NOISE and cells[column[1]] not in empty:
                 table.add_fault(FRACTION, f"{row}, {column[0]}", reprlib.repr(cells[column[1]]))
     table.values = np.array(values).reshape(-1, len(COLUMNS))
     return table
@@ -224,13 +239,28 @@ def _table_entry(names: list[str], path: Path) -> str:
     raise DataFault(expected("one CSV file in the zip", f"{len(tables)}", path, "unpack it and give the one you mean"))
 
 
-def _read_header(lines: Lines, path: Path) -> list[str]:
-    """Take the header from the lines; a number in its first cell means that there is none."""
-    _, header = next(lines, (0, []))
-    if not header or header[0].isdigit():
-        got = reprlib.repr(header[0]) if header else "an empty file"
+def _read_first(lines: Lines, path: Path, needs_header: bool = True) -> tuple[int, list[str]]:
+    """Take the first line: its number, and its cells without spaces around; a number in the first cell is no header."""
+    line, cells = next(lines, (0, []))
+    first = [cell.strip() for cell in cells]
+    if not first or (needs_header and first[0].isdigit()):
+        got = reprlib.repr(first[0]) if first else "an empty file"
         raise DataFault(expected(f"a header line ({ID_COLUMN}, ...)", got, f"{path}, line 1", "put one first"))
-    return [name.strip() for name in header]
+    return line, first
+
+
+def _id_place(header: list[str], path: Path) -> int | None:
+    """The column of ids, by its name in the first line; None where that line is the first id of a single column."""
+    plain = [re.sub(r"[\W_]", "", name.lower()) for name in header]
+    for names in (ID_NAMES[:1], ID_NAMES):
+        places = [place for place, name in enumerate(plain) if name in names]
+        if len(places) == 1:
+            return places[0]
+    if len(header) == 1:
+        return None
+    got = listed(list(map(reprlib.repr, header)))
+    do = f"write {ID_COLUMN} over the ids, and over no other column"
+    raise DataFault(expected(f"a header with one column of ids ({ID_COLUMN})", got, f"{path}, line 1", do))
 
 
 def _number(text: str) -> float:
@@ -244,14 +274,17 @@ def _check_columns(table: Table) -> None:
     wrong = table.wrong_columns()
     if wrong:
         do = "name the columns as Kaggle's training_solutions_rev1.csv does"
-        if set(READABLE) <= set(table.header):
+        if table.columns is READABLE:
             do = "predict with --layout wide"
         want = f"{ID_COLUMN} and the {len(COLUMNS)} answers as columns"
         raise DataFault(expected(want, listed(wrong), f"{table.path}, line 1", do))
 
 
 def _check_rows(table: Table) -> None:
-    """Raise the first fault in the order of the file, and unless there is a row."""
+    """Raise if the numbers mean something else, else the first fault in the file, or if there is no row."""
+    look = looks_like(table.values)
+    if look and all(rule is FRACTION for rule in table.broken):
+        raise DataFault(expected("fractions of all people", look, table.path, CONVERSIONS[look]))
     if table.faults:
         rule, where, got = table.faults[0]
         raise DataFault(expected(rule.want, got, f"{table.path}, {where}", rule.do))

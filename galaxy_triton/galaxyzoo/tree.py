@@ -1,12 +1,21 @@
-"""Arithmetic of the decision tree on tables of cumulative answers [n, 37]."""
+"""Arithmetic of the decision tree on tables of answers [n, 37], cumulative unless said otherwise."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from galaxy_triton.galaxyzoo.questions import PARENTS, SIZES, SPANS
+from galaxy_triton.galaxyzoo.questions import COLUMNS, PARENTS, SIZES, SPANS
 
 # About forty people looked at a galaxy; where fewer than one of them would be asked, a fraction is meaningless.
 LEAST_ASKED = 1 / 40
+ROUNDING = 0.005  # of a sum, in a table of three digits
+_MULTIPLY = ", ".join(f"Class{at} by {COLUMNS[up]}" for at, up in enumerate(PARENTS, start=1) if up is not None)
+# How a table looks that holds no fractions of all people, and how to make it hold them.
+CONVERSIONS = {
+    "percent": "divide them by 100",
+    "counts of votes": "divide each by its question's sum (0 where that is 0), then multiply in this order "
+    + _MULTIPLY,
+    "fractions of those who were asked": "put 0 into empty cells, then multiply in this order " + _MULTIPLY,
+}
 
 Values = NDArray[np.float64]
 
@@ -27,6 +36,18 @@ def asked_share(answers: NDArray[np.floating]) -> Values:
 def gaps(answers: NDArray[np.floating]) -> Values:
     """|sum of a question's answers - fraction of people asked it|, float64 [n, 11]; 0 where the tree holds."""
     return np.abs(sums(answers) - asked_share(answers))
+
+
+def looks_like(values: NDArray[np.floating]) -> str | None:
+    """A key of CONVERSIONS if most rows of a table [n, 37] look so; None: fractions of all people, or anything else."""
+    exact = np.clip(np.nan_to_num(values), 0, 1e6)  # NaN: nobody was asked
+    totals = sums(exact)
+    first = np.median(totals[:, 0]) if len(exact) else 0
+    if first > 3.5:  # three fractions sum to 3 at most
+        return "percent" if abs(first - 100) < 10 else "counts of votes"
+    of_asked = ((np.abs(totals - 1) <= 10 * ROUNDING) | (totals == 0)).all(axis=1) & (totals[:, 0] > 0)
+    of_asked &= (gaps(exact) > ROUNDING).any(axis=1)
+    return "fractions of those who were asked" if of_asked.sum() * 2 > len(exact) else None
 
 
 def conditional(answers: NDArray[np.floating]) -> Values:

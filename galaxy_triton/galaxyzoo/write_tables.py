@@ -1,6 +1,7 @@
 """Writing CSV tables by galaxy id, whole or not at all."""
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from math import isnan
 from pathlib import Path
@@ -62,6 +63,13 @@ def write_cells(
         if not seen:
             raise DataFault(expected("answers to write", "none", path, "give at least one image"))
     return len(seen)
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A small table as the text of a CSV file."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows((header, *rows))
+    return text.getvalue()
 
 
 def check_answers(names: Sequence[str], answers: NDArray[np.floating], path: Path) -> None:

@@ -18,7 +18,6 @@ from galaxy_triton.data.images import ImageSource, decode_images, open_images
 from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import slices
 from galaxy_triton.data.store import MANIFEST, open_store, read_block, require_preprocess
-from galaxy_triton.galaxyzoo.ids import is_integer
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.write_tables import check_answers, write_cells
 from galaxy_triton.predict.layouts import LAYOUTS, Cells, Layout, Statistics
@@ -212,5 +211,5 @@ def _decode(source: ImageSource, preprocess: Preprocess, options: SubmissionOpti
         source, preprocess, options.workers, skipped.append if options.skip_bad else None
     ):
         pixels[len(names), :, :, :3] = image
-        names.append(str(entry.id) if is_integer(entry.stem) else entry.stem)
+        names.append(entry.stem)
     return Chunk(names, pixels[: len(names)], list(map(str, skipped)))

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import read_toml, to_toml
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, open_store
+from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
-from galaxy_triton.galaxyzoo.tables import read_ids
+from galaxy_triton.galaxyzoo.tables import read_names
+from galaxy_triton.galaxyzoo.write_tables import table_text
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice
 from galaxy_triton.system import whole_files
@@ -33,7 +36,7 @@ CONFIG, SPLIT, METRICS, LAST, BEST = "config.toml", "split.csv", "metrics.csv", 
 LOG, STARTED = "log.txt", "started.json"  # the starts of the run, for people and for programs
 LOCK = "lock"  # of the process that trains
 SOURCE = "source.json"
-SEEN = "seen.csv"  # of a fine-tuned run: ids on which its initial weights were trained
+SEEN = "seen.csv"  # of a fine-tuned run: galaxies on which its initial weights were trained
 SOURCE_VERSION = STARTED_VERSION = 1
 
 
@@ -51,10 +54,11 @@ class Source:
 
 @dataclass(frozen=True)
 class SplitIds:
-    """The ids of a run's galaxies, int64 [n] each: to train on and to validate on."""
+    """The ids of a run's galaxies, int64 [n] each: to train on and to validate on; and the name of each id."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
+    names: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -148,14 +152,14 @@ def read_config(folder: Path) -> Config:
 
 
 def write_split(folder: Path, store: Store, split: Split) -> None:
-    """Write split.csv: which galaxies, by id, a run trains on and validates on.
+    """Write split.csv: which galaxies, by ascending id, a run trains on and validates on.
 
     Raises:
         DataFault: it cannot be written.
     """
-    parts = (("train", split.train), ("validation", split.validation))
-    rows = sorted((int(store.ids[row]), part) for part, rows in parts for row in rows)
-    write_text(folder / SPLIT, f"{ID_COLUMN},part\n" + "".join(f"{number},{part}\n" for number, part in rows))
+    parts, names = (("train", split.train), ("validation", split.validation)), names_of(store)
+    rows = sorted((row, part) for part, rows in parts for row in rows.tolist())  # a store's ids ascend
+    write_text(folder / SPLIT, table_text((ID_COLUMN, "part"), ((names[row], part) for row, part in rows)))
 
 
 def read_split(folder: Path) -> SplitIds:
@@ -166,38 +170,44 @@ def read_split(folder: Path) -> SplitIds:
     """
     file = folder / SPLIT
     parts: dict[str, list[int]] = {"train": [], "validation": []}
+    names: dict[int, str] = {}
     with _explain_damage(file):
         for row in csv.DictReader(io.StringIO(read_file(file).decode(), newline="")):
+            number = galaxy_id(row[ID_COLUMN])
+            names[number] = row[ID_COLUMN]
             # Release 0.1.0 could train on some galaxies several times an epoch.
-            parts["train" if row["part"] == "repeated" else row["part"]].append(int(row[ID_COLUMN]))
-        return SplitIds(np.array(parts["train"], np.int64), np.array(parts["validation"], np.int64))
+            parts["train" if row["part"] == "repeated" else row["part"]].append(number)
+        return SplitIds(np.array(parts["train"], np.int64), np.array(parts["validation"], np.int64), names)
 
 
-def write_seen(folder: Path, ids: NDArray[np.int64]) -> None:
-    """Write seen.csv: the ids, int64 [n], on which the initial weights of a run were trained.
+def write_seen(folder: Path, names: list[str]) -> None:
+    """Write seen.csv: the galaxies on which the initial weights of a run were trained.
 
     Raises:
         DataFault: it cannot be written.
     """
-    write_text(folder / SEEN, f"{ID_COLUMN}\n" + "".join(f"{number}\n" for number in ids.tolist()))
+    write_text(folder / SEEN, table_text((ID_COLUMN,), ((name,) for name in names)))
 
 
-def read_seen(folder: Path) -> NDArray[np.int64]:
-    """The ids on which the initial weights of a run were trained, int64 [n]; none for random weights.
+def read_seen(folder: Path) -> dict[int, str]:
+    """The galaxies on which the initial weights of a run were trained, id -> name; none for random weights.
 
     Raises:
         DataFault: seen.csv is damaged.
     """
-    return read_ids(folder / SEEN) if (folder / SEEN).exists() else np.empty(0, np.int64)
+    names = read_names(folder / SEEN) if (folder / SEEN).exists() else []
+    return {galaxy_id(name): name for name in names}
 
 
-def training_ids(folder: Path) -> NDArray[np.int64]:
-    """The ids on which a run's weights were trained, in it and before it: int64 [n], ascending.
+def read_trained(folder: Path) -> dict[int, str]:
+    """The galaxies on which a run's weights were trained, in it and before it: id -> name, by ascending id.
 
     Raises:
         DataFault: split.csv or seen.csv is missing or damaged.
     """
-    return np.union1d(read_split(folder).train, read_seen(folder))
+    split = read_split(folder)
+    names = {**read_seen(folder), **{number: split.names[number] for number in split.train.tolist()}}
+    return dict(sorted(names.items()))
 
 
 def read_source(folder: Path) -> Source:

@@ -93,7 +93,7 @@ def _say_what_would_happen(session: Session, folds: Folds) -> None:
 
 def _create_folder(session: Session, folds: Folds) -> None:
     with session.create_run(session.folder) as new:
-        write_folds(new / FOLDS, folds)
+        write_folds(new / FOLDS, folds, session.store)
 
 
 def _train_folds(session: Session, folds: Folds) -> None:

@@ -19,10 +19,10 @@ EPOCHS, BATCH_SIZE = 30, 64
 
 
 class Start(NamedTuple):
-    """Weights to begin with. seen: ids that they were trained on, int64, ascending."""
+    """Weights to begin with. seen: the galaxies that they were trained on, id -> name."""
 
     checkpoint: Checkpoint
-    seen: NDArray[np.int64]
+    seen: dict[int, str]
 
 
 def config_after(run: Path) -> Config:
@@ -53,18 +53,18 @@ def start_from(run: Path, network: Network) -> Start:
     if replace(network, dropout=theirs.dropout) != theirs:
         do = "leave the network as it is"
         raise UsageFault(expected(f"the network to be fine-tuned, {theirs}", network, "--finetune", do))
-    return Start(replace(checkpoint, state={}), run_folder.training_ids(run))
+    return Start(replace(checkpoint, state={}), run_folder.read_trained(run))
 
 
 def save_start(folder: Path, start: Start | None) -> None:
-    """Write the weights to begin with, and the ids that they were trained on, into a new run's folder.
+    """Write the weights to begin with, and the galaxies that they were trained on, into a new run's folder.
 
     Raises:
         DataFault: it cannot be written.
     """
     if start is not None:
         checkpoints.save(folder / START, start.checkpoint)
-        run_folder.write_seen(folder, start.seen)
+        run_folder.write_seen(folder, list(start.seen.values()))
 
 
 def read_start(folder: Path) -> Start | None:
@@ -84,11 +84,11 @@ def say_start(start: Start | None, folder: Path, validation: NDArray[np.int64], 
     """Say that weights are fine-tuned, and warn if they were trained on validation galaxies.
 
     Args:
-        start: None in a resumed run too, whose `folder` then lists the ids that its first weights were trained on.
+        start: None in a resumed run too, whose `folder` then lists the galaxies that its first weights were trained on.
         validation: ids to validate on, int64 [n].
     """
     if start is not None:
         display.field("weights", f"of epoch {start.checkpoint.progress.epoch} of another run, fine-tuned")
     before = run_folder.read_seen(folder) if start is None else start.seen
-    if seen := int(np.isin(validation, before).sum()):
+    if seen := int(np.isin(validation, list(before)).sum()):
         display.warn(f"these weights were trained on {seen} of the validation galaxies, which will score too well")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from galaxy_triton.data.feed import Waiting, batches
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.order import batch_sizes, epoch_batches
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.targets import targets
@@ -122,9 +123,10 @@ class Trainer:
 
     def _require_finite(self, loss: float, rows: Tensor) -> None:
         if not math.isfinite(loss):
-            ids = ", ".join(map(str, self.galaxies.ids[rows].tolist()))
+            names = names_of(self.session.store)
+            galaxies = ", ".join(names[row] for row in rows.tolist())
             do = "lower --lr or use --precision fp32; the last checkpoint is whole"
-            raise Diverged(expected("a finite loss", f"{loss} on the galaxies {ids}", self.folder, do))
+            raise Diverged(expected("a finite loss", f"{loss} on the galaxies {galaxies}", self.folder, do))
 
     def _finish_epoch(self, epoch: int, started: float, images_per_s: float, waiting: float) -> EpochRow:
         """Validate, write the epoch's row of figures, and save."""

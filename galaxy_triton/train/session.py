@@ -13,8 +13,9 @@ from galaxy_triton.config.schema import Config, Preprocess
 from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows, open_store, require_preprocess
+from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_ids
+from galaxy_triton.galaxyzoo.tables import read_names, shown
 from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
@@ -117,9 +118,10 @@ class Session:
 
     def warn_of_unknown_ids(self, table: Path) -> None:
         """Warn of the ids in a table that are no labelled galaxies of the store."""
-        unknown = int((~np.isin(read_ids(table), self.store.ids[labelled_rows(self.store)])).sum())
-        if unknown:
-            self.display.warn(f"{unknown} ids of {table} are no labelled galaxies of the store")
+        known = set(self.store.ids[labelled_rows(self.store)].tolist())
+        if unknown := [name for name in read_names(table) if galaxy_id(name) not in known]:
+            first = f"{shown(unknown[0])} the first"
+            self.display.warn(f"{len(unknown)} ids of {table} are no labelled galaxies of the store, {first}")
 
 
 def _folder(options: TrainOptions, config: Config, backend: Backend, processes: Processes) -> Path:

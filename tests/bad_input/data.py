@@ -88,6 +88,8 @@ IMAGES: tuple[Case, ...] = (
     _pack("half a zip", lambda w: file(w, "i.zip", w.archive.read_bytes()[:5000]), NOT_WHOLE),
     _pack("a pipe", lambda w: damage.pipe(w, "i.zip"), "Expected a whole zip file, got a pipe or a device"),
     _pack("two folders in the zip", lambda w: archive(w, ("a/7.png", image()), ("b/8.png", image())), "in one folder"),
+    _pack("an image beside a folder of them", lambda w: archive(w, ("7.png", b""), ("a/8.png", b"")), "in one folder"),
+    _pack("a name that no table can have", lambda w: images(w, **{"_7.0": b""}), "an id in a table, got '7.0.png'"),
     _pack("a zip entry that climbs out", lambda w: archive(w, ("../7.png", image())), f"{INSIDE} '../7.png'"),
     _pack("a zip entry with backslashes", lambda w: archive(w, ("..\\7.png", image())), INSIDE),
     _pack("a zip entry that is a link", damage.link_archive, f"{NO_IMAGE}, got 11 bytes that do not decode"),
@@ -136,6 +138,7 @@ IMAGES: tuple[Case, ...] = (
 
 COLUMNS = "Expected GalaxyID and the 37 answers as columns"
 FRACTION, NO_CSV = "Expected a fraction", "Expected a CSV file"
+OF_ASKED = "7," + ",".join(str(int(name.endswith(".1"))) for name in HEADER.split(",")[1:])  # all gave the first answer
 
 TABLES: tuple[Case, ...] = (
     usage("labels: a folder", LABEL, "is a directory", lambda w: w.images),
@@ -149,6 +152,9 @@ TABLES: tuple[Case, ...] = (
     _lines("an id that is no whole number", "Expected a whole number", HEADER, row("7.0")),
     _lines("an id of 300 letters", "at most 255 characters", HEADER, row("a" * 300)),
     _lines("NaN", f"{FRACTION} from 0 to 1, got 'nan'", HEADER, row(7, _3="nan")),
+    _lines("percent", "people, got percent", HEADER, row(7, _1="90.1", _2="9.9", _3=0)),
+    _lines("counts of votes", "people, got counts of votes", HEADER, "7,30,9,1" + ",0" * 34),
+    _lines("fractions of those asked", "people, got fractions of those who", HEADER, OF_ASKED),
     _lines("above 1", f"{FRACTION} from 0 to 1, got '1.5'", HEADER, row(7, _3="1.5")),
     _lines("1e999", f"{FRACTION} from 0 to 1, got '1e999'", HEADER, row(7, _3="1e999")),
     _lines("a row too short", "Expected a cell for each column, got 2 for 38", HEADER, "7,0.5"),
@@ -157,6 +163,7 @@ TABLES: tuple[Case, ...] = (
     _label("a zip without a table", lambda w: archive(w, ("a.txt", b"")), "Expected one CSV file in the zip, got 0"),
     _label("a zip of two", lambda w: archive(w, ("a.csv", b""), ("b.csv", b"")), "Expected one CSV file in the zip"),
     _lines("of other galaxies", "Expected labels of the images in", HEADER, row(7)),
+    success("labels: off the tree", LABEL, "are off the decision tree", lambda w: table(w, HEADER, row(w.first))),
     success("labels: too few", LABEL, "47 images have no label", lambda w: table(w, HEADER, row(w.first))),
     success("labels: too many", LABEL, "1 labels have no image", lambda w: table(w, HEADER, row(w.first), row(7))),
 )

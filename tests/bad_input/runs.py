@@ -102,6 +102,12 @@ RUNS: tuple[Case, ...] = (
     fault("train: no labels", "train {made} {tiny}", "Expected ", _size(24, labels=False)),
     fault("train: damaged store", "train {made} {tiny}", "bytes that were packed", _flipped),
     fault("train: ids of others", "train {store} {tiny} --validation {made}", "validation galaxies", unknown_ids),
+    fault(
+        "train: ids beside an index",
+        "train {store} {tiny} --validation {made}",
+        "one column of ids (GalaxyID), got ''; '0'",
+        lambda w: file(w, "ids.csv", f",0\n0,{w.first}\n"),
+    ),
     Case("train: not finite", "train {store} {tiny} --lr 1e30 --run {out}", 1, "a finite loss, got", leaves=("out",)),
     fault("resume: no run", "train {store} --resume --run {new}", NO_RUN),
     fault("resume: other store", "train {made} --resume --run {run}", "the store of this run (hash", _relabelled),

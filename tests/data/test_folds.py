@@ -1,5 +1,6 @@
 """Folds: equal parts that a seed and ids alone decide, kept in a file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,13 @@ def test_listed_ids_alone_are_held_out(sky: Any, tmp_path: Path) -> None:
         ids_to_hold_out(store, table)
 
 
-def test_folds_are_kept(tmp_path: Path) -> None:
-    folds = draw_folds(IDS, 5, 1)
-    write_folds(tmp_path / "folds.csv", folds)
-    assert (tmp_path / "folds.csv").read_text().startswith("GalaxyID,fold\n")
+@pytest.mark.parametrize("zeros", ["", "00"])
+def test_folds_are_kept(zeros: str, sky: Any, tmp_path: Path) -> None:
+    """With the galaxies' names."""
+    store = replace(open_store(sky.store), names=np.array([f"{zeros}{number}" for number in sky.ids]))
+    folds = draw_folds(store.ids, 5, 1)
+    write_folds(tmp_path / "folds.csv", folds, store)
+    assert (tmp_path / "folds.csv").read_text().startswith(f"GalaxyID,fold\n{zeros}{sky.ids[0]},")
     again = read_folds(tmp_path / "folds.csv")
     assert (again.ids.tolist(), again.numbers.tolist()) == (folds.ids.tolist(), folds.numbers.tolist())
 

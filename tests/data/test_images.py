@@ -92,6 +92,7 @@ CLUTTER = {"notes.txt": b"x", ".hidden.jpg": b"x", "Thumbs.db": b"x"}
     ("place", "prefix", "clutter"),
     [
         ("images", "", CLUTTER),
+        ("images", "a/b/", CLUTTER),
         ("images", "images_training_rev1/", {"notes.txt": b"x", ".git/9.jpg": b"x", "__MACOSX/9.jpg": b"x"}),
         ("images.zip", "", CLUTTER),
         ("images.zip", "images_training_rev1/", {"__MACOSX/a/9.jpg": b"x", "a/.10.jpg": b"x"}),
@@ -104,6 +105,23 @@ def test_open_images(write: Callable[..., Path], place: str, prefix: str, clutte
         assert [entry.id for entry in source.entries] == [7, 20, 100, galaxy_id("M 31")]
         assert [entry.stem for entry in source.entries] == ["7", "20", "100", "M 31"]
         assert [source.read(entry) for entry in source.entries] == [b"a", b"b", b"c", b"d"]
+
+
+@pytest.mark.parametrize("place", ["images", "images.zip"])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("1.png", "more/2.png", "more/3.JPG"), r"images in one folder, got 1 in \./; 2 in more/"),
+        (("notes.txt", "a/1.png", "b/c/2.webp"), "images in one folder, got 1 in a/; 1 in b/c/"),
+        (("1.jpg", "01.fits"), "each id once, got 01.fits and 1.jpg"),
+        (("1.png", "7.0.png"), "can be an id in a table, got '7.0.png'"),
+        (("1.png", "2 .png"), "can be an id in a table, got '2 .png'"),
+        (("nan.png",), "can be an id in a table, got 'nan.png'"),
+    ],
+)
+def test_no_image_is_passed_over(names: tuple[str, ...], message: str, place: str, write: Callable[..., Path]) -> None:
+    with pytest.raises(DataFault, match=message), open_images(write(dict.fromkeys(names, b"x"), place)):
+        pass
 
 
 def test_measure_frame_takes_the_commonest(write: Callable[..., Path]) -> None:
@@ -148,7 +166,7 @@ def test_few_images_are_read_ahead_and_closing_stops(many: Path, workers: int) -
 
 def test_the_first_bad_image_is_raised_or_all_are_left_out(write: Callable[..., Path]) -> None:
     good = encode(noise(SIDE, SIDE, 3))
-    path = write({f"{number}.png": b"x" if number in (2, 4) else good for number in range(1, 40)})
+    path = write({"4.webp": b"x", **{f"{at}.png": b"x" if at == 2 else good for at in range(1, 40) if at != 4}})
     before, bad, preprocess = set(threading.enumerate()), list[DataFault](), Preprocess(SIDE, SIDE, 8)
     with open_images(path) as source:
         with pytest.raises(DataFault, match=r"\(2\.png\)"):
@@ -156,4 +174,4 @@ def test_the_first_bad_image_is_raised_or_all_are_left_out(write: Callable[..., 
         assert set(threading.enumerate()) <= before
         kept = [entry.id for entry, _, _ in decode_images(source, preprocess, 4, bad.append)]
     assert kept == [1, 3, *range(5, 40)]
-    assert ["2.png" in str(bad[0]), "4.png" in str(bad[1]), len(bad)] == [True, True, 2]
+    assert ["2.png" in str(bad[0]), "4.webp" in str(bad[1]), len(bad)] == [True, True, 2]

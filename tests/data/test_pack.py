@@ -14,6 +14,7 @@ from galaxy_triton.config.schema import Preprocess
 from galaxy_triton.data import images as images_of
 from galaxy_triton.data import pack as packing
 from galaxy_triton.data.images import decode
+from galaxy_triton.data.names import names_of
 from galaxy_triton.data.pack import pack
 from galaxy_triton.data.store import open_store
 from galaxy_triton.galaxyzoo.ids import galaxy_id
@@ -105,13 +106,13 @@ def test_pack_is_the_same_by_every_way(images: Path, labels: Path, tmp_path: Pat
     assert stores[0] == stores[1] == stores[2]
 
 
-def test_pack_keeps_names_that_are_no_integers(images: Path, tmp_path: Path) -> None:
-    (images / "NGC 1300.png").write_bytes(encoded("NGC 1300"))
+@pytest.mark.parametrize("name", ["NGC 1300", "150.1234", "0005000"])
+def test_pack_keeps_names_that_are_not_the_ids(name: str, images: Path, tmp_path: Path) -> None:
+    (images / f"{name}.png").write_bytes(encoded(name))
     pack(images, None, tmp_path / "s", size=SIZE, workers=1)
     store = open_store(tmp_path / "s")
-    assert store.names is not None
-    assert store.names.tolist() == ["7", "20", "300", "1000", "NGC 1300"]
-    assert store.ids.tolist() == [7, 20, 300, 1000, galaxy_id("NGC 1300")]
+    assert names_of(store) == ["7", "20", "300", "1000", name]
+    assert store.ids.tolist() == [7, 20, 300, 1000, galaxy_id(name)]
 
 
 def test_pack_counts_what_it_converts_and_skips(images: Path, labels: Path, tmp_path: Path) -> None:

@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from numpy.typing import NDArray
 
 from galaxy_triton.data.names import read_galaxies
 from galaxy_triton.data.pack import pack
 from galaxy_triton.galaxyzoo.check import CheckOptions, CheckResult, Finding, check
-from galaxy_triton.galaxyzoo.questions import COLUMNS, QUESTIONS
+from galaxy_triton.galaxyzoo.column_names import READABLE
+from galaxy_triton.galaxyzoo.questions import COLUMNS, QUESTIONS, SIZES, SPANS
+from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.tree import CONVERSIONS, conditional, sums
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.predict.layouts import CONDITIONAL
+from galaxy_triton.system.errors import DataFault
 
 Rows = list[list[Any]]  # the header, then the rows
 Change = Callable[[Rows], Any]
@@ -169,6 +174,58 @@ def test_wide_table(table: Callable[..., Path]) -> None:
     assert (finding.broken, finding.examples[0]) == (74, "also 'smooth_smooth'")
 
 
+def test_conditional_table(table: Callable[..., Path]) -> None:
+    """As `predict --layout conditional` writes it: the answers of a question sum to 1, or their cells are empty."""
+
+    def change(rows: Rows) -> None:
+        rows[1:] = [[row[0], *cells] for row, cells in zip(rows[1:], of_asked(rows).tolist(), strict=True)]
+        rows[0][1:] = READABLE
+        rows[1:] = [["" if cell != cell else cell for cell in row] for row in rows[1:]]
+
+    result = check(table(change), CheckOptions())
+    assert (result.kind, result.faults, broken(result)) == ("conditional", 0, {})
+    wrong = table(lambda rows: (change(rows), put(5, "smooth_smooth", 0.999)(rows), put(6, "odd_no", "")(rows)))
+    assert [finding.broken for finding in checked(wrong).values()] == [1]
+    assert checked(table(change), kind="labels")["columns: GalaxyID and the 37 answers"].broken == 74
+
+
+def of_asked(rows: Rows) -> NDArray[np.float64]:
+    return conditional(np.array([row[1:] for row in rows[1:]], dtype=np.float64))
+
+
+@pytest.mark.parametrize(
+    ("look", "number"),
+    [
+        ("fractions of those who were asked", np.nan_to_num),
+        ("percent", lambda fractions: 100 * np.nan_to_num(fractions)),
+        ("counts of votes", lambda fractions: np.nan_to_num(fractions * 40).round()),
+    ],
+)
+def test_numbers_of_another_meaning(look: str, number: Callable[..., Any], table: Callable[..., Path]) -> None:
+    """They are named by every reader, and what the message says makes labels of them."""
+
+    def change(rows: Rows) -> None:
+        rows[1:] = [[row[0], *cells] for row, cells in zip(rows[1:], number(of_asked(rows)).tolist(), strict=True)]
+
+    def follow(rows: Rows) -> None:
+        change(rows)
+        values = np.array([row[1:] for row in rows[1:]]) / (100 if look == "percent" else 1)
+        if look == "counts of votes":
+            totals = np.repeat(sums(values), SIZES, axis=1)
+            values = np.divide(values, totals, out=np.zeros_like(values), where=totals > 0)
+        for question, answer in re.findall(r"Class(\d+) by (Class[\d.]+)", CONVERSIONS["counts of votes"]):
+            values[:, SPANS[int(question) - 1]] *= values[:, [COLUMNS.index(answer)]]
+        rows[1:] = [[row[0], *cells] for row, cells in zip(rows[1:], values.tolist(), strict=True)]
+
+    for kind in ("auto", "labels", "predictions", "submission"):
+        finding = checked(table(change), kind=kind)["values: fractions of all people"]
+        assert (finding.mark, finding.examples) == ("FAULT", (f"they look like {look}: {CONVERSIONS[look]}",))
+    with pytest.raises(DataFault, match=f"fractions of all people, got {look} "):
+        read_answers(table(change))
+    assert "values: fractions of all people" not in checked(table(follow))
+    assert len(read_answers(table(follow))[0]) == 44
+
+
 def test_ids_out_of_order(table: Callable[..., Path], sky: Any) -> None:
     def swap(rows: Rows) -> None:
         rows[5], rows[6] = rows[6], rows[5]
@@ -221,4 +278,4 @@ def test_command(table: Callable[..., Path], sky: Any, call: Callable[..., Resul
     bad = call("check", table(put(3, "Class3.1", 2)), "-q")
     assert bad.exit_code == 1
     assert [line.split(":")[0] for line in bad.output.splitlines()[:-1]] == ["FAULT  values", "FAULT  tree"]
-    assert "2 of 20 rules broken" in bad.output
+    assert "2 of 21 rules broken" in bad.output

@@ -13,7 +13,7 @@ from galaxy_triton.galaxyzoo.check import CheckOptions, check
 from galaxy_triton.galaxyzoo.column_names import READABLE, SPREADS
 from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_answers, read_ids
+from galaxy_triton.galaxyzoo.tables import read_answers, read_ids, read_names
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.system.errors import DataFault
 
@@ -161,18 +161,28 @@ def test_read_ids(write: Callable[[str], Path]) -> None:
         "GalaxyID,part\n30,train\nNGC 1300\n10,x,y\n",
         "name\n30\nNGC 1300\n10\n",
         "x,GalaxyID\n,30\n,NGC 1300\n,10\n",
+        ",Galaxy_ID\n0,30\n1,NGC 1300\n2,10\n",
+        "ra,dr7objid\n0.5,30\n0.5,NGC 1300\n0.5,10\n",
+        "id,GalaxyID\n7,30\n8,NGC 1300\n9,10\n",
+        " 30\nNGC 1300\n10\n",
     ):
         ids = read_ids(write(content))
         assert (ids.dtype, ids.tolist()) == (np.int64, [30, galaxy_id("NGC 1300"), 10])
+    assert read_names(write("NGC 7\n150.1234\n007\n")) == ["NGC 7", "150.1234", "007"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("GalaxyID\n", "rows below the header, got none"),
-        ("30\n10\n", "a header line .*got '30'"),
         ("GalaxyID\n30\n30\n", "each id once"),
-        ("x,GalaxyID\n1,30\n2\n", r"got '' \(.*line 3"),
+        ("x,GalaxyID\n1,30\n2\n", r"got 1 for 2 \(.*line 3"),
+        ("x,GalaxyID\nNGC 7, a spiral,30\n", r"got 3 for 2 \(.*line 2"),
+        (",0\n0,30\n1,10\n", r"one column of ids \(GalaxyID\), got ''; '0'"),
+        ("30,train\n10,train\n", r"one column of ids \(GalaxyID\), got '30'; 'train'"),
+        ("objid,asset_id\n1,30\n2,10\n", "one column of ids"),
+        ("GalaxyID,GalaxyID\n1,30\n2,10\n", "one column of ids"),
+        ("5.87722981742084e+17\n30\n", r"got '5.87722981742084e\+17'"),
     ],
 )
 def test_read_ids_refuses(write: Callable[[str], Path], content: str, message: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from galaxy_triton.data.pack import pack
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.tables import read_answers, read_names
 from galaxy_triton.predict import submission as predict_module
 from galaxy_triton.predict.predictor import Predictor
 from galaxy_triton.predict.submission import SubmissionOptions, predict
@@ -146,13 +146,17 @@ def test_predict_leaves_out_bad_images(run: Path, bad_images: Path, sky: Any, tm
     assert ids.tolist() == np.delete(sky.ids, 3).tolist()
 
 
-def test_predict_names_images_whose_stem_is_no_integer(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+def test_predict_names_images_as_their_files(run: Path, sky: Any, tmp_path: Path, display: Display) -> None:
+    """From images and from their store alike, and so that every reader takes the table."""
     shutil.copytree(sky.images, tmp_path / "images")
-    sorted((tmp_path / "images").iterdir())[0].rename(tmp_path / "images" / "NGC 1300.png")
+    names = ("NGC 1300", f"00{sky.ids[1]}", "150.1234")
+    for file, name in zip(sorted((tmp_path / "images").iterdir()), names, strict=False):
+        file.rename(tmp_path / "images" / f"{name}.png")
     pack(tmp_path / "images", None, tmp_path / "s", size=24, workers=1)
     texts = []
     for source in (tmp_path / "images", tmp_path / "s"):
         predict(run, source, tmp_path / "out.csv", OPTIONS, display)
         texts.append((tmp_path / "out.csv").read_text())
     assert texts[0] == texts[1]
-    assert "\nNGC 1300," in texts[0]
+    assert set(names) < set(read_names(tmp_path / "out.csv"))
+    assert len(read_answers(tmp_path / "out.csv")[0]) == 48

@@ -139,10 +139,14 @@ def test_split_and_seen(folder: Path, sky: Any) -> None:
     assert split.train.tolist() == sky.ids[[0, 2, 4]].tolist()
     assert split.validation.tolist() == sky.ids[[1, 43]].tolist()
     assert split.train.dtype == split.validation.dtype == np.int64
-    assert run_folder.read_seen(folder).tolist() == []
-    run_folder.write_seen(folder, sky.ids[[4, 9]])
-    assert run_folder.read_seen(folder).tolist() == sky.ids[[4, 9]].tolist()
-    assert run_folder.training_ids(folder).tolist() == sorted(sky.ids[[0, 2, 4, 9]].tolist())
+    assert run_folder.read_seen(folder) == {}
+    run_folder.write_seen(folder, list(map(str, sky.ids[[4, 9]])))
+    assert list(run_folder.read_seen(folder)) == sky.ids[[4, 9]].tolist()
+    assert list(run_folder.read_trained(folder)) == sorted(sky.ids[[0, 2, 4, 9]].tolist())
+    named = replace(open_store(sky.store), names=np.array([f"00{number}" for number in sky.ids]))
+    run_folder.write_split(folder, named, Split(np.array([0, 2]), np.array([1])))
+    assert (folder / "split.csv").read_text().splitlines()[1] == f"00{sky.ids[0]},train"
+    assert run_folder.read_trained(folder)[int(sky.ids[2])] == f"00{sky.ids[2]}"
 
 
 def test_repeated_galaxies_of_an_older_run_are_trained_on(folder: Path, sky: Any) -> None:
@@ -153,7 +157,7 @@ def test_repeated_galaxies_of_an_older_run_are_trained_on(folder: Path, sky: Any
 
 DAMAGED: list[tuple[str, Callable[[Path], object], list[bytes | None]]] = [
     ("config.toml", run_folder.read_config, [None, b"\xff", b"[run]\nlaps = 2"]),
-    ("split.csv", run_folder.read_split, [None, b"\xff\n", b"GalaxyID,part\n1,test\n", b"GalaxyID,part\nx,train\n"]),
+    ("split.csv", run_folder.read_split, [None, b"\xff\n", b"GalaxyID,part\n1,test\n", b"GalaxyID,part\n7\n"]),
     ("source.json", run_folder.read_source, [None, b"", b"[]", b'{"version": 2}', b'{"version": 1, "store": "s"}']),
     (
         "started.json",

@@ -121,7 +121,7 @@ def test_all_weights_are_those_of_the_checkpoint(
     """Running statistics too; of averaged weights the average; and in each process those that the first has read."""
     checkpoint = checkpoints.load(run / "last")
     average = {name: tensor + 1 for name, tensor in checkpoint.weights.items()} if averaged else None
-    start = Start(replace(checkpoint, average=average), np.empty(0, np.int64))
+    start = Start(replace(checkpoint, average=average), {})
     session = replace(make_session(tmp_path), start=start)
     state = trainer_of(session).learner.network.state_dict()
     assert state.keys() == checkpoint.weights.keys()
@@ -230,7 +230,7 @@ def test_start_is_read_as_it_was_saved(run: Path, tmp_path: Path) -> None:
     assert found is not None
     assert found.checkpoint.config == config
     assert found.checkpoint.state == {}
-    assert found.seen.tolist() == sorted(read_split(run).train)
+    assert list(found.seen) == sorted(read_split(run).train)
 
 
 def _killed(trainer: Trainer, *rest: object) -> None:
