@@ -232,7 +232,7 @@ def _entries(names: Iterable[str], path: Path) -> tuple[Entry, ...]:
     folders = Counter(str(PurePosixPath(name).parent) for name in images)
     if len(folders) > 1:
         got = listed([f"{count} in {folder}/" for folder, count in sorted(folders.items())])
-        do = "unpack a zip; then give one of the folders, without the others below it"
+        do = "put those that you mean into a folder of their own, and give that"
         raise DataFault(expected("images in one folder", got, path, do))
     entries: dict[int, Entry] = {}
     for name in images:

@@ -29,7 +29,10 @@ NOISE = 1e-6  # how far outside [0, 1] rounding may take a fraction; such values
 EXAMPLES = 3  # faults of one kind that are described, however many there are
 WIDE = (*READABLE, *SPREADS)  # columns that `predict --layout wide` adds
 # names of a column of ids, without case and punctuation; the first has precedence over the others
-ID_NAMES = ("galaxyid", "id", "ids", "idstr", "objid", "objectid", "dr7objid", "dr8objid", "assetid", "iauname", "name")
+ID_NAMES = (
+    *("galaxyid", "galaxyids", "galaxy", "galaxies", "id", "ids", "idstr", "name", "names", "stem"),
+    *("objid", "objectid", "dr7objid", "dr8objid", "assetid", "iauname"),
+)
 
 Lines = Iterator[tuple[int, list[str]]]  # (line number, cells)
 
