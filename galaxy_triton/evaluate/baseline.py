@@ -11,6 +11,7 @@ from galaxy_triton.data.folds import draw_folds
 from galaxy_triton.data.store import Progress, Store, labelled_rows, read_pixels, require_labels
 from galaxy_triton.evaluate.scores import rmse
 from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
+from galaxy_triton.galaxyzoo.tables import shown
 from galaxy_triton.system.errors import DataFault, expected
 
 PATCH = 10  # side of the central patch in pixels of the source, as in Kaggle's benchmark
@@ -103,8 +104,8 @@ def _split(store: Store, names: list[str]) -> tuple[Rows, Rows]:
     """The rows to learn from, and those of the galaxies with these ids or names."""
     labelled, test = labelled_rows(store), rows_of(store.ids, np.array(list(map(galaxy_id, names)), np.int64))
     if len(wrong := np.flatnonzero(~np.isin(test, labelled))):
-        got = names[wrong[0]]
-        raise DataFault(expected("ids of labelled images", got, store.path, "take it out of the list of ids"))
+        got, do = shown(names[wrong[0]]), "take it out of the list of ids"
+        raise DataFault(expected("ids of labelled images", got, store.path, do))
     train = np.setdiff1d(labelled, test)
     if not len(train) or not len(test):
         got = f"{len(train)} and {len(test)}"

@@ -13,7 +13,7 @@ from galaxy_triton.evaluate.findings import Comparison
 from galaxy_triton.evaluate.loaded_run import Labelled, LoadedRun, overlap, predict
 from galaxy_triton.evaluate.scores import compare
 from galaxy_triton.galaxyzoo.ids import rows_of
-from galaxy_triton.galaxyzoo.tables import read_answers
+from galaxy_triton.galaxyzoo.tables import read_answers, shown
 from galaxy_triton.predict.predictor import Answers, PredictOptions, Predictor, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
@@ -94,6 +94,6 @@ def _rows_of_all(ids: NDArray[np.int64], galaxies: Labelled, where: Path, do: st
     rows = rows_of(ids, galaxies.ids)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        got = f"no row for {len(missing)} of them, {galaxies.names[missing[0]]} the first"
+        got = f"no row for {len(missing)} of them, {shown(galaxies.names[missing[0]])} the first"
         raise DataFault(expected("predictions for every galaxy scored", got, where, do))
     return rows

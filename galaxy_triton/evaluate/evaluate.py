@@ -17,7 +17,7 @@ from galaxy_triton.evaluate.loaded_run import Labelled, LoadedRun, load_galaxies
 from galaxy_triton.evaluate.rotation import GALAXIES, RotationConsistency, rotation_consistency
 from galaxy_triton.evaluate.scores import constant_scores, rmse, score
 from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
-from galaxy_triton.galaxyzoo.tables import read_answers, read_names
+from galaxy_triton.galaxyzoo.tables import read_answers, read_names, shown
 from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
@@ -216,7 +216,7 @@ def _read_labelled_ids(table: Path, labelled: Labelled) -> NDArray[np.int64]:
 def _check_labelled(ids: NDArray[np.int64], names: Sequence[str], labelled: Labelled, where: Path, do: str) -> None:
     missing = np.flatnonzero(~np.isin(ids, labelled.ids))
     if len(missing):
-        got = f"{len(missing)} others, {names[missing[0]]} the first"
+        got = f"{len(missing)} others, {shown(names[missing[0]])} the first"
         raise DataFault(expected(f"ids of labelled galaxies in {labelled.where}", got, where, do))
 
 

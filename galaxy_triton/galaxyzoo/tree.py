@@ -40,7 +40,7 @@ def gaps(answers: NDArray[np.floating]) -> Values:
 
 def looks_like(values: NDArray[np.floating]) -> str | None:
     """A key of CONVERSIONS if most rows of a table [n, 37] look so; None: fractions of all people, or anything else."""
-    exact = np.clip(np.nan_to_num(values), 0, 1e6)  # NaN: nobody was asked
+    exact = np.clip(np.nan_to_num(values, posinf=0), 0, 1e6)  # NaN: nobody was asked
     totals = sums(exact)
     first = np.median(totals[:, 0]) if len(exact) else 0
     if first > 3.5:  # three fractions sum to 3 at most

@@ -17,6 +17,7 @@ from galaxy_triton.data.order import batch_sizes, epoch_batches
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.targets import targets
 from galaxy_triton.evaluate.scores import rmse
+from galaxy_triton.galaxyzoo.tables import shown
 from galaxy_triton.model.device import be_deterministic, keep_freed_memory, peak_memory
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
@@ -124,7 +125,7 @@ class Trainer:
     def _require_finite(self, loss: float, rows: Tensor) -> None:
         if not math.isfinite(loss):
             names = names_of(self.session.store)
-            galaxies = ", ".join(names[row] for row in rows.tolist())
+            galaxies = ", ".join(shown(names[row]) for row in rows.tolist())
             do = "lower --lr or use --precision fp32; the last checkpoint is whole"
             raise Diverged(expected("a finite loss", f"{loss} on the galaxies {galaxies}", self.folder, do))
 
