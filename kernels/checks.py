@@ -42,8 +42,9 @@ def require_tensor(
     fits = tensor.dim() == len(shape) and all(
         want in (None, got) for want, got in zip(shape, tensor.shape, strict=True)
     )
-    wanted = ", ".join("any" if length is None else str(length) for length in shape)
-    require(fits, f"shape [{wanted}]", list(tensor.shape), name, "reshape it")
+    if not fits:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        require(fits, f"shape [{wanted}]", list(tensor.shape), name, _to_shape(tensor.shape, shape))
     kinds = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     require(tensor.dtype in dtypes, kinds, str(tensor.dtype).removeprefix("torch."), name, "convert it")
     require(tensor.device == device, f"a tensor on {device}", tensor.device, name, "move it there")
@@ -141,3 +142,11 @@ def _wrap(number: int) -> int:
     if not -(2**63) <= number < 2**64:
         raise OverflowError(number)
     return number - 2**64 if number >= 2**63 else number
+
+
+def _to_shape(got: tuple[int, ...], want: tuple[int | None, ...]) -> str:
+    """How to give a tensor the shape wanted: images whose channels stand in the other place need another order."""
+    for order in ((0, 3, 1, 2), (0, 2, 3, 1)) if len(got) == len(want) == 4 else ():
+        if all(size in (None, got[axis]) for size, axis in zip(want, order, strict=True)):
+            return f"call .permute{order}"
+    return "reshape it"

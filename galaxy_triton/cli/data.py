@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import click
 from galaxy_triton.cli import options
 from galaxy_triton.cli.help import example
 from galaxy_triton.cli.options import CSV, EXISTING, NEW
-from galaxy_triton.config.schema import TABLES
+from galaxy_triton.config.recipes import RECIPES, SEED
+from galaxy_triton.config.schema import TABLES, Preprocess, smallest_view
+from galaxy_triton.system.errors import command
 
 
 @click.command()
@@ -42,6 +45,18 @@ def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any
     if summary.labels_without_images:
         display.warn(f"{summary.labels_without_images} labels have no image")
     display.warn_of_left_out(summary.skipped)
+    display.note(f"next: {_after_pack(out, summary.preprocess, labelled=summary.labelled > 0)}")
+
+
+def _after_pack(store: Path, packed: Preprocess, *, labelled: bool) -> str:
+    """The next command: training with the recipe that such a store is for, or with `seed` made to take it."""
+    recipe = next((each for each in RECIPES.values() if each.preprocess == packed), SEED)
+    if not labelled or packed.size < smallest_view(recipe.network):
+        return command("info", store)
+    changed = sorted(asdict(packed).items() - asdict(recipe.preprocess).items())
+    settings = [f"--set=preprocess.{name}={value}" for name, value in changed]
+    settings += [f"--view-size={packed.size}"] * (packed.size < recipe.augmentation.size)
+    return command("train", store, "--recipe", recipe.recipe, *settings)
 
 
 @click.command()
@@ -63,6 +78,8 @@ def simulate(out: Path, count: int, quiet: bool, **asked: Any) -> None:
         noise_floor = run(out, count, progress=show, **asked)
     display.say(f"{count} galaxies in {out / IMAGES}, answers in {out / VOTES}")
     display.say(f"noise floor: the true probabilities score RMSE {noise_floor:.4f} against these answers")
+    packed = ("--labels", out / VOTES, "--out", f"{out}.store")
+    display.note(f"next: {command('pack', out / IMAGES, *packed)}")
 
 
 @click.command()

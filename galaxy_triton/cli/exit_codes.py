@@ -1,6 +1,7 @@
 """How a command ends: exceptions become messages and exit codes, bugs alone a traceback."""
 
 import errno
+import sys
 from typing import Any
 
 import click
@@ -15,6 +16,9 @@ LIGHTER = {
     "--resident": "use --resident host",
     "--workers": "lower --workers",
 }
+FIXED = ("--batch-size", "--width", "--accumulate")  # of a run that is resumed
+# From a missing module to what pip installs, where that has another name; a clone has our own.
+PACKAGES = {"PIL": "pillow", "galaxy_triton": "."}
 
 
 class CommandGroup(click.Group):
@@ -24,6 +28,7 @@ class CommandGroup(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
+        resumed = "--resume" in ctx.args
         try:
             return super().invoke(ctx)
         except UsageFault as fault:
@@ -34,8 +39,8 @@ class CommandGroup(click.Group):
             ctx.exit(stopped.code)
         except ModuleNotFoundError as error:
             name = str(error.name).partition(".")[0]
-            do = "pip install 'galaxy-triton[models,sweep]', or '.[models,sweep]' in a clone"
-            raise click.ClickException(f"Expected the package {name}, got none (this Python's): {do}") from None
+            do = f"pip install {PACKAGES.get(name, name)}"
+            raise click.ClickException(f"Expected the package {name}, got none ({sys.executable}): {do}") from None
         except KeyboardInterrupt:
             click.echo("Stopped", err=True)
             ctx.exit(130)
@@ -48,13 +53,13 @@ class CommandGroup(click.Group):
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            do = f"{_lighter(self, ctx)}; what was saved is whole"
+            do = f"{_lighter(self, ctx, FIXED if resumed else ())}; what was saved is whole"
             got = (str(error) or "none").splitlines()[0]
             raise click.ClickException(f"Expected more free memory, got {got} (--device): {do}") from None
 
 
-def _lighter(group: click.Group, ctx: click.Context) -> str:
-    """Advice for a command that ran out of memory, by the options that it has."""
+def _lighter(group: click.Group, ctx: click.Context, fixed: tuple[str, ...]) -> str:
+    """Advice for a command that ran out of memory, by the options that it has, but those that are fixed."""
     command = group.get_command(ctx, ctx.invoked_subcommand or "")
-    has = {option for parameter in command.params for option in parameter.opts} if command else set()
+    has = {option for parameter in command.params for option in parameter.opts} - set(fixed) if command else set()
     return ", or ".join(way for option, way in LIGHTER.items() if option in has) or "end other programs"

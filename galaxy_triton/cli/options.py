@@ -132,6 +132,12 @@ def _count_or_auto(ctx: click.Context, param: click.Parameter, value: Any) -> in
     return count
 
 
+def _configuration(recipe: str) -> Decorator:
+    """The options of the configuration. recipe: the default, for the help."""
+    text = f"The defaults of all fields.  [default: {recipe}]"
+    return heading("Configuration", click.option("--recipe", type=click.Choice(list(RECIPES)), help=text), _fields)
+
+
 _auto_batch = click.option(
     "--batch-size",
     callback=_count_or_auto,
@@ -139,13 +145,7 @@ _auto_batch = click.option(
     help="Galaxies in a step, over all processes; auto: the largest power of two that fits."
     f"  [default: {_default('run.batch_size')}]",
 )
-_configuration = heading(
-    "Configuration",
-    click.option(
-        "--recipe",
-        type=click.Choice(list(RECIPES)),
-        help="The defaults of all fields.  [default: seed; demo without STORE]",
-    ),
+_fields = together(
     click.option("--config", "config_file", type=CSV, help="TOML file of fields over the recipe.  [default: none]"),
     click.option(
         "--set", "fields", multiple=True, metavar="KEY=VALUE", help="Any field, e.g. run.views=8.  [default: none]"
@@ -166,7 +166,7 @@ _optimiser = [name for name in FIELDS["Optimiser"] if name != "batch-size"]
 
 # The options of `train` that say what to train, and how.
 training = together(
-    _configuration,
+    _configuration("seed; demo without STORE"),
     _split,
     heading(
         "What is learned",
@@ -186,7 +186,7 @@ training = together(
 
 # The rows of `ablate` differ in where and how; all else is as in `train`.
 ablation = together(
-    _configuration,
+    _configuration("seed"),
     heading("Galaxies", _validation),
     _under("What is learned"),
     _under("Augmentation"),
@@ -196,7 +196,7 @@ ablation = together(
 
 # The folds of `sweep` choose its validation galaxies, and all its trials have the same batches.
 sweeping = together(
-    _configuration,
+    _configuration("seed"),
     heading("Galaxies", _fold_ids),
     _under("What is learned"),
     _under("Augmentation"),

@@ -9,6 +9,7 @@ from galaxy_triton.cli import options
 from galaxy_triton.cli.help import example
 from galaxy_triton.cli.options import CSV, EXISTING, NEW
 from galaxy_triton.config.schema import LAYOUTS
+from galaxy_triton.system.errors import command
 
 
 @click.command()
@@ -108,6 +109,7 @@ def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **as
     if written is not None:
         display.say(f"{written.rows} rows in {out}")
         display.warn_of_left_out(written.skipped)
+        display.note(f"next: {command('check', out, '--like', source)}")
 
 
 @click.command()

@@ -15,7 +15,7 @@ from galaxy_triton.galaxyzoo.ids import galaxy_id, rows_of
 from galaxy_triton.galaxyzoo.questions import ID_COLUMN
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.galaxyzoo.write_tables import table_text
-from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.errors import DataFault, UsageFault, command, expected, reason
 from galaxy_triton.system.untrusted_files import read_file
 from galaxy_triton.system.whole_files import write_text
 
@@ -89,7 +89,7 @@ def answers_in(path: Path) -> Path:
     if not (path / FOLDS).is_file():
         return path
     if not (path / ANSWERS).is_file():
-        do = f"continue with galaxy-triton train --run {path} --resume"
+        do = f"continue with `{command('train', '--run', path, '--resume')}`"
         raise DataFault(expected("a cross-validation that is done", f"one without {ANSWERS}", path, do))
     return path / ANSWERS
 

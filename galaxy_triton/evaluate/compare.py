@@ -56,7 +56,7 @@ def predictions_in(table: Path, galaxies: Labelled) -> Answers:
         DataFault: it lacks some of them, or what `read_answers` raises.
     """
     ids, predictions = read_answers(table)
-    return predictions[_rows_of_all(ids, galaxies, table, "score with --ids those it has")]
+    return predictions[_rows_of_all(ids, galaxies, table, "give a table that has them all")]
 
 
 def _predict_with(

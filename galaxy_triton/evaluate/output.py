@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from galaxy_triton.evaluate.evaluate import Evaluation
-from galaxy_triton.evaluate.findings import Comparison, Findings
+from galaxy_triton.evaluate.findings import Comparison, Findings, small
 from galaxy_triton.evaluate.rotation import RotationConsistency
-from galaxy_triton.evaluate.scores import LEVEL, Estimate
+from galaxy_triton.evaluate.scores import LEVEL, Estimate, warn_of_worse
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import whole_file, write_text
 
@@ -28,27 +28,29 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"  all zeros {constants.zeros:.4f}, all ones {constants.ones:.4f}"
     yield f"  mean answer {constants.mean.rmse:.4f} (mean label of the {of} galaxies)"
     yield ""
-    yield f"  {'':<13}  {'RMSE':<6}  {f'{LEVEL:.0%} interval':<16}  mean     ECE    slope  tree gap"
+    yield f"{'':<13}  RMSE    {f'{LEVEL:.0%} interval':<16}  mean    ECE      slope  tree gap   max"
     for row in found.by_question():
         calibration = f"{row.mean_answer:.4f}  {row.ece:.4f}  {row.slope:6.2f}"
-        gap = f"{row.tree_mean:.4f}, at most {row.tree_largest:.4f}"
-        yield f"  {row.name:<13}  {_estimate(row.rmse)}  {calibration}  {gap}"
+        gap = f"{small(row.tree_mean):>6}  {small(row.tree_largest):>6}"
+        yield f"{row.name:<13}  {_estimate(row.rmse)}  {calibration}  {gap}"
     if found.rotation is not None:
         turned = found.rotation.galaxies
         yield ""
-        yield f"rotation consistency: RMS change of the predictions when {turned} galaxies are turned or mirrored"
+        yield f"rotation consistency: RMS change when {turned} galaxies are turned or mirrored"
         for views, estimate in found.rotation.by_views.items():
             yield f"  {_estimate(estimate)}  with {views} view{'s' * (views > 1)}"
     if found.comparison is not None:
         lower = found.comparison.lower
         yield ""
-        yield f"RMSE lower than {found.comparison.name} by {_estimate(lower.overall)}  paired; negative: higher"
+        yield f"RMSE lower by {_estimate(lower.overall)}  than {found.comparison.name}; paired; negative: higher"
         for name, estimate in lower.questions.items():
             yield f"  {name:<13}  {_estimate(estimate)}"
 
 
 def warnings(evaluation: Evaluation) -> Iterator[str]:
-    """Whatever makes a figure look better than it is, or leaves galaxies out."""
+    """Whatever makes a figure look better than it is, or leaves galaxies out, and predictions of no use."""
+    if worse := warn_of_worse(evaluation.findings.score.rmse, evaluation.findings.constants.mean.rmse):
+        yield worse
     if evaluation.trained_on:
         yield f"the network was trained on {evaluation.trained_on} of these galaxies"
     if evaluation.chosen_on:

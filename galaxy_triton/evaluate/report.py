@@ -25,7 +25,7 @@ from galaxy_triton.galaxyzoo.ids import rows_of
 from galaxy_triton.model.views import fixed_affines
 from galaxy_triton.predict.predictor import load_predictor
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.system.console import Display
+from galaxy_triton.system.console import Display, duration
 from galaxy_triton.system.errors import DataFault, expected, reason
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.untrusted_files import read_file
@@ -191,13 +191,7 @@ def _facts(run: LoadedRun, metrics: pd.DataFrame, ran_on: dict[str, str]) -> dic
         "Galaxies": f"{len(split.train):,} for training, {len(split.validation):,} for validation"
         + f", {known:,} of which the initial weights were trained on" * bool(known),
         "Epochs": f"{len(metrics)} of {config.run.epochs}",
-        "Time": _duration(metrics["seconds"].sum()),
+        "Time": duration(metrics["seconds"].sum()),
         "Device": " ".join(ran_on[name].split()[0] for name in ("device", "precision")),
         "Made with": f"{ran_on['release'].split(',')[0]}, torch {ran_on['torch'].split(',')[0]}",
     }
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -89,6 +89,12 @@ def constant_scores(labels: Floats, training_mean: Floats | None) -> ConstantSco
     return ConstantScores(zeros, ones, score(np.broadcast_to(mean, labels.shape), labels), training_mean is not None)
 
 
+def warn_of_worse(rmse: float, mean_answer: float) -> str:
+    """A warning of predictions that are worse than the mean answer; "" of others."""
+    worse = f"RMSE {rmse:.4f} is worse than that of the mean answer, {mean_answer:.4f}"
+    return worse if rmse > mean_answer else ""
+
+
 def galaxy_errors(predictions: Floats, labels: Floats) -> NDArray[np.float64]:
     """Each galaxy's RMSE over all columns, then over those of each question: [n, 1 + 11]."""
     return np.sqrt(_mean_squares(predictions, labels))

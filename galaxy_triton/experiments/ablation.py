@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ from galaxy_triton.experiments.writeup_pipeline import differences
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
-from galaxy_triton.system.console import Display
+from galaxy_triton.system.console import Display, duration
 from galaxy_triton.system.errors import UsageFault, expected
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import require_new_folder
+from galaxy_triton.train.forecast import LONG, smaller
 from galaxy_triton.train.options import TrainOptions, config_of
 
 Caller = Callable[[Callable[[Any], Any], Any], Any]  # (call, argument) -> call(argument), as in_new_process
 
 SET_BY_ROWS = ("run.augment", "run.loss", "run.body", "run.norm", "run.resident")
 TIMED = {"cuda": 50, "mps": 20, "cpu": 20}  # steps on the clock
+FEW, MANY = 2, 100  # steps that tell how long a training takes; steps of a row's trainings that are worth it
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,10 @@ def ablate(options: AblationOptions, display: Display, dry_run: bool = False, ca
     require_new_folder(options.out, "--out")
     if dry_run:
         for row in plan.rows:
-            display.say(f"{row.key:<20} {row.label:<44} {_absent(row.reason) or 'would be measured'}")
+            display.say(f"{row.key:<20} {row.label:<36} {_absent(row.reason) or 'would be measured'}")
         display.say("Nothing was written")
         return
+    _warn_of_hours(plan, call, display)
     about = _about(plan, call, display)
     records = [record_of(row, {}, row.reason or "not reached") for row in plan.rows]
     known: dict[Variant, Record] = {}
@@ -120,15 +124,15 @@ def _plan(options: AblationOptions) -> Plan:
     ids = train.validation_ids
     split = split_by_ids(store, read_ids(ids)) if ids else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):
-        raise UsageFault(expected("validation galaxies", "none", "--validation", "give a fraction above 0"))
+        raise UsageFault(expected("validation galaxies", "none", "--validation", "give a larger fraction"))
     workers = (os.cpu_count() or 1) if options.workers is None else options.workers
     timed = options.timed or TIMED[backend.device.type]
     job = Job(Variant(), config, path, options.images or Path(), split, workers, timed, options.steps, options.seeds)
     modes = {name: variant for name, variant in COMPILED_MODES.items() if not _unavailable(variant, config, backend)}
     rows = _rows(config, backend, modes)
-    if options.images is None:
-        files = "it reads image files: name them with --images"
-        rows = [row._replace(reason=row.reason or files * (row.variant.pixels == "files")) for row in rows]
+    without = "" if find_spec("torchvision") else "it needs torchvision: pip install torchvision"
+    files = "it reads image files: name them with --images" if options.images is None else without
+    rows = [row._replace(reason=row.reason or files * (row.variant.pixels == "files")) for row in rows]
     return Plan(job, backend, [row for row in rows if not options.rows or row.key in options.rows], modes)
 
 
@@ -226,6 +230,21 @@ def _say_plan(plan: Plan, display: Display) -> None:
     display.field("write-up", f"its views differ: {', '.join(differences(job.config.augmentation))}")
     trained = f"{job.seeds} trainings of {job.steps} steps" if job.seeds else "no training"
     display.field("each row", f"{job.timed} steps of {job.config.run.batch_size} on the clock, {trained}\n")
+
+
+def _warn_of_hours(plan: Plan, call: Caller, display: Display) -> None:
+    """Warn of trainings that take hours, by a few steps of the first row, which is the slowest as a rule."""
+    job, rows = plan.job, [row for row in plan.rows if not row.reason]
+    if not rows or job.steps * job.seeds < MANY:
+        return
+    try:
+        found = call(measure, replace(job, variant=rows[0].variant, timed=FEW, seeds=0))
+    except CallFailed:
+        return  # the row will say why
+    seconds = len(rows) * job.seeds * job.steps * found["ms_a_step"] / 1e3
+    if seconds >= LONG:
+        text = f"about {duration(seconds)} for these rows, by the first steps of one"
+        display.warn(f"{text}. Less time: some --rows, fewer --steps or --seeds, or {smaller(job.config)}")
 
 
 def _title(plan: Plan) -> str:

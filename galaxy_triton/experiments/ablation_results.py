@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.table import Table
 
 from galaxy_triton.evaluate import figures
 from galaxy_triton.experiments.ablation_measure import Record
@@ -16,7 +14,6 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.whole_files import whole_file, write_text
 
 CSV, JSON, PNG = "ablation.csv", "ablation.json", "ablation.png"
-LABEL = 24  # least width of the labels in the terminal's table, in letters
 # Columns of the terminal's table: heading -> column of a record, format.
 COLUMNS = {
     "images/s": ("images_per_s", ",.0f"),
@@ -24,10 +21,8 @@ COLUMNS = {
     "ms": ("ms_a_step", ".1f"),
     "waiting": ("waiting_for_data", ".1%"),
     "peak MiB": ("peak_memory_mib", ",.0f"),
-    "of product": ("mfu_measured", ".1%"),
+    "product": ("mfu_measured", ".1%"),
     "RMSE": ("rmse", ".4f"),
-    "from": ("rmse_low", ".4f"),
-    "to": ("rmse_high", ".4f"),
 }
 
 
@@ -62,8 +57,9 @@ def show_results(records: list[Record], display: Display) -> None:
     measured = [record for record in records if not record["reason"]]
     if measured:
         display.show(_table(measured))
-    display.note("times: the speed relative to the first row; from, to: Student's 95 % interval of the RMSE over seeds")
-    display.note("of product: operations a second, relative to a large matrix product on this device")
+    display.note("times: the speed relative to the first row; product: operations a second,")
+    display.note("relative to a large matrix product on this device; RMSE: with Student's 95 %")
+    display.note("interval over seeds")
     for record in measured:
         if record["label"] != record["short"]:
             display.say(record["label"])
@@ -72,15 +68,15 @@ def show_results(records: list[Record], display: Display) -> None:
             display.say(f"absent: {record['label']}: {record['reason']}")
 
 
-def _table(records: list[Record]) -> Table:
-    """A table of the columns in which at least one row has a value."""
+def _table(records: list[Record]) -> list[tuple[str, ...]]:
+    """A table, head first, of the columns in which at least one row has a value."""
     known = {name for record in records for name, value in record.items() if value is not None}
     columns = {heading: (name, spec) for heading, (name, spec) in COLUMNS.items() if name in known}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("training step", min_width=LABEL)
-    for heading in columns:
-        table.add_column(heading, justify="right")
-    for record in records:
-        values = ((record.get(name), spec) for name, spec in columns.values())
-        table.add_row(record["short"], *("" if value is None else f"{value:{spec}}" for value, spec in values))
-    return table
+    rows = ((record["short"], *(_cell(record, *column) for column in columns.values())) for record in records)
+    return [("training step", *columns), *rows]
+
+
+def _cell(record: Record, name: str, spec: str) -> str:
+    text = "" if record.get(name) is None else f"{record[name]:{spec}}"
+    interval = name == "rmse" and record.get("rmse_low") is not None
+    return text + (f" [{record['rmse_low']:{spec}}, {record['rmse_high']:{spec}}]" if interval else "")

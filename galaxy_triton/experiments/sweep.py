@@ -1,7 +1,10 @@
 """A search for a better configuration: trials are drawn and trained over the same folds; poor ones are stopped."""
 
 import math
+import shlex
 import statistics
+import textwrap
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +19,16 @@ from galaxy_triton.experiments.sweep_space import SPACE, Space, check_space, lin
 from galaxy_triton.experiments.sweep_study import Study, find_best, folds_of
 from galaxy_triton.predict.predictor import PredictOptions
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.system.console import Display
-from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, expected, out_of_memory
+from galaxy_triton.system.console import Display, duration
+from galaxy_triton.system.errors import Diverged, Stopped, UsageFault, command, expected, out_of_memory
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train.cross_validation import fit_fold, open_folds, require_folds_alone
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import TrainOptions, config_of
 from galaxy_triton.train.session import Session
+
+WIDTH = 80  # letters of a line that lists a trial's fields
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,9 @@ def sweep(options: SweepOptions, display: Display, *, dry_run: bool = False) -> 
         while not stop.requested and (trial := study.begin(options.trials)) is not None:
             _try(session, folds, study, trial, stop)
         # even if no trial was left: another worker may have been killed before it wrote its row
-        _summarise(_write(study, folds), out, display)
+        _summarise(_write(study, folds), out, session)
         if stop.requested:
+            display.say(f"Stopped. Go on with the same command and {shlex.join(('--out', str(out)))}")
             raise Stopped(stop.code)
 
 
@@ -95,11 +101,12 @@ def _try(session: Session, folds: Folds, study: Study, trial: Trial, stop: Stop)
     pruned."""
     state, why, display = TrialState.FAIL, "", session.display
     settings = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
-    display.note(f"trial {trial.number}  {settings}")
+    for text in textwrap.wrap(f"trial {trial.number}  {settings}", WIDTH, subsequent_indent="  "):
+        display.note(text)
     try:
         state, why = _train_folds(session, folds, study, trial, stop)
     except Stopped:
-        display.say(f"\nStopped in trial {trial.number}, which counts as failed. Go on with the same command")
+        display.say(f"\nStopped in trial {trial.number}, which counts as failed")
     except Diverged:
         state, why = TrialState.PRUNED, "its loss, or its RMSE, is not finite"
     except UsageFault as fault:
@@ -119,14 +126,15 @@ def _train_folds(session: Session, folds: Folds, study: Study, trial: Trial, sto
     """How the trial ended, and why if it was pruned."""
     changed = session.with_config(override(session.config, trial.params))
     changed = replace(changed, display=session.display.muted())
-    errors: list[float] = []
+    errors, started = list[float](), time.perf_counter()
     for number in range(1, folds.count + 1):
         folder = study.folder_of(trial) / f"fold-{number}"
         split = split_of_fold(session.store, folds, number)
         # Without a name for the trainer: its network is freed before the next fold.
         errors.append(_validation_rmse(fit_fold(changed, split, folder, stop)))
         poor = study.add_fold(trial, errors)
-        session.display.note(f"  fold {number}  {errors[-1]:.4f}  mean {statistics.fmean(errors):.4f}")
+        mean, took = statistics.fmean(errors), duration((time.perf_counter() - started) / number)
+        session.display.note(f"  fold {number} of {folds.count}  {errors[-1]:.4f}  mean {mean:.4f}  {took} a fold")
         if number < folds.count and poor:
             return TrialState.PRUNED, "above the median of other trials over these folds"
         if number < folds.count and stop.requested:
@@ -156,11 +164,13 @@ def _write(study: Study, folds: Folds) -> list[FrozenTrial]:
     return trials
 
 
-def _summarise(trials: list[FrozenTrial], out: Path, display: Display) -> None:
+def _summarise(trials: list[FrozenTrial], out: Path, session: Session) -> None:
+    display = session.display
     counts = Counter(trial.state.name.lower() for trial in trials)
     running = f", {counts['running']} running" if counts["running"] else ""
     ended = f"{counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed"
     display.result("trials", f"{ended}{running}")
+    display.result("table", out / sweep_folder.TRIALS)
     if (best := find_best(trials)) is not None:
         means = [statistics.fmean(folds_of(trial)) for trial in trials if trial.state == TrialState.COMPLETE]
         deviation = f"± {statistics.stdev(folds_of(best)):.4f}, mean and standard deviation over its folds"
@@ -168,7 +178,7 @@ def _summarise(trials: list[FrozenTrial], out: Path, display: Display) -> None:
         display.result("spread", f"{min(means):.4f} to {max(means):.4f}, median {statistics.median(means):.4f}")
         display.note("             the best of several flatters: score it on galaxies that no trial was judged by")
         display.result("config", out / sweep_folder.BEST)
-    display.result("table", out / sweep_folder.TRIALS)
+        display.note(f"next         {command('train', session.store.path, '--config', out / sweep_folder.BEST)}")
 
 
 def _short(value: object) -> str:

@@ -80,7 +80,8 @@ def _build_torchvision(network: Network) -> tuple[nn.Module, int]:
         from torchvision import models
     # RuntimeError: a torchvision that was built for another torch.
     except (ImportError, RuntimeError) as error:
-        do = "pip install torchvision"
+        missing = isinstance(error, ModuleNotFoundError)
+        do = "pip install torchvision" if missing else "pip install --force-reinstall torch torchvision: two that fit"
         raise UsageFault(expected(f"torchvision for --model {network.name}", "none that works", error, do)) from error
     if network.name == "resnet50":
         body = models.resnet50(weights=None)

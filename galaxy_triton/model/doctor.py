@@ -82,12 +82,12 @@ def _parity(device: torch.device) -> Iterator[tuple[str, bool]]:
         yield f"parity       the kernels cannot run: {reason}", True
         return
     started = time.perf_counter()
-    for what, error, tolerance in (
-        ("augment", augment_error(device), TOLERANCE),
-        *((f"{name} loss", loss_error(device, name), LOSS_TOLERANCE) for name in head.HEADS),
-        ("block ends", norm_error(device), NORM_TOLERANCE),
+    for what, option, error, tolerance in (
+        ("augment", "--augment torch", augment_error(device), TOLERANCE),
+        *((f"{name} loss", "--loss torch", loss_error(device, name), LOSS_TOLERANCE) for name in head.HEADS),
+        ("block ends", "--norm layers", norm_error(device), NORM_TOLERANCE),
     ):
-        verdict = "the same as torch" if error <= tolerance else f"EXPECTED AT MOST {tolerance:g}"
+        verdict = "the same as torch" if error <= tolerance else f"EXPECTED AT MOST {tolerance:g}: train with {option}"
         yield f"parity       {what}: largest difference {error:.1e}, {verdict}", error > tolerance
     yield f"parity       took {time.perf_counter() - started:.1f} s", False
 

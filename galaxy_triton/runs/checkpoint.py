@@ -25,7 +25,7 @@ from galaxy_triton.data.folds import FOLDS
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.model.head import check_shapes
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.errors import DataFault, UsageFault, command, expected, reason
 from galaxy_triton.system.untrusted_files import read_file, read_json
 from galaxy_triton.system.whole_files import find_whole, whole_folder
 
@@ -137,7 +137,7 @@ def read_checkpoint(run: Path, which: str) -> Checkpoint:
         do = f"name the folder of one fold, such as {run / 'fold-1'}"
         raise DataFault(expected("the folder of one run", "a cross-validation's", run, do))
     if not find_whole(run / which).exists():
-        resume = f"go on with galaxy-triton train --run {run} --resume"
+        resume = f"go on with `{command('train', '--run', run, '--resume')}`"
         do = resume if which == run_folder.LAST else "use --checkpoint last"
         raise DataFault(expected(f"the checkpoint {which}", "a run without it", run, do))
     checkpoint = load(run / which)

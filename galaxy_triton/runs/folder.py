@@ -27,7 +27,7 @@ from galaxy_triton.galaxyzoo.write_tables import table_text
 from galaxy_triton.model.backend import Backend
 from galaxy_triton.model.device import Choice
 from galaxy_triton.system import whole_files
-from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.errors import DataFault, UsageFault, command, expected, reason
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.untrusted_files import read_file, read_json
 from galaxy_triton.system.whole_files import append, find_whole, partial, whole_folder, write_text
@@ -231,7 +231,7 @@ def open_source(folder: Path) -> Store:
     """
     store = read_source(folder).store
     if not store.exists():
-        again = f"for a simulated sky, `galaxy-triton train --run {folder} --resume` draws it again"
+        again = f"for a simulated sky, `{command('train', '--run', folder, '--resume')}` draws it again"
         raise DataFault(expected("the store of the run", "none there", store, f"name the store as it is now; {again}"))
     return open_store(store)
 

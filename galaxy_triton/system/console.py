@@ -1,15 +1,15 @@
 """A command's output: results, notes, warnings, and progress (a bar on a terminal, otherwise a line now and then)."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY = 10.0  # seconds between two lines of progress without a terminal
-WIDEST = 200  # columns of a printed table without a terminal
+WIDEST = 200  # letters in a line of a table without a terminal
+BAR = 40  # letters of a bar where the terminal has room
 
 Update = Callable[[int, int], None]
 
@@ -37,10 +37,11 @@ class Display:
         """Print a named result, its text aligned with that of other results."""
         self.say(f"{name:<12} {text}")
 
-    def show(self, table: Table) -> None:
-        """Print a table of the result: as wide as the terminal, or at most WIDEST columns without one."""
-        wide = self.console if self.console.is_terminal else Console(file=self.console.file, width=WIDEST)
-        wide.print(table, soft_wrap=False)
+    def show(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print a table of the result, the head first. Columns that the terminal has no room for come in a table below,
+        beside the first column again."""
+        for line in table_lines(rows, self.console.width if self.console.is_terminal else WIDEST):
+            self.say(line)
 
     def note(self, line: str = "") -> None:
         """Print a line about the work in progress, unless quiet."""
@@ -75,17 +76,18 @@ class Display:
     def _bar(self, what: str, unit: str) -> Iterator[Update]:
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            BarColumn(BAR if self.console.width > 2 * BAR + 20 else None),  # None: as long as there is room
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task(what, total=None, rate="")
+            task = bar.add_task(what, total=None, count="", rate="")
 
             def update(done: int, total: int) -> None:
                 speed = bar.tasks[0].speed
-                bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else "")
+                texts = {"count": f"{done:,}/{total:,}", "rate": f"{speed:,.0f} {unit}/s" if speed else ""}
+                bar.update(task, completed=done, total=total, **texts)
 
             yield update
 
@@ -106,3 +108,27 @@ class _Lines:
             self.last_line = now
             rate = (done - self.done_at_start) / (now - self.start)
             self.say(f"{self.what} {done:,}/{total:,}  {rate:,.0f} {self.unit}/s")
+
+
+def table_lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """The lines of a table, of at most `width` letters where its columns allow it; no cell is cut.
+
+    Columns that do not fit come in a table below, beside the first column again.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rest = list(range(1, len(widths)))
+    while rest:
+        taken = 1
+        while taken < len(rest) and widths[0] + sum(2 + widths[place] for place in rest[: taken + 1]) <= width:
+            taken += 1
+        for row in rows:
+            yield "  ".join([f"{row[0]:<{widths[0]}}", *(f"{row[place]:>{widths[place]}}" for place in rest[:taken])])
+        yield ""
+        rest = rest[taken:]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -1,5 +1,7 @@
 """The exceptions that end a command, each with its exit code in the command line, and the form of messages."""
 
+import shlex
+
 
 class UsageFault(Exception):
     """Wrong use: an invalid option, or a choice that this machine cannot run. Exit code 2."""
@@ -32,6 +34,11 @@ def out_of_memory(error: Exception) -> bool:
 def expected(what: str, got: object, where: object, do: str) -> str:
     """The form of every error message: the expected thing, the thing found, its place, and what to do."""
     return f"Expected {what}, got {got} ({where}): {do}"
+
+
+def command(*words: object) -> str:
+    """A galaxy-triton command as it is typed in a shell: paths with spaces and the like are quoted."""
+    return shlex.join(["galaxy-triton", *map(str, words)])
 
 
 def reason(error: Exception) -> str:

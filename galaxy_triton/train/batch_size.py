@@ -46,7 +46,7 @@ def largest_batch(config: Config, backend: Backend, galaxies: Galaxies, rows: Te
         want, do = "a system that says how much memory is free", "give a number"
         raise UsageFault(expected(want, "one that does not", "--batch-size auto", do))
     if size == 0:
-        do = "use a smaller --width, or --resident host"
+        do = "use a smaller network or --view-size" + ", or --resident host" * (backend.device.type != "cpu")
         raise DataFault(expected("memory for a step on one galaxy", "too little", str(backend.device), do))
     return size * processes.count
 

@@ -6,10 +6,11 @@ import torch
 
 from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
 from galaxy_triton.data.split import Split
+from galaxy_triton.evaluate.scores import warn_of_worse
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.errors import Stopped, UsageFault, expected
+from galaxy_triton.system.errors import Stopped, UsageFault, command, expected
 from galaxy_triton.system.signals import Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.fold_summary import PREDICTIONS, fold_folder, summarise, summary_lines, write_summary
@@ -129,3 +130,7 @@ def _summarise(session: Session, folds: Folds) -> None:
     session.display.note()
     for line in summary_lines(summary, session.folder):
         session.display.say(line)
+    session.display.note(f"next         {command('evaluate', session.folder)}")
+    for fold in summary.folds:
+        if worse := warn_of_worse(fold.rmse, fold.mean_answer):
+            session.display.warn(f"fold {fold.fold}: {worse}")

@@ -23,10 +23,11 @@ from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import Checkpoint, Progress
 from galaxy_triton.runs.folder import EpochRow
-from galaxy_triton.system.console import Display, Update
+from galaxy_triton.system.console import Display, Update, duration
 from galaxy_triton.system.errors import DataFault, Diverged, Stopped, UsageFault, expected
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.signals import CODES, Stop
+from galaxy_triton.train.forecast import Forecast, smaller
 from galaxy_triton.train.learner import Learner
 from galaxy_triton.train.pace import Pace
 from galaxy_triton.train.session import Session
@@ -55,6 +56,9 @@ class Trainer:
         self.learner = self._make_learner()
         self.losses = torch.zeros(len(self.sizes), device=self.device)  # of an epoch's steps
         self.progress, self.pace, self.last_rmse = Progress(), Pace(), math.nan
+        asked = session.options  # a resumed run cannot change, and a fine-tuned one has its recipe
+        less = "" if asked.resume else "fewer --epochs" + f", or {smaller(session.config)}" * (asked.finetune is None)
+        self.forecast = Forecast(len(self.sizes) * self.run.epochs, asked.folds or 1, less, session.display)
         self.made_with = provenance()
         self.after_step: Callable[[], None] = lambda: None
 
@@ -75,7 +79,9 @@ class Trainer:
                 self.save(run_folder.LAST)
                 raise Stopped(code)
             row = self._finish_epoch(epoch, started, images / seconds, waiting.seconds / seconds)
-            display.note(epoch_line(row, self.run.epochs))
+            # A resumed epoch is a part of one.
+            an_epoch = row.seconds + seconds * (sum(self.sizes) / max(images, 1) - 1)
+            display.note(epoch_line(row, self.run.epochs, an_epoch * (self.run.epochs - row.epoch)))
             if code and self.progress.epoch < self.run.epochs:
                 raise Stopped(code)
 
@@ -93,6 +99,7 @@ class Trainer:
                 self.after_step()
                 if self._must_read_losses(step, stop):
                     code = self._read_losses(order, step, stop)
+                    self.forecast.look(epoch * len(order) + step + 1)
                 show(sum(self.sizes[: step + 1]), len(self.rows))
                 if code:
                     break
@@ -124,10 +131,12 @@ class Trainer:
 
     def _require_finite(self, loss: float, rows: Tensor) -> None:
         if not math.isfinite(loss):
-            names = names_of(self.session.store)
-            galaxies = ", ".join(shown(names[row]) for row in rows.tolist())
-            do = "lower --lr or use --precision fp32; the last checkpoint is whole"
-            raise Diverged(expected("a finite loss", f"{loss} on the galaxies {galaxies}", self.folder, do))
+            session, names = self.session, names_of(self.session.store)
+            exact = "" if session.backend.precision.name == "fp32" else ", or with --precision fp32"
+            saved = f"; the checkpoint of epoch {self.progress.epoch} is whole" if self.progress.epoch else ""
+            got = f"{loss} on the galaxies {', '.join(shown(names[row]) for row in rows.tolist())}"
+            do = f"begin another run with an --lr below {session.config.optimiser.lr:g}{exact}{saved}"
+            raise Diverged(expected("a finite loss", got, self.folder, do))
 
     def _finish_epoch(self, epoch: int, started: float, images_per_s: float, waiting: float) -> EpochRow:
         """Validate, write the epoch's row of figures, and save."""
@@ -222,10 +231,10 @@ class Trainer:
         return Checkpoint(session.config, session.store.hash, self.progress, weights, average, state, self.made_with)
 
 
-def epoch_line(row: EpochRow, epochs: int) -> str:
-    """An epoch as a line of text."""
+def epoch_line(row: EpochRow, epochs: int, left: float) -> str:
+    """An epoch as a line of text. left: seconds that the other epochs will take."""
     validation = "" if math.isnan(row.validation_rmse) else f"  RMSE {row.validation_rmse:.4f}"
     return (
         f"epoch {row.epoch:>3}/{epochs}  train {math.sqrt(row.train_loss):.4f}{validation}  "
-        f"lr {row.learning_rate:.1e}  {row.images_per_s:,.0f} images/s  {row.seconds:.1f} s"
+        f"{row.images_per_s:,.0f} images/s  {row.seconds:.1f} s" + f", {duration(left)} left" * (left > 0)
     )

@@ -9,7 +9,7 @@ from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.config.schema import Config
 from galaxy_triton.data.folds import FOLDS
 from galaxy_triton.runs import folder as run_folder
-from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.system.errors import UsageFault, command, expected
 from galaxy_triton.train.finetune import config_after
 
 # A resumed run may change where and how it computes, not what.
@@ -50,9 +50,10 @@ def config_of(options: TrainOptions) -> Config:
     if options.resume:
         if options.run is None:
             raise UsageFault(expected("the run to resume", "none", "--resume", "name it with --run"))
-        _check_resumable(options)
+        config = run_folder.read_config(options.run)
+        _check_resumable(options, options.run)
         _refuse_repeats(options.run / run_folder.CONFIG)
-        return toml.override(run_folder.read_config(options.run), settings)
+        return toml.override(config, settings)
     if options.fold_ids is not None and options.folds is None:
         raise UsageFault(expected("folds for these ids", "none", "--fold-ids", "add --folds"))
     config = _base(options)
@@ -84,11 +85,11 @@ def _refuse_repeats(file: Path) -> None:
     """Raise if a configuration repeats galaxies within an epoch, which release 0.1.0 could."""
     run = toml.toml_values(file).get("run") if file.is_file() else None
     if isinstance(run, dict) and run.get("repeat", 1) != 1:
-        do = "train with release 0.1.0, or start a new run"
+        do = "take that line out of a file for --config; begin another run where it is a run's own"
         raise UsageFault(expected("no repeated galaxies", f"run.repeat = {run['repeat']!r}", file, do))
 
 
-def _check_resumable(options: TrainOptions) -> None:
+def _check_resumable(options: TrainOptions, run: Path) -> None:
     """Raise if an option would change what the resumed run computes."""
     given = {
         "--recipe": options.recipe,
@@ -103,4 +104,7 @@ def _check_resumable(options: TrainOptions) -> None:
     fixed += [name for name, value in given.items() if value is not None]
     if fixed:
         do = f"leave it out; a resumed run may change {', '.join(RESUMABLE)}"
+        if run_folder.has_checkpoint(run) and not options.cross_validates:
+            store = options.store or run_folder.read_source(run).store
+            do += f"; to train its network on in another way: `{command('train', store, '--finetune', run)}`"
         raise UsageFault(expected("the configuration of the run that is resumed", ", ".join(fixed), "--resume", do))

@@ -12,12 +12,13 @@ from galaxy_triton.data.targets import SHARED
 from galaxy_triton.evaluate.findings import Findings
 from galaxy_triton.evaluate.loaded_run import LoadedRun
 from galaxy_triton.evaluate.report import PAGE, ReportOptions, report_of
+from galaxy_triton.evaluate.scores import warn_of_worse
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.runs.checkpoint import Checkpoint
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.errors import DataFault, Stopped, expected
+from galaxy_triton.system.errors import DataFault, Stopped, command, expected
 from galaxy_triton.system.lock import NoLocks, hold_lock
 from galaxy_triton.system.provenance import BITS_DEPEND_ON
 from galaxy_triton.system.signals import Stop, stop_between_steps
@@ -123,8 +124,8 @@ def report(trainer: Trainer) -> Findings | None:
 
 
 def resume_command(session: Session) -> str:
-    """The command that resumes the session's run."""
-    return f"galaxy-triton train {session.store.path} --run {session.folder} --resume"
+    """The command that resumes the session's run, with one process or more."""
+    return command("train", session.store.path, "--run", session.folder, "--resume")
 
 
 def _split(session: Session) -> Split:
@@ -203,5 +204,10 @@ def _say_result(trainer: Trainer, findings: Findings | None) -> None:
         display.result("mean answer", f"{findings.constants.mean.rmse:.4f}  predicting the mean of the training labels")
         if findings.noise_floor is not None:
             display.result("noise floor", f"{findings.noise_floor:.4f}  predicting the true probabilities")
-    display.result("report", f"{trainer.folder / PAGE}")
-    display.result("network", f"{trainer.folder / run_folder.LAST}")
+    folder, store = trainer.folder, trainer.session.store.path
+    display.result("report", f"{folder / PAGE}")
+    display.result("network", f"{folder / run_folder.LAST}")
+    after = ("evaluate", folder) if findings else ("predict", folder, store, "--out", folder / "predictions.csv")
+    display.note(f"next         {command(*after)}")
+    if findings is not None and (worse := warn_of_worse(findings.score.rmse, findings.constants.mean.rmse)):
+        display.warn(f"{worse}: train longer (--epochs), or with another --lr")

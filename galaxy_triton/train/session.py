@@ -23,7 +23,7 @@ from galaxy_triton.predict.predictor import Answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import DemoSky, cache_advice, demo_sky, prepare
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.system.errors import UsageFault, command, expected
 from galaxy_triton.system.processes import ALONE, Processes, from_environment, join_processes
 from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train import finetune
@@ -128,7 +128,9 @@ def _folder(options: TrainOptions, config: Config, backend: Backend, processes: 
     """The run's folder, once it is known to be free and all processes choose alike, so that gradients fit together."""
     folder = options.run or run_folder.new_folder(run_name(options, config))
     if not options.resume:
-        require_new_folder(folder, "--run", "add --resume to continue that run, or choose another --run")
+        resume = f"continue that run with `{command('train', '--run', folder, '--resume')}`, or "
+        do = resume * (folder / run_folder.CONFIG).is_file() + "choose another --run"
+        require_new_folder(folder, "--run", do)
     if (differing := processes.describe_difference(backend.chosen())) is not None:
         do = "name --precision, --augment, --loss, --body and --norm, or use machines of one kind"
         raise UsageFault(expected("the same choices in all processes", differing, "the machines", do))

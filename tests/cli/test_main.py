@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -28,6 +29,11 @@ Succeed = Callable[..., str]
 Options = Callable[..., list[str]]
 
 
+def next_command(said: str) -> list[str]:
+    """The words of the command that is to be given next, without `galaxy-triton`."""
+    return shlex.split(re.search(r"^next:? +galaxy-triton (.*)$", said, re.MULTILINE).group(1))
+
+
 @pytest.fixture
 def bad_images(sky: Any, tmp_path: Path) -> Path:
     """The sky's images, one of them no image."""
@@ -41,7 +47,19 @@ def test_pack(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
     said = succeed("pack", sky.archive, "--labels", sky.labels, "--out", store, "--size", 24, "--workers", 1)
     assert f"48 images of 24 px, 44 with labels, in {store}" in said
     assert "Warning: 4 images have no label" in said
+    assert next_command(said) == ["info", str(store)]  # too small to train seed on
     assert (store / "pixels.npy").read_bytes() == (sky.store / "pixels.npy").read_bytes()
+
+
+@pytest.mark.parametrize("sides", [("--size", 40), ("--crop", 30, "--size", 200)], ids=str)
+def test_the_command_after_pack_can_train(
+    sides: tuple[object, ...], sky: Any, tmp_path: Path, succeed: Succeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a store of any side, at a path with a space."""
+    monkeypatch.chdir(tmp_path)
+    said = succeed("pack", sky.archive, "--labels", sky.labels, "--out", tmp_path / "my store", *sides)
+    assert "Would train epochs 1 to 30" in succeed(*next_command(said), "--dry-run")
+    assert next_command(succeed("pack", sky.archive, "--out", "unlabelled", *sides)) == ["info", "unlabelled"]
 
 
 def test_info(sky: Any, tmp_path: Path, succeed: Succeed) -> None:
@@ -73,7 +91,9 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     assert "epoch   1/1" in said
     assert {"config.toml", "log.txt", "split.csv", "metrics.csv", "last", "best"} <= {f.name for f in folder.iterdir()}
 
-    assert "48 rows in" in succeed("predict", folder, sky.archive, "--out", out, "--views", 2)
+    said = succeed("predict", folder, sky.archive, "--out", out, "--views", 2)
+    assert "48 rows in" in said
+    assert "sound; 48 rows" in succeed(*next_command(said))
     ids, answers = read_answers(out)
     assert (ids.tolist(), answers.shape) == (sky.ids.tolist(), (48, 37))
 
@@ -81,8 +101,8 @@ def test_train_then_ask(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options
     score = re.search(r"^RMSE ([\d.]+)  \[([\d.]+), ([\d.]+)\]  11 galaxies, 37 columns", said, re.MULTILINE)
     value, low, high = map(float, score.groups())
     assert low < value < high
-    assert len(re.findall(r"^  \w+ +[\d.]+  \[.*at most", said, re.MULTILINE)) == 11
-    assert re.search(r"lower than \S+ by -?0\.0000  \[-?0\.0000, -?0\.0000\]  paired", said)
+    assert len(re.findall(r"^\w+ +[\d.]+  \[", said, re.MULTILINE)) == 11
+    assert re.search(r"lower by -?0\.0000  \[-?0\.0000, -?0\.0000\]  than \S+; paired", said)
     assert "when 11 galaxies are turned or mirrored" in said
     assert "Warning" not in said
     said = succeed("evaluate", folder, sky.store, "--ids", sky.labels, "--views", 1, "--consistency", 0)
@@ -157,11 +177,15 @@ def test_report_and_evaluate_know_the_store(run: Path, sky: Any, tmp_path: Path,
 
 
 def test_a_missing_package_is_named(sky: Any, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    monkeypatch.delitem(sys.modules, "galaxy_triton.system.console")
+    for module in ("rich.console", "PIL"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for module in ("system.console", "data.pack", "data.images"):
+        monkeypatch.delitem(sys.modules, f"galaxy_triton.{module}")
     result = call("info", sky.store)
     assert result.exit_code == 1
-    assert "Expected the package rich, got none" in result.output
+    assert f"Expected the package rich, got none ({sys.executable}): pip install rich\n" in result.output
+    assert "Expected the package PIL, got none" in (said := call("pack", sky.images, "--out", "new").output)
+    assert said.endswith(": pip install pillow\n")
     assert isinstance(result.exception, SystemExit)
 
 
@@ -192,6 +216,11 @@ def test_help_of_a_command(name: str, succeed: Succeed) -> None:
             assert option.help, option.name
             switch = option.is_flag and not option.secondary_opts
             assert switch or "default: " in option.get_help_record(context)[1], option.name
+
+
+@pytest.mark.parametrize("name", ["sweep", "ablate"])
+def test_help_speaks_of_what_the_command_takes(name: str, succeed: Succeed) -> None:
+    assert "without STORE" not in " ".join(succeed(name, "--help").split())
 
 
 def test_help_of_train_has_headings(succeed: Succeed) -> None:

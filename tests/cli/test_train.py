@@ -12,6 +12,7 @@ from click.testing import Result
 
 from galaxy_triton.runs.folder import EpochRow
 from galaxy_triton.train import loop
+from tests.cli.test_main import next_command
 
 Succeed = Callable[..., str]
 Options = Callable[..., list[str]]
@@ -55,9 +56,9 @@ def test_train_stops_politely(
     sky: Any, tmp_path: Path, call: Callable[..., Result], succeed: Succeed, tiny_options: Options
 ) -> None:
     """Ctrl-C: the run is saved, the message says how to go on, and going on finishes it."""
-    folder = tmp_path / "run"
+    folder = tmp_path / "a run"
 
-    def interrupt(row: EpochRow, epochs: int) -> str:
+    def interrupt(row: EpochRow, epochs: int, left: float) -> str:
         os.kill(os.getpid(), signal.SIGINT)
         return ""
 
@@ -65,9 +66,11 @@ def test_train_stops_politely(
         patch.setattr(loop, "epoch_line", interrupt)
         result = call("train", sky.store, *tiny_options("run.epochs"), "--epochs", 2, "--run", folder)
     assert result.exit_code == 130, result.output
-    assert f"galaxy-triton train {sky.store} --run {folder} --resume" in " ".join(result.output.split())
+    assert f"galaxy-triton train {sky.store} --run '{folder}' --resume" in " ".join(result.output.split())
     assert len((folder / "metrics.csv").read_text().splitlines()) == 2
-    assert "epoch   2/2" in succeed("train", sky.store, "--run", folder, "--resume")
+    said = succeed("train", sky.store, "--run", folder, "--resume")
+    assert "epoch   2/2" in said
+    assert "11 galaxies, 37 columns" in succeed(*next_command(said))
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galaxy_triton.evaluate.evaluate import EvaluateOptions, Evaluation
-from galaxy_triton.evaluate.findings import Comparison, Findings
+from galaxy_triton.evaluate.findings import Comparison, Findings, small
 from galaxy_triton.evaluate.output import lines, warnings, write_errors, write_json
 from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import Estimate, compare, constant_scores, score
@@ -50,15 +50,16 @@ def numbers_in(text: str) -> list[float]:
 
 def test_lines(evaluation: Evaluation) -> None:
     text, found = list(lines(evaluation)), evaluation.findings
-    assert max(map(len, text)) <= 100
+    assert max(map(len, text)) <= 80
     assert "20 galaxies" in text[0]
     assert numbers_in(text[0]) == pytest.approx([found.score.rmse, *found.score.interval], abs=6e-5)
     constants = found.constants
     assert numbers_in(text[1] + text[2]) == pytest.approx(
         [constants.zeros, constants.ones, constants.mean.rmse], abs=6e-5
     )
-    rows = [line for line in text if "at most" in line]
-    assert len({line.index("[") for line in rows}) == len({line.index("at most") for line in rows}) == 1
+    head = text.index(next(line for line in text if "tree gap" in line))
+    rows = text[head + 1 : head + 12]
+    assert len({line.index("[") for line in rows}) == len({len(line) for line in [text[head], *rows]}) == 1
     for row, line in zip(found.by_question(), rows, strict=True):
         assert line.split()[0] == row.name
         want = (*row.rmse, row.mean_answer, row.ece, row.slope, row.tree_mean, row.tree_largest)
@@ -70,12 +71,19 @@ def test_lines(evaluation: Evaluation) -> None:
     assert [line.split()[0] for line in text[compared + 1 :]] == [question.name for question in QUESTIONS]
 
 
+def test_a_gap_of_any_size_says_something(evaluation: Evaluation) -> None:
+    assert [small(value) for value in (0.25, 5e-5, 4.9e-5, 6e-8, 0)] == ["0.2500", "0.0001", "5e-05", "6e-08", "0"]
+
+
 def test_warnings(evaluation: Evaluation, of_table: Evaluation) -> None:
     said = list(warnings(evaluation))
-    assert len(said) == 5
+    assert len(said) == 6
+    mean = evaluation.findings.constants.mean.rmse
+    assert said[0] == f"RMSE {evaluation.findings.score.rmse:.4f} is worse than that of the mean answer, {mean:.4f}"
     for words in ("trained on 2 of", "4 galaxies of runs/mine", "runs/other was trained on 3", "best of runs/other"):
         assert sum(words in line for line in said) == 1
-    assert list(warnings(of_table)) == []
+    as_mean = replace(of_table.findings, score=of_table.findings.constants.mean)
+    assert list(warnings(replace(of_table, findings=as_mean))) == []
 
 
 def test_json_holds_the_findings(evaluation: Evaluation, tmp_path: Path) -> None:

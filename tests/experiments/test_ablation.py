@@ -1,6 +1,7 @@
 """`ablate` on the tests' sky: which rows are measured and which are absent, its files, and a row that fails."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from galaxy_triton.experiments import ablation_product
 from galaxy_triton.experiments.ablation import AblationOptions, ablate
 from galaxy_triton.experiments.ablation_measure import Job, Record, mean_with_interval
+from galaxy_triton.experiments.ablation_results import show_results
 from galaxy_triton.experiments.new_process import CallFailed, in_this_process
 from galaxy_triton.model.backend import choose
 from galaxy_triton.system.console import Display
@@ -118,6 +121,34 @@ def test_a_row_that_fails_costs_that_row(options: AblationOptions, display: Disp
     ablate(options, display, call=broken)
     assert [row["reason"] for row in read(options.out).values()] == ["", "RuntimeError: CUDA error", ""]
     assert "absent: + channels_last: RuntimeError: CUDA error" in printed(display)
+
+
+def test_hours_are_warned_of(options: AblationOptions, display: Display) -> None:
+    """By a few steps of the first row, before its trainings."""
+    seeds = []
+
+    def slow(call: Call, argument: Any) -> Any:
+        seeds.extend([argument.seeds] if isinstance(argument, Job) else [])
+        return figures(call, argument) | {"ms_a_step": 2500} if isinstance(argument, Job) else 1.0
+
+    ablate(replace(options, steps=500, rows=("seed", "resident")), display, call=slow)
+    assert "Warning: about 1 h 23 min for these rows, by the first steps of one. Less time: some" in printed(display)
+    assert seeds == [0, 2, 2]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(80, 2), (120, 1)])
+def test_no_digit_is_cut_on_a_terminal(width: int, tables: int) -> None:
+    display = Display(Console(file=io.StringIO(), force_terminal=True, width=width))
+    columns = {"images_per_s": 12345.6, "speed": 12.34, "ms_a_step": 1234.5, "waiting_for_data": 0.123}
+    columns |= {"peak_memory_mib": 12345.6, "mfu_measured": 0.456}
+    scores = {"rmse": 0.135741, "rmse_low": 0.13, "rmse_high": 0.14}
+    label = "full minus block ends in closed form"
+    show_results([{"label": label, "short": label, **columns, **scores, "reason": ""}], display)
+    lines = display.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    rows = [line.removeprefix(label) for line in lines if line.startswith(label)]
+    assert len(rows) == tables
+    assert " ".join(" ".join(rows).split()) == "12,346 12.34 1234.5 12.3% 12,346 45.6% 0.1357 [0.1300, 0.1400]"
 
 
 def test_results_are_written_after_each_row(options: AblationOptions, display: Display) -> None:

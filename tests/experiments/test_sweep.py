@@ -126,6 +126,7 @@ def test_a_stop_inside_a_trial(
     with pytest.raises(Stopped) as stop:
         sweep(short(TRIALS), display)
     assert stop.value.code == 75
+    assert f"Stopped. Go on with the same command and --out {tmp_path / 'sweep'}" in said(display)
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete", "fail"]
     sweep(short(TRIALS), display)
     rows = [row for row in table(tmp_path / "sweep") if row["state"] != "fail"]
@@ -144,6 +145,7 @@ def test_no_trial_is_left(done: Path, options: SweepOptions, tmp_path: Path, dis
     means = sorted(float(row["mean_rmse"]) for row in before)
     assert "3 complete, 0 pruned, 0 failed" in said(display)
     assert f"best         {means[0]:.4f}" in said(display)
+    assert f"next         galaxy-triton train {options.train.store} --config {out / 'best.toml'}" in said(display)
 
 
 def test_a_sweep_of_an_older_version_is_joined(

@@ -3,6 +3,7 @@
 import copy
 import sys
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -64,6 +65,21 @@ def test_build_says_what_brings_torchvision(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UsageFault, match=r"--model vgg11.*pip install torchvision"):
         build(Network(name="vgg11"))
     built(SMALL)
+
+
+def test_build_says_what_mends_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installing it would change nothing: it is there, for another torch."""
+    monkeypatch.setitem(sys.modules, "torchvision", Broken("torchvision"))
+    with pytest.raises(UsageFault, match=r"no nms\): pip install --force-reinstall torch torchvision"):
+        build(Network(name="vgg11"))
+
+
+class Broken(ModuleType):
+    """A torchvision that cannot be imported beside this torch."""
+
+    @property
+    def models(self) -> None:
+        raise RuntimeError("no nms")
 
 
 @pytest.mark.parametrize(("widths", "convs", "hidden"), [((4,), 1, 0), ((5, 7, 9), 2, 5)])

@@ -94,6 +94,7 @@ def test_fit_stops_at_a_loss_that_is_not_finite(make_session: MakeSession, tmp_p
 
     with pytest.raises(DataFault, match="Expected a finite loss, got nan on the galaxies") as fault:
         trainer_of(session).fit(AfterFirstEpoch(spoil), Stop())
+    assert str(fault.value).endswith("with an --lr below 0.001; the checkpoint of epoch 1 is whole")
     listed = str(fault.value).split("galaxies ")[1].split(" (")[0].split(", ")
     assert str(session.galaxies.ids[spoilt].item()) in listed
     assert len(listed) == 11  # the batch and no other

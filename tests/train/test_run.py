@@ -3,17 +3,20 @@
 import errno
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
+from galaxy_triton.config.recipes import RECIPES
 from galaxy_triton.data.pack import pack
 from galaxy_triton.evaluate import loaded_run
 from galaxy_triton.evaluate.evaluate import EvaluateOptions, evaluate
@@ -21,7 +24,9 @@ from galaxy_triton.model import memory as memory
 from galaxy_triton.runs.folder import read_config
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault
+from galaxy_triton.train import forecast
 from galaxy_triton.train import run as run_module
+from galaxy_triton.train.forecast import Forecast, smaller
 from galaxy_triton.train.options import TrainOptions, config_of
 from galaxy_triton.train.run import train
 
@@ -66,6 +71,40 @@ def test_memory_is_announced(
     with pytest.raises(DataFault, match="Expected free memory on cpu for the pixels, got 0 MiB"):
         train(options, display)
     assert not options.run.exists()
+
+
+def test_time_and_a_poor_end_are_told(options: TrainOptions, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first steps and after an epoch; a learning rate of 10 ends far from the mean answer."""
+    for name in ("ENOUGH", "LONG"):
+        monkeypatch.setattr(forecast, name, 0)
+    train(replace(options, settings={**options.settings, "run.epochs": 2, "optimiser.lr": 10}), display)
+    assert said(display).count("by the first steps. Less time: fewer --epochs, or a smaller --width") == 1
+    assert re.search(r"^epoch   1/2 .* images/s  \d+\.\d s, \d+ s left$", said(display), re.MULTILINE)
+    assert re.search(r"^epoch   2/2 .* images/s  \d+\.\d s$", said(display), re.MULTILINE)
+    assert re.search(r"Warning: RMSE 0\.\d+ is worse than that of the mean answer, 0\.\d+: train", said(display))
+
+
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        (1, "time       about 16 min 30 s to go, by the first steps\n"),
+        (5, "Warning: about 1 h 23 min to go, by the first steps of 5 runs. Less time: fewer\n"),
+    ],
+)
+def test_the_first_steps_tell_the_time(runs: int, told: str, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second each of 1,001, after a first one that compiles; hours are warned of."""
+    moments = iter([100.0, 102.0, 110.0, 120.0])
+    monkeypatch.setattr(forecast, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    looking = Forecast(1001, runs, "fewer", display)
+    for made in (1, 3, 11, 21):
+        looking.look(made)
+    assert said(display) == told
+
+
+def test_a_smaller_recipe_is_named() -> None:
+    assert smaller(RECIPES["seed"]) == "--recipe best on a store of `pack --crop 192 --size 80`"
+    assert "--recipe demo" in smaller(RECIPES["best"])
+    assert "--width" in smaller(RECIPES["demo"])
 
 
 def test_a_run_is_named_by_recipe_and_time(options: TrainOptions, display: Display) -> None:
@@ -229,6 +268,9 @@ def test_memory_that_runs_out_is_explained(
         assert result.exit_code == 1
         assert (f"Expected more free memory, got {error}" in result.output) == explained
         assert isinstance(result.exception, SystemExit) == explained
+        resumed = call("train", "--run", run, "--resume").output  # whose batches and network are fixed
+        assert ("lower --batch-size" in result.output, "lower --batch-size" in resumed) == (explained, False)
+        assert ("use --resident host" in resumed) == explained
     monkeypatch.setattr(loaded_run, "load", raiser(MemoryError()))
     advice = "(--device): lower --batch-size; what was saved is whole"  # an option that the command has
     assert " ".join(call("evaluate", run).output.split()).endswith(advice)
