@@ -76,7 +76,7 @@ def option(default: Value, text: str, **values: Any) -> Value:
 def require(holds: bool, name: str, want: str, got: object) -> None:
     """Raise UsageFault for the configuration's field `name` unless `holds`."""
     if not holds:
-        raise UsageFault(expected(f"{name} {want}", got, "the configuration", "change that field"))
+        raise UsageFault(expected(f"{name} {want}", got, "the option or field of that name", "change it"))
 
 
 def require_choice(name: str, got: str, choices: tuple[str, ...]) -> None:

@@ -42,7 +42,7 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
     if found.comparison is not None:
         lower = found.comparison.lower
         yield ""
-        yield f"RMSE lower by {_estimate(lower.overall)}  than {found.comparison.name}; paired; negative: higher"
+        yield f"RMSE lower by {_estimate(lower.overall)}  than {found.comparison.name}; negative: higher"
         for name, estimate in lower.questions.items():
             yield f"  {name:<13}  {_estimate(estimate)}"
 

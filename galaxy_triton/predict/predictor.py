@@ -143,5 +143,5 @@ def check_finite(answers: Answers, network: str) -> None:
         DataFault: an answer is NaN or infinite.
     """
     if not np.isfinite(answers).all():
-        do = "train with a lower --lr; an earlier checkpoint may be whole"
+        do = "try --checkpoint best, or train with a lower --lr"
         raise DataFault(expected("finite answers", "nan", network, do))

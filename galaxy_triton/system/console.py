@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY = 10.0  # seconds between two lines of progress without a terminal
 WIDEST = 200  # letters in a line of a table without a terminal
-BAR = 40  # letters of a bar where the terminal has room
+LABEL, BAR = 30, 40  # letters before a bar at most, and of the bar where the terminal has room
 
 Update = Callable[[int, int], None]
 
@@ -82,12 +82,13 @@ class Display:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task(what, total=None, count="", rate="")
+            short = what if len(what) <= LABEL else f"…{what[1 - LABEL :]}"
+            task = bar.add_task(short, total=None, count="", rate="")
 
             def update(done: int, total: int) -> None:
                 speed = bar.tasks[0].speed
-                texts = {"count": f"{done:,}/{total:,}", "rate": f"{speed:,.0f} {unit}/s" if speed else ""}
-                bar.update(task, completed=done, total=total, **texts)
+                count, rate = f"{done:,}/{total:,}", f"{speed:,.0f} {unit}/s" if speed else ""
+                bar.update(task, completed=done, total=total, count=count, rate=rate)
 
             yield update
 

@@ -57,7 +57,7 @@ def test_a_field_takes_its_range_alone(kind: type, name: str) -> None:
     for value in inside:
         assert getattr(kind(**{name: value}), name) == value
     for value in outside:
-        message = rf"{kind.__name__.lower()}\.{name} .*got {re.escape(repr(value))} .*change that field"
+        message = rf"{kind.__name__.lower()}\.{name} .*got {re.escape(repr(value))} .*change it"
         with pytest.raises(UsageFault, match=message):
             kind(**{name: value})
 

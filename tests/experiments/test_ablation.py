@@ -138,7 +138,7 @@ def test_hours_are_warned_of(options: AblationOptions, display: Display) -> None
 
 @pytest.mark.parametrize(("width", "tables"), [(80, 2), (120, 1)])
 def test_no_digit_is_cut_on_a_terminal(width: int, tables: int) -> None:
-    display = Display(Console(file=io.StringIO(), force_terminal=True, width=width))
+    display = Display(Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False))
     columns = {"images_per_s": 12345.6, "speed": 12.34, "ms_a_step": 1234.5, "waiting_for_data": 0.123}
     columns |= {"peak_memory_mib": 12345.6, "mfu_measured": 0.456}
     scores = {"rmse": 0.135741, "rmse_low": 0.13, "rmse_high": 0.14}

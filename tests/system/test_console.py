@@ -55,7 +55,7 @@ def test_progress_shows_a_bar_on_a_terminal() -> None:
     shown = file.getvalue()
     assert "packing" in shown
     assert "7/7" in shown
-    assert "?" not in shown
+    assert "0/?" not in shown
 
 
 def test_a_bar_leaves_room_for_the_numbers() -> None:
