@@ -106,5 +106,5 @@ def _check_resumable(options: TrainOptions, run: Path) -> None:
         do = f"leave it out; a resumed run may change {', '.join(RESUMABLE)}"
         if run_folder.has_checkpoint(run) and not options.cross_validates:
             store = options.store or run_folder.read_source(run).store
-            do += f"; to train its network on in another way: `{command('train', store, '--finetune', run)}`"
+            do += f"; for other settings begin a run from its weights: `{command('train', store, '--finetune', run)}`"
         raise UsageFault(expected("the configuration of the run that is resumed", ", ".join(fixed), "--resume", do))

@@ -99,7 +99,7 @@ TRAININGS: tuple[Case, ...] = (
     usage("train: TOML pipe", "train {store} --config {made}", "a pipe or a device", lambda w: damage.pipe(w, "p")),
     usage("resume: what", "train {store} --resume", "Expected the run to resume, got none"),
     usage("resume: other fields", f"{RESUME} --lr 1", "got optimiser.lr"),
-    usage("resume: more epochs", f"{RESUME} --epochs 9", "in another way: `galaxy-triton train /"),
+    usage("resume: more epochs", f"{RESUME} --epochs 9", "from its weights: `galaxy-triton train /"),
     usage("resume: other split", RESUME + " --validation {labels}", "got --validation"),
     usage("resume: other folds", f"{RESUME} --folds 2", "got --folds"),
     usage("resume: a TOML", RESUME + " --config {made}", "got the TOML file", lambda w: file(w, "c.toml", "")),
