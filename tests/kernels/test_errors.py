@@ -206,7 +206,7 @@ def test_wrong_use_is_explained(use: Callable[[], object], where: str) -> None:
 
 def test_images_of_another_order_are_permuted() -> None:
     """Reshaped, they would fit too, and hold other images."""
-    with pytest.raises(ValueError, match=re.escape("got [3, 8, 9, 3] (batch): call .permute(0, 3, 1, 2)")):
+    with pytest.raises(ValueError, match=re.escape("[3, 8, 9, 3] (batch): call .permute(0, 3, 1, 2)")):
         _view(BATCH.permute(0, 2, 3, 1))()
     with pytest.raises(ValueError, match=re.escape("got [5, 4, 8, 8] (pixels): call .permute(0, 2, 3, 1)")):
         _augment(pixels=PIXELS.permute(0, 3, 1, 2))()
