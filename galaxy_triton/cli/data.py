@@ -1,7 +1,6 @@
 """Commands about images, labels and stores."""
 
 import io
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ def pack(images: Path, labels: Path | None, out: Path, quiet: bool, **asked: Any
     if labels and summary.labelled < summary.images:
         display.warn(f"{summary.images - summary.labelled} images have no label")
     if summary.off_tree:
-        text = "are off the decision tree, as predictions may be; see galaxy-triton check --kind labels"
-        display.warn(f"{summary.off_tree} labels {text} {shlex.quote(str(labels))}")
+        see = command("check", "--kind", "labels", labels)
+        display.warn(f"{summary.off_tree} labels are off the decision tree, as predictions may be; see {see}")
     if summary.labels_without_images:
         display.warn(f"{summary.labels_without_images} labels have no image")
     display.warn_of_left_out(summary.skipped)
