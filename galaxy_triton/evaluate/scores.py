@@ -90,9 +90,9 @@ def constant_scores(labels: Floats, training_mean: Floats | None) -> ConstantSco
 
 
 def warn_of_worse(rmse: float, mean_answer: float) -> str:
-    """A warning of predictions that are worse than the mean answer; "" of others."""
+    """A warning of predictions that are worse than the mean answer in four decimals; "" of others."""
     worse = f"RMSE {rmse:.4f} is worse than that of the mean answer, {mean_answer:.4f}"
-    return worse if rmse > mean_answer else ""
+    return worse if round(rmse, 4) > round(mean_answer, 4) else ""
 
 
 def galaxy_errors(predictions: Floats, labels: Floats) -> NDArray[np.float64]:

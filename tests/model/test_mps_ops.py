@@ -21,8 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from galaxy_triton.data import order
 from galaxy_triton.data.order import epoch_batches
-from galaxy_triton.kernels import AugmentDraw, Ranges, sample
-from galaxy_triton.kernels.augmentation import reference
+from galaxy_triton.kernels import AugmentDraw, Ranges, augmentation, sample
+from galaxy_triton.kernels.augmentation import parameters, reference
 from galaxy_triton.predict import predictor as answer
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.signals import Stop
@@ -31,7 +31,10 @@ from galaxy_triton.train.session import Session
 from tests.support.sessions import trainer_of
 
 TABLE = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
-ON_CPU = ((reference, "sample"), (reference, "require_rows"), (order, "philox_order"), (answer, "fixed_affines"))
+ON_CPU = (
+    (reference, "draw_params"), (augmentation, "require_within"), (parameters, "require_within"),
+    (order, "philox_order"), (answer, "fixed_affines"),
+)  # fmt: skip
 # On MPS the colour jitter needs a torch later than the oldest that is supported elsewhere.
 OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11)
 MISSING = {"aten.index_copy.default"} if OLD else set()

@@ -13,7 +13,8 @@ from galaxy_triton.config.recipes import SEED
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import override
 from galaxy_triton.data.feed import Batch
-from galaxy_triton.kernels.augmentation import reference
+from galaxy_triton.kernels import augmentation
+from galaxy_triton.kernels.augmentation import parameters
 from galaxy_triton.kernels.norm_pool import closed_form
 from galaxy_triton.model.backend import choose
 from galaxy_triton.train.learner import Learner
@@ -68,8 +69,9 @@ class Waits(TorchDispatchMode):
 
 
 def look_away_from_the_cpu(monkeypatch: pytest.MonkeyPatch, waits: Waits) -> None:
-    """An index and the signs of a batch norm are looked at on the CPU alone."""
-    monkeypatch.setattr(reference, "require_rows", waits.aside(reference.require_rows))
+    """Integers and the signs of a batch norm are looked at on the CPU alone."""
+    for module in (augmentation, parameters):
+        monkeypatch.setattr(module, "require_within", waits.aside(module.require_within))
     monkeypatch.setattr(closed_form, "_all_positive", lambda weight: False)
 
 
