@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from galaxy_triton.data.images import is_image, open_images
-from galaxy_triton.data.store import MANIFEST, Store, open_store
+from galaxy_triton.data.store import MANIFEST, Store, labelled_rows, open_store
 from galaxy_triton.galaxyzoo.ids import galaxy_id
-from galaxy_triton.galaxyzoo.tables import read_names
+from galaxy_triton.galaxyzoo.tables import read_names, shown
+from galaxy_triton.system.console import Display
 from galaxy_triton.system.untrusted_files import open_zip, visible_names
 
 
@@ -28,6 +29,14 @@ def read_galaxies(path: Path) -> dict[int, str]:
         with open_images(path) as source:
             return {entry.id: entry.stem for entry in source.entries}
     return {galaxy_id(name): name for name in read_names(path)}
+
+
+def warn_of_unknown(table: Path, store: Store, display: Display) -> None:
+    """Warn of the ids in a table that are no labelled galaxies of a store."""
+    known = set(store.ids[labelled_rows(store)].tolist())
+    if unknown := [name for name in read_names(table) if galaxy_id(name) not in known]:
+        first = f"{shown(unknown[0])} the first"
+        display.warn(f"{len(unknown)} ids of {table} are no labelled galaxies of the store, {first}")
 
 
 def _holds_images(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from galaxy_triton.config.schema import Config
 from galaxy_triton.config.toml import to_dict
+from galaxy_triton.data.names import warn_of_unknown
 from galaxy_triton.data.split import split_by_fraction, split_by_ids
 from galaxy_triton.data.store import open_store, require_preprocess
 from galaxy_triton.experiments.ablation_measure import Job, Record, measure
@@ -87,7 +88,7 @@ def ablate(options: AblationOptions, display: Display, dry_run: bool = False, ca
         UsageFault: a choice that is not possible, or a folder that is in use.
         DataFault: no store, a store packed otherwise, or a folder that cannot be written.
     """
-    plan = _plan(options)
+    plan = _plan(options, display)
     _say_plan(plan, display)
     require_new_folder(options.out, "--out")
     if dry_run:
@@ -108,7 +109,7 @@ def ablate(options: AblationOptions, display: Display, dry_run: bool = False, ca
     display.say(f"figures    {options.out / CSV}")
 
 
-def _plan(options: AblationOptions) -> Plan:
+def _plan(options: AblationOptions, display: Display) -> Plan:
     """Which rows can run here, on which galaxies.
 
     Raises:
@@ -121,7 +122,8 @@ def _plan(options: AblationOptions) -> Plan:
     config, path = config_of(train), train.store or Path()
     backend, store, run = choose(config), open_store(path), config.run
     require_preprocess(store, config.preprocess)
-    ids = train.validation_ids
+    if ids := train.validation_ids:
+        warn_of_unknown(ids, store, display)
     split = split_by_ids(store, read_ids(ids)) if ids else split_by_fraction(store, run.validation, run.seed)
     if not len(split.validation):
         raise UsageFault(expected("validation galaxies", "none", "--validation", "give a larger fraction"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
+from galaxy_triton.data.names import warn_of_unknown
 from galaxy_triton.data.split import Split
 from galaxy_triton.evaluate.scores import warn_of_worse
 from galaxy_triton.galaxyzoo.write_tables import write_answers
@@ -65,7 +66,7 @@ def open_folds(session: Session) -> Folds:
         folds = draw_folds(ids_to_hold_out(store, options.fold_ids), options.folds, session.config.run.seed)
     session.display.field("folds", f"{folds.count}, of {len(folds.ids)} galaxies to validate on, once each")
     if options.fold_ids is not None:
-        session.warn_of_unknown_ids(options.fold_ids)
+        warn_of_unknown(options.fold_ids, store, session.display)
     return folds
 
 

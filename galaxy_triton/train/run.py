@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 
 from galaxy_triton.config.toml import flat
-from galaxy_triton.data.names import names_of
+from galaxy_triton.data.names import names_of, warn_of_unknown
 from galaxy_triton.data.order import count_batches
 from galaxy_triton.data.split import Split, split_by_fraction, split_by_ids
 from galaxy_triton.data.targets import SHARED
@@ -142,7 +142,7 @@ def _split(session: Session) -> Split:
 def _announce(session: Session, split: Split) -> None:
     session.display.field("galaxies", f"{len(split.train)} to train on, {len(split.validation)} to validate on")
     if session.options.validation_ids is not None:
-        session.warn_of_unknown_ids(session.options.validation_ids)
+        warn_of_unknown(session.options.validation_ids, session.store, session.display)
     finetune.say_start(session.start, session.folder, session.store.ids[split.validation], session.display)
 
 

@@ -13,9 +13,8 @@ from galaxy_triton.config.schema import Config, Preprocess
 from galaxy_triton.data.galaxies import Galaxies, answers_by_row, load
 from galaxy_triton.data.split import Split
 from galaxy_triton.data.store import Store, labelled_rows, open_store, require_preprocess
-from galaxy_triton.galaxyzoo.ids import galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
-from galaxy_triton.galaxyzoo.tables import read_names, shown
+from galaxy_triton.galaxyzoo.tree import looks_like
 from galaxy_triton.model.backend import Backend, choose
 from galaxy_triton.model.device import Choice, be_deterministic
 from galaxy_triton.model.memory import free_for_one, residence, step_bytes
@@ -83,6 +82,7 @@ class Session:
                 if options.resume:
                     run_folder.check_source(folder, store)
                 require_preprocess(store, config.preprocess)
+                _warn_of_labels(store, display)
                 truth = None if truth_table is None or dry_run else answers_by_row(truth_table, store)
                 backend = _place_pixels(config, backend, store, processes, display)
                 galaxies = NO_GALAXIES if dry_run else _load(store, backend, display)
@@ -115,13 +115,6 @@ class Session:
         with run_folder.create_run(folder, self.config, self.backend, self.store, self.truth_table) as new:
             finetune.save_start(new, self.start)
             yield new
-
-    def warn_of_unknown_ids(self, table: Path) -> None:
-        """Warn of the ids in a table that are no labelled galaxies of the store."""
-        known = set(self.store.ids[labelled_rows(self.store)].tolist())
-        if unknown := [name for name in read_names(table) if galaxy_id(name) not in known]:
-            first = f"{shown(unknown[0])} the first"
-            self.display.warn(f"{len(unknown)} ids of {table} are no labelled galaxies of the store, {first}")
 
 
 def _folder(options: TrainOptions, config: Config, backend: Backend, processes: Processes) -> Path:
@@ -171,6 +164,12 @@ def _open_store(path: Path, preprocess: Preprocess, sky: DemoSky | None, display
         display.say(f"Would {verb} {sky.count:,} simulated galaxies in {sky.folder}")
         return _store_to_draw(sky, preprocess)
     return open_store(path)
+
+
+def _warn_of_labels(store: Store, display: Display) -> None:
+    """Warn of labels that `pack` would refuse today."""
+    if store.labels is not None and (look := looks_like(store.labels[labelled_rows(store)])):
+        display.warn(f"the labels of {store.path} look like {look}; pack fractions of all people")
 
 
 def _store_to_draw(sky: DemoSky, preprocess: Preprocess) -> Store:

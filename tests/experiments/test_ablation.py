@@ -200,6 +200,13 @@ def test_impossible_options_are_refused(
         ablate(replace(options, train=replace(options.train, **merged)), display, dry_run=True)
 
 
+def test_unknown_ids_are_named(sky: Any, options: AblationOptions, display: Display, tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text(f"{sky.ids[0]}\nNGC 7\n")
+    train = replace(options.train, validation_ids=tmp_path / "ids.csv")
+    ablate(replace(options, train=train), display, dry_run=True)
+    assert "no labelled galaxies of the store, NGC 7 the first" in printed(display)
+
+
 def test_a_folder_in_use_is_left_alone(options: AblationOptions, display: Display) -> None:
     options.out.mkdir()
     (options.out / "mine.txt").write_text("mine")
