@@ -22,7 +22,7 @@ def option_parser(description: str | None) -> argparse.ArgumentParser:
 def write_result(file: Path, result: dict) -> None:
     """Write a result as JSON, whole or not at all."""
     text = json.dumps(result, indent=1) + "\n"
-    with whole_file(file) as temporary:
+    with whole_file(file, replace=True) as temporary:
         temporary.write_text(text)
 
 

@@ -75,7 +75,7 @@ def _write(options: argparse.Namespace, rows: dict[str, dict[str, object]]) -> N
         "rows": rows,
     }
     write_result(options.out, result)
-    with whole_file(options.out.with_suffix(".md")) as file:
+    with whole_file(options.out.with_suffix(".md"), replace=True) as file:
         file.write_text(page(result))
     print(page(result))
 
@@ -132,7 +132,7 @@ def train(job: Job) -> None:
         f"views_{views}": _squares(predictor.answer(galaxies, rows, views, 256, lambda done: None), people)
         for views in VIEWS
     }
-    with whole_file(job.file) as file, file.open("wb") as handle:
+    with whole_file(job.file, replace=True) as file, file.open("wb") as handle:
         spent = after.user + after.system - before.user - before.system
         np.savez(handle, **squares, cpu_seconds=spent, made_by=provenance()["release"])
 

@@ -138,7 +138,7 @@ def main() -> None:
         "rows": rows,
     }
     write_result(options.out, result)
-    with whole_file(options.out.with_suffix(".md")) as file:
+    with whole_file(options.out.with_suffix(".md"), replace=True) as file:
         file.write_text(page(result))
     for row in rows:
         print(f"{row['training']:<40} {row['asked']:<28} {row['rmse']:.4f}  {row['in_mean_answers']}")
@@ -163,7 +163,7 @@ def train(job: Job) -> None:
         step()
     people = galaxies.answers[asked]
     squares = {name: _squares(predictions(learner, galaxies, asked, how), people) for name, how in READINGS.items()}
-    with whole_file(job.file) as temporary, temporary.open("wb") as handle:
+    with whole_file(job.file, replace=True) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **squares, mean_answer=_squares(mean.expand_as(people), people))
 
 

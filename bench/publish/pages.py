@@ -45,7 +45,7 @@ def current() -> dict[Path, str]:
 def write() -> None:
     """Write every page anew."""
     for page, text in current().items():
-        with whole_file(page) as file:
+        with whole_file(page, replace=True) as file:
             file.write_text(text)
 
 

@@ -86,15 +86,18 @@ def simulate(out: Path, count: int, quiet: bool, **asked: Any) -> None:
 @click.option("--verify/--no-verify", default=False, show_default=True, help="Read all pixels and check their hashes.")
 @click.option("--montage", type=NEW, help="Write a PNG of sample images here.  [default: none]")
 @click.option("--count", default=48, show_default=True, help="Images in the montage.")
+@options.overwrite
 @options.quiet
 @example("galaxy-triton info gz.store --verify --montage gz.png")
-def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: bool) -> None:
+def info(store: Path, verify: bool, montage: Path | None, count: int, overwrite: bool, quiet: bool) -> None:
     """Show what STORE holds, and how well its labels obey the decision tree."""
     from galaxy_triton.data import inspect
     from galaxy_triton.data import store as stores
     from galaxy_triton.system.console import Display
-    from galaxy_triton.system.whole_files import whole_file
+    from galaxy_triton.system.whole_files import check_file, whole_file
 
+    if montage:
+        check_file(montage, "--montage", (".png",), overwrite)
     display, opened = Display(quiet=quiet), stores.open_store(store)
     for name, text in inspect.describe(opened):
         display.result(name, text)
@@ -106,7 +109,7 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, quiet: boo
         # bytes first: on a full disk Pillow's own writer can leave half an image and say nothing
         content = io.BytesIO()
         inspect.montage(opened, count).save(content, format="PNG")
-        with whole_file(montage) as temporary:
+        with whole_file(montage, replace=overwrite) as temporary:
             temporary.write_bytes(content.getvalue())
         display.result("montage", f"{montage}")
 

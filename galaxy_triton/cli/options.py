@@ -17,6 +17,7 @@ NEW = click.Path(path_type=Path)
 FLAG: dict[str, Any] = {"is_flag": True, "default": False}
 
 quiet = click.option("--quiet", "-q", help="Say results, warnings and faults only.", **FLAG)
+overwrite = click.option("--overwrite", help="Replace a file that is there.", **FLAG)
 dry_run = click.option("--dry-run", help="Say what would happen, and write nothing.", **FLAG)
 workers = click.option(
     "--workers", default=2, show_default=True, type=click.IntRange(1), help="Threads that read or draw images."

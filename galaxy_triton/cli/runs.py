@@ -37,11 +37,18 @@ def report(run: Path, quiet: bool, **asked: Any) -> None:
 @options.judgement
 @click.option("--json", "json_file", type=NEW, help="Write all figures here too.  [default: none]")
 @click.option("--errors", type=NEW, help="Write a CSV of every galaxy's RMSE, the worst first.  [default: none]")
+@options.overwrite
 @options.prediction
 @options.quiet
 @example("galaxy-triton evaluate runs/first gz.store --ids validation.csv --against runs/second")
 def evaluate(
-    run: Path, store: Path | None, json_file: Path | None, errors: Path | None, quiet: bool, **asked: Any
+    run: Path,
+    store: Path | None,
+    json_file: Path | None,
+    errors: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    **asked: Any,
 ) -> None:
     """How good a RUN's network is on STORE (or on what it was trained on): RMSE with 95 % intervals, and its trust.
 
@@ -58,17 +65,17 @@ def evaluate(
     from galaxy_triton.evaluate.evaluate import EvaluateOptions
     from galaxy_triton.evaluate.evaluate import evaluate as score
     from galaxy_triton.system.console import Display
-    from galaxy_triton.system.whole_files import check_place
+    from galaxy_triton.system.whole_files import check_file
 
-    for file, option in ((json_file, "--json"), (errors, "--errors")):
+    for file, option, ending in ((json_file, "--json", ".json"), (errors, "--errors", ".csv")):
         if file:
-            check_place(file, option)
+            check_file(file, option, (ending,), overwrite)
     display = Display(quiet=quiet)
     found = score(run, store, EvaluateOptions(**asked), display)
     if json_file:
-        output.write_json(json_file, found)
+        output.write_json(json_file, found, replace=overwrite)
     if errors:
-        output.write_errors(errors, found.findings.by_galaxy())
+        output.write_errors(errors, found.findings.by_galaxy(), replace=overwrite)
     for line in output.lines(found):
         display.say(line)
     for line in output.warnings(found):
@@ -88,6 +95,7 @@ def evaluate(
 )
 @options.workers
 @options.skip_bad
+@options.overwrite
 @options.prediction
 @options.dry_run
 @options.quiet
@@ -118,6 +126,7 @@ def predict(run: Path, source: Path, out: Path, dry_run: bool, quiet: bool, **as
 @click.option("--compare", type=EXISTING, help="Images to compare on, 64 at most.  [default: simulated ones]")
 @options.views
 @options.checkpoint
+@options.overwrite
 @options.quiet
 @example("galaxy-triton export runs/first --out galaxies.pt2 --compare images_test_rev1.zip")
 def export(run: Path, out: Path, quiet: bool, **asked: Any) -> None:

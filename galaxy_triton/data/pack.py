@@ -20,7 +20,7 @@ from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers, read_names, shown
 from galaxy_triton.galaxyzoo.tree import ROUNDING, gaps
 from galaxy_triton.system.errors import DataFault, expected
-from galaxy_triton.system.whole_files import whole_folder
+from galaxy_triton.system.whole_files import require_new_folder, whole_folder
 
 FILTER = "Pillow BILINEAR, antialiased, no draft"  # tells readers of store.json how `decode` resizes
 
@@ -59,7 +59,7 @@ def pack(
     Args:
         images: as for `open_images`.
         labels: as for `read_answers`; None packs images alone.
-        out: the store's folder; it must not exist.
+        out: the store's folder, absent or empty.
         size: side of the stored images, pixels.
         crop: side of the centre crop, pixels of the source; None takes the whole frame.
         workers: decoding threads.
@@ -67,10 +67,11 @@ def pack(
         progress: called after each image with (images packed, images in the source).
 
     Raises:
-        UsageFault: a crop larger than the frame, an impossible size, or no worker.
-        DataFault: `out` exists or cannot be written; a fault of `open_images`, `read_answers` or `decode_images`; the
+        UsageFault: `out` exists; a crop larger than the frame, an impossible size, or no worker.
+        DataFault: `out` cannot be written; a fault of `open_images`, `read_answers` or `decode_images`; the
             table has a label for none of the images; every image is bad.
     """
+    require_new_folder(out, "--out")
     table = None if labels is None else read_answers(labels)
     with open_images(images) as source, whole_folder(out) as folder:
         _check_overlap(source, table, labels)

@@ -24,7 +24,7 @@ from galaxy_triton.galaxyzoo.ids import check_name, galaxy_id
 from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_json
-from galaxy_triton.system.whole_files import partial
+from galaxy_triton.system.whole_files import partials
 
 VERSION = 1  # of store.json and the arrays
 BLOCK_BYTES = 64 * 2**20  # a block has as many whole images as fit
@@ -179,7 +179,8 @@ def _read_manifest(path: Path) -> _Manifest:
         _require(len(blocks) == -(-images // block_rows(preprocess.size)), "a hash for each block")
         return _Manifest(preprocess, images, hashes, blocks, known)
     except OSError as error:
-        leftover = f" beside {partial(path)}, left by a `pack` that was stopped" * partial(path).exists()
+        half = partials(path)[:1]
+        leftover = f" beside {half[0]}, of a `pack` that was stopped or is not done" if half else ""
         raise DataFault(expected("a store", f"{reason(error)}{leftover}", path, "make one with `pack`")) from error
     except (ValueError, KeyError, TypeError, RecursionError, UsageFault) as error:
         raise broken("the store.json of a store", reason(error), file) from error

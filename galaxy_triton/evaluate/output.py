@@ -14,7 +14,7 @@ from galaxy_triton.evaluate.findings import Comparison, Findings, small
 from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import LEVEL, Estimate, warn_of_worse
 from galaxy_triton.system.provenance import provenance
-from galaxy_triton.system.whole_files import whole_file, write_text
+from galaxy_triton.system.whole_files import whole_file
 
 VERSION = 1  # of the JSON
 
@@ -64,22 +64,23 @@ def warnings(evaluation: Evaluation) -> Iterator[str]:
         yield f"checkpoint best of {comparison.name} was chosen on some of these galaxies"
 
 
-def write_json(file: Path, evaluation: Evaluation) -> None:
+def write_json(file: Path, evaluation: Evaluation, *, replace: bool = False) -> None:
     """Write everything that `lines` and `warnings` say, unrounded, each interval after its value; null: unknown.
 
     Raises:
         DataFault: it cannot be written.
     """
-    write_text(file, json.dumps(_as_json(evaluation), indent=1, allow_nan=False) + "\n")
+    with whole_file(file, replace=replace) as temporary:
+        temporary.write_text(json.dumps(_as_json(evaluation), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_errors(file: Path, errors: pd.DataFrame) -> None:
+def write_errors(file: Path, errors: pd.DataFrame, *, replace: bool = False) -> None:
     """Write the table of `Findings.by_galaxy` as CSV.
 
     Raises:
         DataFault: it cannot be written.
     """
-    with whole_file(file) as temporary:
+    with whole_file(file, replace=replace) as temporary:
         errors.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 

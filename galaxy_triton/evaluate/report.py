@@ -86,7 +86,7 @@ def report_of(run: LoadedRun, options: ReportOptions, display: Display) -> Findi
     with whole_folder(run.folder / PLOTS, replace=True) as folder:
         for figure, picture in pictures.items():
             (folder / f"{figure}.png").write_bytes(picture.png)
-    with whole_file(run.folder / PAGE) as temporary:
+    with whole_file(run.folder / PAGE, replace=True) as temporary:
         # A file name may hold what UTF-8 cannot.
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
     return findings

@@ -48,7 +48,7 @@ def write_results(folder: Path, records: list[Record], about: dict[str, Any], ti
     if any(not record["reason"] for record in records):
         with figures.style():
             picture = bars(records, title)
-        with whole_file(folder / PNG) as file:
+        with whole_file(folder / PNG, replace=True) as file:
             file.write_bytes(picture)
 
 

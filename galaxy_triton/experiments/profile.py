@@ -20,9 +20,9 @@ from torch.profiler import (
 )
 
 from galaxy_triton.system.console import Display
-from galaxy_triton.system.errors import DataFault, UsageFault, expected
+from galaxy_triton.system.errors import DataFault, expected
 from galaxy_triton.system.processes import from_environment
-from galaxy_triton.system.whole_files import check_place, whole_file
+from galaxy_triton.system.whole_files import check_file, whole_file
 from galaxy_triton.train.learner import no_label
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.run import Profiler
@@ -37,16 +37,10 @@ def record_into(trace: Path) -> Profiler:
     operations that took longest. If the trace cannot be recorded or written, the training goes on.
 
     Raises:
-        UsageFault: another suffix than .json or .json.gz, a folder, or no folder to write in.
+        UsageFault: as `check_file`.
     """
     if from_environment(os.environ).first:
-        if not trace.name.endswith(SUFFIXES):
-            want, do = "a file named .json or .json.gz", "choose another name"
-            raise UsageFault(expected(want, trace.name, "--profile", do))
-        check_place(trace, "--profile")
-        if not (trace.parent.is_dir() and os.access(trace.parent, os.W_OK)):
-            got, do = f"none at {trace.parent}", "make or choose one"
-            raise UsageFault(expected("a folder to write in", got, "--profile", do))
+        check_file(trace, "--profile", SUFFIXES)
     return partial(_record, trace)
 
 

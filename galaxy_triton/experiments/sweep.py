@@ -56,9 +56,10 @@ def sweep(options: SweepOptions, display: Display, *, dry_run: bool = False) -> 
         Stopped: a signal asked to stop; the trial that ran is marked as failed.
     """
     space = _check(options)
-    with Session.open(options.train, display, dry_run=dry_run) as session, stop_between_steps() as stop:
+    with Session.open(options.train, display, dry_run=dry_run) as session, stop_between_steps(display.say) as stop:
         folds, config = open_folds(session), session.config
-        out = options.out or run_folder.new_folder(f"{config.recipe}-sweep")
+        find_folder = run_folder.new_folder if dry_run else run_folder.reserve_folder
+        out = options.out or find_folder(f"{config.recipe}-sweep")
         identity = sweep_folder.identify(config, space, session.store, folds)
         _announce(session, space, out)
         if dry_run:
@@ -105,7 +106,7 @@ def _try(session: Session, folds: Folds, study: Study, trial: Trial, stop: Stop)
         display.note(text)
     try:
         state, why = _train_folds(session, folds, study, trial, stop)
-    except Stopped:
+    except (Stopped, KeyboardInterrupt):  # which comes only after a request to stop
         display.say(f"\nStopped in trial {trial.number}, which counts as failed")
     except Diverged:
         state, why = TrialState.PRUNED, "its loss, or its RMSE, is not finite"

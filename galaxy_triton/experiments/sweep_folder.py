@@ -17,7 +17,7 @@ from galaxy_triton.experiments.sweep_space import Space
 from galaxy_triton.experiments.sweep_study import LOCK, find_best, folds_of, lock_sweep
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
 from galaxy_triton.system.untrusted_files import read_json
-from galaxy_triton.system.whole_files import PARTIAL, write_text
+from galaxy_triton.system.whole_files import require_folder_name, target_name, write_text
 from galaxy_triton.train.options import RESUMABLE
 
 VERSION = 1  # of sweep.json
@@ -47,9 +47,11 @@ def check(out: Path, identity: dict[str, Any]) -> None:
     if (out / SWEEP).is_file():
         _check_same(identity, out / SWEEP)
     # another worker may be about to create the sweep: it writes these first, sweep.json last
-    elif out.is_dir() and {file.name.removesuffix(PARTIAL) for file in out.iterdir()} - {LOCK, FOLDS, SWEEP}:
+    elif out.is_dir() and {target_name(file.name) for file in out.iterdir()} - {LOCK, FOLDS, SWEEP}:
         do = "choose another --out"
         raise UsageFault(expected("an empty folder or that of a sweep", "one with other files", out, do))
+    else:
+        require_folder_name(out, "--out")
 
 
 def create_or_join(out: Path, identity: dict[str, Any], folds: Folds, store: Store) -> None:

@@ -17,7 +17,10 @@ from galaxy_triton.system.whole_files import whole_file
 
 
 def write_answers(
-    path: Path, chunks: Iterable[tuple[Sequence[int | str] | NDArray[np.int64], NDArray[np.floating]]]
+    path: Path,
+    chunks: Iterable[tuple[Sequence[int | str] | NDArray[np.int64], NDArray[np.floating]]],
+    *,
+    replace: bool = False,
 ) -> int:
     """Write Kaggle's submission format, a row for each image, and return the number of rows.
 
@@ -25,8 +28,9 @@ def write_answers(
     a relative error of at most 5e-7, where float32's own is 6e-8.
 
     Args:
-        path: the CSV to write; an existing file is replaced.
+        path: the CSV to write.
         chunks: (names, answers): ids or file stems, and float [n, 37] in [0, 1], the rows of the same images.
+        replace: whether an existing file may be replaced.
 
     Raises:
         DataFault: an answer that is no fraction, another shape, an id twice, no row, or a disk that is full.
@@ -38,11 +42,15 @@ def write_answers(
             check_answers(texts, answers, path)
             yield texts, np.clip(answers, 0, 1)
 
-    return write_cells(path, COLUMNS, checked())
+    return write_cells(path, COLUMNS, checked(), replace=replace)
 
 
 def write_cells(
-    path: Path, columns: Sequence[str], chunks: Iterable[tuple[Sequence[str], NDArray[np.floating]]]
+    path: Path,
+    columns: Sequence[str],
+    chunks: Iterable[tuple[Sequence[str], NDArray[np.floating]]],
+    *,
+    replace: bool = False,
 ) -> int:
     """As `write_answers`, with any columns: chunks are (names, float [n, columns]), and NaN becomes an empty cell.
 
@@ -50,7 +58,7 @@ def write_cells(
         DataFault: an id twice, no row, or a disk that is full.
     """
     seen: set[int] = set()
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    with whole_file(path, replace=replace) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow((ID_COLUMN, *columns))
         for names, cells in chunks:

@@ -25,7 +25,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.provenance import provenance
-from galaxy_triton.system.whole_files import check_place, whole_file
+from galaxy_triton.system.whole_files import check_file, whole_file
 
 VERSION = 1  # of the description
 DESCRIPTION = "galaxy-triton.json"  # an extra file inside the program's
@@ -45,12 +45,13 @@ class ExportOptions:
     """What is exported.
 
     which: the checkpoint, "last" or "best". views: fixed rotations and flips to average over. compare: a folder or zip
-    of images to compare on, None for simulated galaxies.
+    of images to compare on, None for simulated galaxies. overwrite: whether an existing file may be replaced.
     """
 
     which: str = run_folder.LAST
     views: int = 16
     compare: Path | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,12 @@ def export(run: Path, out: Path, options: ExportOptions, display: Display) -> Co
     loaded and compared with `predict`.
 
     Raises:
-        UsageFault: `out` is not named .pt2, or is a folder or a device; several processes.
+        UsageFault: as `check_file`; several processes.
         DataFault: no run or images there, an answer that differs by more than TOLERANCE, or `out` cannot be written;
             `out` is then as it was.
     """
     require_alone("export")
-    if out.suffix != SUFFIX:
-        raise UsageFault(expected(f"a file named {SUFFIX}", out.name, "--out", "choose another name"))
-    check_place(out, "--out")
+    check_file(out, "--out", (SUFFIX,), options.overwrite)
     predictor = load_predictor(run, options.which, "cpu")
     preprocess = predictor.config.preprocess
     frames = simulated_frames(preprocess.frame) if options.compare is None else _decode(options.compare, preprocess)
@@ -121,7 +120,7 @@ def export(run: Path, out: Path, options: ExportOptions, display: Display) -> Co
         got = f"{comparison.largest:.1e} from them, with {comparison.pixels} bytes of the resized images different"
         do = "report it with the output of `galaxy-triton doctor`, and try another torch or Pillow"
         raise DataFault(expected(f"answers within {TOLERANCE} of the network's", got, "the exported program", do))
-    with whole_file(out) as temporary:
+    with whole_file(out, replace=options.overwrite) as temporary:
         temporary.write_bytes(content)
     return comparison
 

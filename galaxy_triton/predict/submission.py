@@ -25,8 +25,9 @@ from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.system.console import Display, Update
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
 from galaxy_triton.system.processes import Processes, join_processes
-from galaxy_triton.system.whole_files import check_place
+from galaxy_triton.system.whole_files import check_file
 
+ENDINGS = (".csv",)
 CHUNK = 512  # images decoded before they are answered
 
 Answer = Callable[[NDArray[np.uint8]], Statistics]  # pixels [n, S, S, 4] -> statistics [n, m]
@@ -37,12 +38,13 @@ class SubmissionOptions(PredictOptions):
     """How a table of predictions is made.
 
     workers: threads in each process that decode images. skip_bad: leave out unreadable images instead of stopping at
-    the first. layout: of the table, a key of `layouts.LAYOUTS`.
+    the first. layout: of the table, a key of `layouts.LAYOUTS`. overwrite: whether an existing table may be replaced.
     """
 
     workers: int = 2
     skip_bad: bool = False
     layout: str = "kaggle"
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ def predict(
     Raises:
         DataFault: no run or images there, a store packed otherwise, a bad image in any process, or a process that
             ended; `out` is then as it was.
-        UsageFault: the device is not present, or `out` is `source`.
+        UsageFault: the device is not present, `out` is `source`, or what `check_file` raises.
     """
-    check_place(out, "--out")
+    check_file(out, "--out", ENDINGS, options.overwrite)
     if out.exists() and out.samefile(source):
         raise UsageFault(expected("a file of its own for the predictions", "the images", out, "choose another --out"))
     layout = LAYOUTS[options.layout]
@@ -113,7 +115,7 @@ def predict(
                 display.say("Nothing was written")
                 return None
             with display.progress("answering", "images") as update:
-                return _write(out, _answer_all(parts, answer, processes, update), layout, processes)
+                return _write(out, _answer_all(parts, answer, processes, update), layout, processes, options.overwrite)
 
 
 def _require_same_images(parts: Parts, source: Path, processes: Processes) -> None:
@@ -158,7 +160,9 @@ def _answer_part(chunks: Iterator[Chunk], answer: Answer, show: Callable[[int], 
     return answered
 
 
-def _write(out: Path, chunks: Iterator[Chunk], layout: Layout, processes: Processes) -> Predicted | None:
+def _write(
+    out: Path, chunks: Iterator[Chunk], layout: Layout, processes: Processes, overwrite: bool
+) -> Predicted | None:
     """Write all chunks in the first process; the others only work through them."""
     if not processes.first:
         for _ in chunks:
@@ -172,7 +176,7 @@ def _write(out: Path, chunks: Iterator[Chunk], layout: Layout, processes: Proces
             check_answers(chunk.names, chunk.values[:, : len(COLUMNS)], out)
             yield chunk.names, layout.cells(chunk.values)
 
-    return Predicted(write_cells(out, layout.columns, cells()), tuple(skipped))
+    return Predicted(write_cells(out, layout.columns, cells(), replace=overwrite), tuple(skipped))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -30,7 +30,7 @@ from galaxy_triton.system import whole_files
 from galaxy_triton.system.errors import DataFault, UsageFault, command, expected, reason
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.untrusted_files import read_file, read_json
-from galaxy_triton.system.whole_files import append, find_whole, partial, whole_folder, write_text
+from galaxy_triton.system.whole_files import append, find_whole, whole_folder, write_text
 
 CONFIG, SPLIT, METRICS, LAST, BEST = "config.toml", "split.csv", "metrics.csv", "last", "best"
 LOG, STARTED = "log.txt", "started.json"  # the starts of the run, for people and for programs
@@ -77,10 +77,31 @@ class EpochRow:
 
 
 def new_folder(recipe: str) -> Path:
-    """An unused folder for a run without --run: runs/RECIPE-TIME, with a number if that exists."""
+    """An unused name for the folder of a run without --run: runs/RECIPE-TIME, with a number if that exists."""
     name = f"{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-    return next(folder for folder in names if not folder.exists() and not partial(folder).exists())
+    return next(folder for folder in names if not os.path.lexists(folder))
+
+
+def reserve_folder(recipe: str) -> Path:
+    """Make an empty folder of that name, which is this process's alone: others in the same second get the next.
+
+    Raises:
+        OSError: the folder `runs` cannot be written.
+    """
+    while True:
+        folder = new_folder(recipe)
+        folder.parent.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+def release_folder(folder: Path) -> None:
+    """Remove a reserved folder that was not used."""
+    with suppress(OSError):  # as each is, unless it is empty
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 @contextmanager
@@ -92,8 +113,6 @@ def create_run(folder: Path, config: Config, backend: Backend, store: Store, tru
     Raises:
         DataFault: the folder cannot be written, or another run has begun there since.
     """
-    with suppress(OSError):
-        folder.rmdir()  # removes an empty folder only
     with whole_folder(folder) as new:
         write_text(new / CONFIG, to_toml(config, backend.chosen()))
         source = Source(store.path.resolve(), store.hash, truth and truth.resolve())
@@ -258,7 +277,7 @@ def repair(folder: Path) -> None:
     for file in folder.glob(f"*{whole_files.REPLACED}"):
         whole_files.restore(file.with_name(file.name.removesuffix(whole_files.REPLACED)))
     for file in folder.glob(f"*{whole_files.PARTIAL}"):
-        shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+        whole_files.remove_partial(file)
 
 
 def cut_metrics(folder: Path, epochs: int) -> None:

@@ -18,7 +18,7 @@ from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.simulation.morphology import Galaxy, draw_galaxy
 from galaxy_triton.simulation.render import render
 from galaxy_triton.simulation.volunteers import answer_shares, true_answers, vote
-from galaxy_triton.system.whole_files import whole_folder
+from galaxy_triton.system.whole_files import require_new_folder, whole_folder
 
 VERSION = 1  # of the population, the pictures and the files
 IMAGES, VOTES, TRUTH = "images_training_rev1", "training_solutions_rev1.csv", "true_probabilities.csv"
@@ -53,7 +53,7 @@ def simulate(
     picture does not depend on `volunteers`. The same versions on the same machine write the same bytes.
 
     Args:
-        out: the folder; it must not exist.
+        out: the folder, absent or empty.
         count: number of galaxies, 1 to 900,000.
         seed: from 0 to 2^63 - 1.
         volunteers: people who answer about each galaxy.
@@ -64,13 +64,14 @@ def simulate(
         The noise floor: RMSE of the true probabilities against the votes; no model can score less.
 
     Raises:
-        UsageFault: an impossible count, seed, or number of volunteers or workers.
-        DataFault: `out` exists or cannot be written.
+        UsageFault: `out` exists; an impossible count, seed, or number of volunteers or workers.
+        DataFault: `out` cannot be written.
     """
     require(1 <= count <= LAST_ID - FIRST_ID + 1, "count", "from 1 to 900000", count)
     require(0 <= seed < 2**63, "seed", "from 0 to 2^63 - 1", seed)
     require(volunteers >= 1, "volunteers", "at least 1", volunteers)
     require(workers >= 1, "workers", "at least 1", workers)
+    require_new_folder(out, "OUT")
     ids = galaxy_ids(seed, count)
     with whole_folder(out) as folder:
         (folder / IMAGES).mkdir()

@@ -1,13 +1,19 @@
-"""A lock file that one process at a time holds."""
+"""Locks that one process at a time holds: of a file made for it, or of a file or folder itself."""
 
 import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from galaxy_triton.system.errors import DataFault, expected, reason
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # errors of file systems without locks
 
@@ -42,3 +48,36 @@ def hold_lock(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
         raise DataFault(expected(f"a {what} to write to", reason(error), file.parent, do)) from error
     with acquired:
         yield
+
+
+@contextmanager
+def lock_itself(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file or folder itself while the block runs; the system releases it when the process ends.
+
+    Yields:
+        Whether the system has such locks; without them nothing is locked.
+
+    Raises:
+        BlockingIOError: another process holds the lock, and `wait` is false.
+    """
+    with ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+            stack.callback(os.close, descriptor)
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = fcntl is not None
+        except BlockingIOError:
+            raise
+        except OSError:
+            locked = False
+        yield locked
+
+
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds the lock of a file or folder itself; None where the system does not tell."""
+    try:
+        with lock_itself(path, wait=False) as locked:
+            return False if locked else None
+    except BlockingIOError:
+        return True

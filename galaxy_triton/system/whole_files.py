@@ -1,89 +1,95 @@
-"""Files and folders written whole or not at all: beside their place first, then renamed into it."""
+"""Files and folders written whole or not at all: beside their place first, then renamed into it.
+
+A process writes NAME in a temporary sibling of its own, NAME.<8 hex digits>.partial, and holds its lock meanwhile: by
+that the leftovers of killed processes are known, and removed.
+"""
 
 import errno
+import glob
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.lock import is_held, lock_itself
 from galaxy_triton.system.untrusted_files import require_regular
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
+OWN = re.compile(r"\.[0-9a-f]{8}\.partial$")  # what a temporary sibling's name adds
+# Endings that no folder may have: a file's ending is a promise.
+FILES = (".csv", ".json", ".zip", ".gz", ".tar", ".tgz", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".fits")
+FILES = (*FILES, ".pt", ".pth", ".pt2", ".png", ".jpg", ".toml", ".txt", ".html")
 
 
-def partial(target: Path) -> Path:
-    """The temporary sibling in which `target` is written."""
-    return target.with_name(target.name + PARTIAL)
+def target_name(name: str) -> str:
+    """The name of the file or folder that is written in the sibling of this name; any other name stays as it is."""
+    return OWN.sub("", name)
+
+
+def partials(target: Path) -> list[Path]:
+    """The temporary siblings in which processes write `target`, or were killed while they did."""
+    return sorted(target.parent.glob(f"{glob.escape(target.name)}.{'[0-9a-f]' * 8}{PARTIAL}"))
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `target` to write; rename it into place when the block succeeds.
 
+    Without `replace` nothing that is there is replaced, nor what appears there meanwhile.
+
     Raises:
-        DataFault: the disk is full, the folder cannot be written, or `target` is a folder or a device.
+        DataFault: `target` exists and is not to be replaced, or is a folder or a device; the disk is full, or the
+            folder cannot be written.
     """
-    temporary = partial(target)
     try:
         # Checked before the work; a rename would also replace a device such as /dev/null.
         if target.exists():
             require_regular(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Writing would follow a leftover link to somewhere else.
-        temporary.unlink(missing_ok=True)
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, target)
+        if not replace and os.path.lexists(target):
+            raise _taken(target)
+        with _temporary(target, lambda path: path.touch(exist_ok=False)) as temporary:
+            yield temporary
+            _sync(temporary)
+            (os.replace if replace else _rename_to_new)(temporary, target)
     except OSError as error:
         raise _unwritable(target, error) from error
-    finally:
-        # A parent that is a file raises here again.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty temporary sibling of `target` to fill; rename it into place when the block succeeds.
 
-    The leftover of a killed process is removed first. With `replace` an old `target` is whole until the new one is; a
-    process that is killed between the two renames leaves it under another name, where `find_whole` finds it.
+    With `replace` an old `target` is whole until the new one is; a process that is killed between the two renames
+    leaves it under another name, where `find_whole` finds it. Without, `target` is absent or empty, also in the end.
 
     Raises:
-        DataFault: `target` exists and is not to be replaced, the disk is full, or the folder cannot be written.
+        DataFault: `target` is there and is not to be replaced, the disk is full, or the folder cannot be written.
     """
-    if replace:
-        restore(target)
-    elif target.exists():
-        raise DataFault(expected("a new folder", "one that exists", target, "choose another name or remove it"))
-    temporary = partial(target)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        yield temporary
-        for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
-            _sync(file)
-        if replace and target.exists():
-            os.replace(target, _old(target))
-        os.replace(temporary, target)
+        if not replace and (got := _content(target)):
+            raise _taken(target, got)
+        with _temporary(target, Path.mkdir) as temporary:
+            yield temporary
+            for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
+                _sync(file)
+            with _only_one_in(target.parent):
+                _place(temporary, target, replace)
     except OSError as error:
         raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    if replace:
-        shutil.rmtree(_old(target), ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all.
+    """Write a UTF-8 text file in a folder of this program's own, in place of an earlier one, whole or not at all.
 
     Raises:
         DataFault: as `whole_file`.
     """
-    with whole_file(target) as temporary:
+    with whole_file(target, replace=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -116,50 +122,140 @@ def find_whole(target: Path) -> Path:
 def restore(target: Path) -> None:
     """Undo or finish a replacement by `whole_folder` that was killed."""
     old = _old(target)
-    if find_whole(target) == old:
-        os.replace(old, target)
-    shutil.rmtree(old, ignore_errors=True)
+    with _only_one_in(target.parent):
+        if find_whole(target) == old:
+            os.replace(old, target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def check_place(file: Path, option: str) -> None:
-    """Raise unless `file` can be written, as a check before long work.
+def remove_partial(temporary: Path) -> None:
+    """Remove a temporary sibling, unless a living process is known to write in it."""
+    if not is_held(temporary):
+        _remove(temporary)
+
+
+def check_file(file: Path, option: str, endings: tuple[str, ...], overwrite: bool | None = None) -> None:
+    """Raise unless a command may write this file, as a check before long work.
 
     Args:
         option: the command-line option that names the file.
+        endings: of file names, those that the content keeps: a file's ending is a promise.
+        overwrite: whether an existing file may be replaced; None: no, and the command has no --overwrite.
 
     Raises:
-        UsageFault: the path is a folder or a device, or a parent of it is a file.
+        UsageFault: another ending, an existing file, a folder or a device, or a place that cannot be written.
     """
     do = f"choose another {option}"
     if file.exists() and not file.is_file():
         raise UsageFault(expected("a file to write", "a folder or a device", file, do))
+    if not file.name.endswith(endings):
+        such = f"choose another name, such as {file.stem.removesuffix(endings[0])}{endings[0]}"
+        raise UsageFault(expected(f"a file named {' or '.join(endings)}", file.name, option, such))
+    if os.path.lexists(file) and not overwrite:
+        or_else = ", or add --overwrite" * (overwrite is not None)
+        raise UsageFault(expected("a new file", "one that exists", file, do + or_else))
     above = next(folder for folder in file.absolute().parents if folder.exists())
     if not above.is_dir():
         raise UsageFault(expected("a folder to write in", f"the file {above}", file, do))
+    if not os.access(above, os.W_OK):
+        raise UsageFault(expected("a folder to write in", f"{above}, which is read-only to you", file, do))
 
 
 def require_new_folder(folder: Path, option: str, do: str | None = None) -> None:
-    """Raise unless `folder` is absent or empty.
+    """Raise unless `folder` is absent or empty, and named as a folder.
 
     Args:
         option: the command-line option that names the folder.
-        do: what to do otherwise; None for "choose another" of that option.
+        do: what to do if the folder is in use; None for "choose another" of that option.
 
     Raises:
-        UsageFault: the folder holds something, cannot be read, or is a file.
+        UsageFault: the folder holds something, cannot be read, is a file, or has the name of one.
     """
-    try:
-        got = "one with files" if any(folder.iterdir()) else None
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        got = reason(error)
-    if got:
+    if got := _content(folder):
         raise UsageFault(expected("a new or empty folder", got, folder, do or f"choose another {option}"))
+    require_folder_name(folder, option)
+
+
+def require_folder_name(folder: Path, option: str) -> None:
+    """Raise if the name of a new folder ends as that of a file does.
+
+    Raises:
+        UsageFault: it does.
+    """
+    if folder.name.endswith(FILES):
+        do = f"choose another name, such as {folder.name.partition('.')[0] or 'out'}"
+        raise UsageFault(expected("the name of a folder", f"one of a {folder.suffix} file", f"{option} {folder}", do))
+
+
+@contextmanager
+def _temporary(target: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Make a temporary sibling of `target` that no other process writes in or removes, and remove it at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
+    with ExitStack() as stack:
+        # Between making and locking it another process would take it for a leftover.
+        with _only_one_in(target.parent):
+            for other in partials(target):
+                if is_held(other) is False:
+                    _remove(other)
+            make(temporary)
+            stack.callback(_remove, temporary)
+            stack.enter_context(lock_itself(temporary))
+        yield temporary
+
+
+def _only_one_in(folder: Path) -> AbstractContextManager[object]:
+    """Inside the block no other process makes, removes or swaps siblings in this folder."""
+    # A temporary folder is this process's alone, and locked by it already.
+    return nullcontext() if OWN.search(folder.name) else lock_itself(folder)
+
+
+def _place(temporary: Path, target: Path, replace: bool) -> None:
+    """Rename a folder into its place."""
+    if replace and target.exists():
+        shutil.rmtree(_old(target), ignore_errors=True)
+        os.replace(target, _old(target))
+    try:
+        os.replace(temporary, target)  # over nothing, or an empty folder: the system refuses any other
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise _taken(target) from error
+        raise
+    if replace:
+        shutil.rmtree(_old(target), ignore_errors=True)
+
+
+def _rename_to_new(temporary: Path, target: Path) -> None:
+    """Rename a file, unless something has its new name."""
+    try:
+        os.link(temporary, target)  # then `temporary` is one name too many, and is removed
+    except OSError as error:  # that, or a file system without links
+        if os.path.lexists(target):
+            raise _taken(target) from error
+        os.replace(temporary, target)
+
+
+def _content(folder: Path) -> str | None:
+    """What is in the place of a new folder, for messages; None: nothing, or an empty folder."""
+    try:
+        return "one with files" if any(folder.iterdir()) else None
+    except FileNotFoundError:
+        return "a link to nothing" if folder.is_symlink() else None
+    except OSError as error:
+        return reason(error)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def _old(target: Path) -> Path:
     return target.with_name(target.name + REPLACED)
+
+
+def _taken(target: Path, got: str = "one that exists") -> DataFault:
+    return DataFault(expected("a new name", got, target, "choose another, or remove what is there: it is as it was"))
 
 
 def _sync(file: Path) -> None:

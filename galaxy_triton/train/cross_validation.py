@@ -38,12 +38,13 @@ def cross_validate(options: TrainOptions, display: Display, *, dry_run: bool = F
             return
         if options.auto_batch:
             session = session.with_largest_batch(split_of_fold(session.store, folds, 1))
-        folder, processes = session.folder, session.processes
-        with lock_folder(session, folder, None if options.resume else lambda: _create_folder(session, folds)):
-            if options.resume:
-                processes.by_first(lambda: run_folder.repair(folder))
-            _train_folds(session, folds)
-            processes.by_first(lambda: _summarise(session, folds))
+        with session.own_folder() as session:
+            folder, processes = session.folder, session.processes
+            with lock_folder(session, folder, None if options.resume else lambda: _create_folder(session, folds)):
+                if options.resume:
+                    processes.by_first(lambda: run_folder.repair(folder))
+                _train_folds(session, folds)
+                processes.by_first(lambda: _summarise(session, folds))
 
 
 def require_folds_alone(options: TrainOptions) -> None:
@@ -99,7 +100,7 @@ def _create_folder(session: Session, folds: Folds) -> None:
 
 
 def _train_folds(session: Session, folds: Folds) -> None:
-    with stop_between_steps() as stop:
+    with stop_between_steps(session.display.say) as stop:
         for number in range(1, folds.count + 1):
             split = split_of_fold(session.store, folds, number)
             counts = f"{len(split.train)} to train on, {len(split.validation)} to validate on"
@@ -122,7 +123,7 @@ def _train_fold(session: Session, split: Split, folder: Path, stop: Stop) -> Non
 def _write_predictions(trainer: Trainer) -> None:
     found = report(trainer)
     if found is not None:
-        write_answers(trainer.folder / PREDICTIONS, [(found.names, found.predictions)])
+        write_answers(trainer.folder / PREDICTIONS, [(found.names, found.predictions)], replace=True)
 
 
 def _summarise(session: Session, folds: Folds) -> None:

@@ -78,7 +78,7 @@ def write_summary(folder: Path, summary: Summary, store: Store, seed: int) -> No
         DataFault: they cannot be written.
     """
     names = names_of(store)
-    write_answers(folder / ANSWERS, [([names[row] for row in summary.rows], summary.answers)])
+    write_answers(folder / ANSWERS, [([names[row] for row in summary.rows], summary.answers)], replace=True)
     values = {
         "version": VERSION,
         "seed": seed,

@@ -1,5 +1,6 @@
 """One run, from its options to its report."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -52,13 +53,14 @@ def train(options: TrainOptions, display: Display, *, profiler: Profiler | None 
             return
         if options.auto_batch:
             session = session.with_largest_batch(split)
-        trainer = Trainer(session, split, session.folder)
-        with open_folder(trainer, options.resume):
-            profiled = nullcontext() if profiler is None else profiler(trainer, session.display)
-            with profiled, stop_between_steps() as stop:
-                fit(trainer, stop)
-            if session.processes.first:
-                _say_result(trainer, report(trainer))
+        with session.own_folder() as session:
+            trainer = Trainer(session, split, session.folder)
+            with open_folder(trainer, options.resume):
+                profiled = nullcontext() if profiler is None else profiler(trainer, session.display)
+                with profiled, stop_between_steps(session.display.say) as stop:
+                    fit(trainer, stop)
+                if session.processes.first:
+                    _say_result(trainer, report(trainer))
 
 
 @contextmanager
@@ -113,14 +115,25 @@ def fit(trainer: Trainer, stop: Stop) -> None:
         place = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
         session.display.say(f"\nStopped in {place} and saved. Go on with: {resume_command(session)}")
         raise
+    except KeyboardInterrupt:
+        session.display.say(f"\nThe steps since the last checkpoint are lost. Go on with: {resume_command(session)}")
+        raise
 
 
 def report(trainer: Trainer) -> Findings | None:
-    """Draw the report of a trained run, with the options that `report` and `evaluate` have by default."""
+    """Draw the report of a trained run, with the options that `report` and `evaluate` have by default; after Ctrl-C,
+    say how to draw it."""
     session = trainer.session
     names, predictor = names_of(session.store), trainer.learner.predictor()
     run = LoadedRun(trainer.folder, predictor, session.galaxies, trainer.split, names, session.truth)
-    return report_of(run, ReportOptions(), session.display)
+    try:
+        return report_of(run, ReportOptions(), session.display)
+    except KeyboardInterrupt:
+        of_fold = trainer.folder != session.folder
+        again = resume_command(session) if of_fold else f"galaxy-triton report {shlex.quote(str(trainer.folder))}"
+        network = trainer.folder / run_folder.LAST
+        session.display.say(f"\nThe network is saved in {network}, its report is not drawn. Draw it with: {again}")
+        raise
 
 
 def resume_command(session: Session) -> str:

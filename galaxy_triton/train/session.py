@@ -110,6 +110,20 @@ class Session:
         return replace(self, config=replace(self.config, run=replace(self.config.run, batch_size=size)))
 
     @contextmanager
+    def own_folder(self) -> Iterator["Session"]:
+        """Yield the session with a folder that no other job has: without --run an empty one is made, and used or
+        removed."""
+        if self.options.run is not None:
+            yield self
+            return
+        name = run_name(self.options, self.config)
+        folder = self.processes.by_first(lambda: run_folder.reserve_folder(name))
+        try:
+            yield replace(self, folder=folder)
+        finally:
+            run_folder.release_folder(folder)
+
+    @contextmanager
     def create_run(self, folder: Path) -> Iterator[Path]:
         """Yield a new run folder to write into, as `runs.folder.create_run`, with the weights to begin with."""
         with run_folder.create_run(folder, self.config, self.backend, self.store, self.truth_table) as new:

@@ -82,7 +82,7 @@ NOT_WHOLE, NO_IMAGE, ONCE = "Expected a whole zip file, got", "Expected a whole 
 INSIDE, TOO_LARGE = "Expected names inside the zip's own folder, got", "Expected at most 64 million pixels"
 
 IMAGES: tuple[Case, ...] = (
-    fault("pack: store exists", "pack {images} --out {store}", "Expected a new folder"),
+    usage("pack: store exists", "pack {images} --out {store}", "Expected a new or empty folder"),
     _pack("no image in the folder", lambda w: w.store, "Expected JPEG, PNG or TIFF images, got none"),
     _pack("an empty zip", archive, "Expected JPEG, PNG or TIFF images, got none"),
     _pack("half a zip", lambda w: file(w, "i.zip", w.archive.read_bytes()[:5000]), NOT_WHOLE),

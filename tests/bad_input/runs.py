@@ -16,13 +16,13 @@ MANIFEST, WEIGHTS, STATE = "last/checkpoint.json", "last/weights.safetensors", "
 OPTIMISER, SPLIT = "Expected the weights and the optimiser's state of", "Expected the run's split.csv, got"
 WHOLE, NO_RUN = "Expected a whole checkpoint, got", "Expected a run's config.toml, got none"
 OTHER_SIZE = "Expected a store of Preprocess(frame=40, crop=40, size=24), got Preprocess(frame=40, crop=40, size=16)"
-PREDICT, EXPORT = "predict {run} {made} --out {out}", "export {run} --views 1 --out "
+PREDICT, EXPORT = "predict {run} {made} --out {out}.csv", "export {run} --views 1 --out "
 SWEEP = "sweep {store} {tiny} --trials 1 --folds 2 "
 
 
 def _run(name: str, said: str, path: str, change: Change) -> Case:
     """Predict with a run of which one file is changed."""
-    return fault(f"predict: {name}", "predict {made} {store} --out {out}", said, damaged_run(path, change))
+    return fault(f"predict: {name}", "predict {made} {store} --out {out}.csv", said, damaged_run(path, change))
 
 
 def _resume(name: str, said: str, path: str, change: Change) -> Case:

@@ -15,10 +15,10 @@ from click.testing import Result
 
 from tests.bad_input.data import CHECKS, IMAGES, STORES, TABLES
 from tests.bad_input.runs import EXPORTS, RUNS, SWEEPS
-from tests.bad_input.use import COMMANDS, PLACES, TRAININGS
+from tests.bad_input.use import COMMANDS, NAMES, PLACES, TRAININGS
 from tests.bad_input.world import Case, World
 
-CASES = (*COMMANDS, *TRAININGS, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *EXPORTS, *SWEEPS)
+CASES = (*COMMANDS, *TRAININGS, *IMAGES, *TABLES, *STORES, *CHECKS, *RUNS, *PLACES, *NAMES, *EXPORTS, *SWEEPS)
 TABLE = Path(__file__).resolve().parents[2] / "bench" / "results" / "bad-input.md"
 HASHED = 2**20  # bytes from the beginning of a file: some are large and empty
 

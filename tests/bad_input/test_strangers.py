@@ -69,12 +69,15 @@ def asked(world: World, call: Callable[..., Result], payload: Payload) -> Callab
     """asked(run, store): both readers of checkpoints and stores end with a fault, and the payload was not run."""
 
     def ask(run: Path, store: Path) -> None:
-        for arguments in (("predict", run, store, "--out", world.out), ("train", store, "--run", run, "--resume")):
+        for arguments in (
+            ("predict", run, store, "--out", world.new / "out.csv"),
+            ("train", store, "--run", run, "--resume"),
+        ):
             result = call(*arguments)
             assert isinstance(result.exception, SystemExit), repr(result.exception)
             assert (result.exit_code, "Traceback" in result.output) == (1, False), result.output
         assert not Path(payload.trace).exists()
-        assert not world.out.exists()
+        assert not (world.new / "out.csv").exists()
 
     return ask
 

@@ -5,12 +5,12 @@ import sys
 from galaxy_triton.kernels import availability
 from tests.bad_input import damage
 from tests.bad_input.damage import file, store_of_size
-from tests.bad_input.world import Case, World, fault, usage
+from tests.bad_input.world import Case, World, usage
 
 TRAIN, RESUME = "train {store} {tiny}", "train {store} --resume --run {run}"
 PACK, PREDICT = "pack {images} --out", "predict {run} {store} --out"
 FINETUNE = "train {store} --finetune {run} --run {out}"
-UNWRITTEN, BELOW = "Expected to write it whole, got", "Expected a folder to write in, got the file"
+BELOW = "Expected a folder to write in, got the file"
 
 
 def unknown_ids(world: World) -> object:
@@ -37,6 +37,26 @@ def _no_torchvision(world: World) -> object:
     return store_of_size(world, 40)
 
 
+def _ending(command: str, want: str) -> Case:
+    """The command's last word, a file's name, has an ending that is not honoured."""
+    *words, name = command.split()
+    return usage(f"{words[0]}: {name}", command, f"Expected a file named {want}, got {name} ({words[-1]}): choose")
+
+
+def _folder(command: str) -> Case:
+    """The command's last word, a folder's name, has a file's ending."""
+    *words, name = command.split()
+    return usage(
+        f"{words[0]}: a folder {name}", command, f"Expected the name of a folder, got one of a {name[-4:]} file"
+    )
+
+
+def _taken(command: str, name: str, do: str = "or add --overwrite") -> Case:
+    """A file that is there is not replaced."""
+    said = f"got one that exists ({name}): choose another {command.split()[-1]}, {do}".rstrip(", ")
+    return usage(f"{command.split()[0]}: {name} is there", f"{command} {name}", said, lambda w: file(w, name, "mine"))
+
+
 VGG = "train {made} {tiny} --set preprocess.size=40 --set augmentation.size=32 --model vgg11"
 
 COMMANDS: tuple[Case, ...] = (
@@ -44,7 +64,7 @@ COMMANDS: tuple[Case, ...] = (
     usage("no such option", "info {store} --quickly", "No such option"),
     usage("pack: no place named", "pack {images}", "Missing option '--out'"),
     usage("pack: crop above the frame", PACK + " {out} --crop 41", "to frame = 40, got 41"),
-    usage("info: empty montage", "info {store} --montage {out} --count 0", "images at least 1, got 0"),
+    usage("info: empty montage", "info {store} --montage {out}.png --count 0", "images at least 1, got 0"),
     usage("check: a negative tolerance", "check {labels} --tolerance -1", "the tolerance at least 0, got -1.0"),
     usage("baseline: one fold", "baseline {store} --folds 1", "Expected folds at least 2, got 1"),
     usage("evaluate: --labels with a run", "evaluate {run} --labels {labels}", "Expected --labels with a table of"),
@@ -56,7 +76,10 @@ COMMANDS: tuple[Case, ...] = (
         "Expected --views and --consistency with a run, got a table of predictions",
     ),
     usage(
-        "predict: over its images", "predict {run} {archive} --out {archive}", "Expected a file of its own for the pred"
+        "predict: over its images",
+        "predict {run} {made} --out {made} --overwrite",
+        "Expected a file of its own for the predictions",
+        lambda w: file(w, "images.csv", w.archive.read_bytes()),
     ),
     usage("predict: out is a folder", PREDICT + " {store}", "Expected a file to write, got"),
     usage("predict: out is a pipe", PREDICT + " {made}", "a file to write, got", lambda w: damage.pipe(w, "p")),
@@ -109,12 +132,31 @@ TRAININGS: tuple[Case, ...] = (
 )
 
 PLACES: tuple[Case, ...] = (
-    fault("pack: out below a file", PACK + " {labels}/s", f"{UNWRITTEN} Not a directory"),
-    fault("pack: a file in the way", PACK + " {out}", UNWRITTEN, lambda w: file(w, "out.partial", b"")),
-    fault("simulate: out below a file", "simulate {labels}/s --count 1", UNWRITTEN),
-    fault("info: montage below a file", "info {store} --montage {labels}/m.png", UNWRITTEN),
-    fault("info: montage over a folder", "info {store} --montage {store}", f"{UNWRITTEN} Is a directory"),
+    usage("pack: out below a file", PACK + " {labels}/s", "got Not a directory"),
+    usage("simulate: out below a file", "simulate {labels}/s --count 1", "got Not a directory"),
+    usage("info: montage below a file", "info {store} --montage {labels}/m.png", BELOW),
+    usage("info: montage over a folder", "info {store} --montage {store}", "got a folder or"),
     usage("evaluate: JSON over a folder", "evaluate {run} --json {store}", "got a folder or"),
     usage("evaluate: errors below a file", "evaluate {run} --errors {labels}/e.csv", BELOW),
     usage("predict: out below a file", PREDICT + " {labels}/o.csv", BELOW),
+)
+
+NAMES: tuple[Case, ...] = (
+    *(_ending(f"{PREDICT} p{ending}", ".csv") for ending in (".parquet", ".fits", ".zip", ".csv.gz", ".CSV", "")),
+    _ending("evaluate {run} --errors e.tsv", ".csv"),
+    _ending("evaluate {run} --json e.csv", ".json"),
+    _ending("info {store} --montage m.jpg", ".png"),
+    _ending("export {run} --out a.onnx", ".pt2"),
+    *map(
+        _folder,
+        (f"{PACK} gz.npz", "simulate sky.zip", "train {store} --run r.pt2", "ablate {store} {tiny} --out a.csv"),
+    ),
+    _folder("sweep {store} {tiny} --trials 1 --folds 2 --out s.zip"),
+    usage("simulate: out is there", "simulate {store}", "Expected a new or empty folder, got one with files"),
+    _taken(PREDICT, "p.csv"),
+    _taken("evaluate {run} --json", "e.json"),
+    _taken("evaluate {run} --errors", "e.csv"),
+    _taken("info {store} --montage", "m.png"),
+    _taken("export {run} --out", "a.pt2"),
+    _taken("train {store} --profile", "t.json", do=""),
 )

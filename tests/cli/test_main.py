@@ -162,7 +162,8 @@ def test_predict_dry_run(run: Path, sky: Any, tmp_path: Path, succeed: Succeed) 
         assert f"Would write {out}, a new file" in said
     assert not out.exists()
     out.write_text("precious")
-    assert "replacing the file there" in succeed("predict", run, sky.store, "--out", out, "--dry-run", "--quiet")
+    said = succeed("predict", run, sky.store, "--out", out, "--dry-run", "--quiet", "--overwrite")
+    assert "replacing the file there" in said
     assert out.read_text() == "precious"
 
 

@@ -67,11 +67,39 @@ def test_train_stops_politely(
         result = call("train", sky.store, *tiny_options("run.epochs"), "--epochs", 2, "--run", folder)
     assert result.exit_code == 130, result.output
     assert f"galaxy-triton train {sky.store} --run '{folder}' --resume" in " ".join(result.output.split())
+    assert "Stopping: the step that is being made is finished and saved first" in result.output
     assert len((folder / "metrics.csv").read_text().splitlines()) == 2
     said = succeed("train", sky.store, "--run", folder, "--resume")
     assert "epoch   2/2" in said
     assert "11 galaxies, 37 columns" in succeed(*next_command(said))
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "report_of",
+            "The network is saved in {run}/last, its report is not drawn. Draw it with: galaxy-triton report",
+        ),
+        ("Trainer.fit", "The steps since the last checkpoint are lost. Go on with: galaxy-triton train"),
+    ],
+)
+def test_a_stop_at_once_says_what_is_saved(
+    place: str, said: str, run: Path, tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second Ctrl-C in a step, and any in the final report; the command that is named then works."""
+    folder = shutil.copytree(run, tmp_path / "my run")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"galaxy_triton.train.run.{place}", interrupted)
+        result = call("train", "--run", folder, "--resume")
+    assert result.exit_code == 130, result.output
+    assert said.format(run=folder) in result.output
+    assert call("report", folder, "--views", 1).exit_code == 0
+
+
+def interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_quiet_train_says_the_result_alone(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:

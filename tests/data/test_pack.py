@@ -138,10 +138,10 @@ def test_pack_interrupted_leaves_nothing(images: Path, tmp_path: Path) -> None:
 
 
 def test_pack_replaces_what_a_kill_left(images: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / "s.partial"
+    leftover = tmp_path / "s.0123abcd.partial"
     leftover.mkdir()
     (leftover / "labels.npy").write_bytes(b"half")
-    with pytest.raises(DataFault, match=r"got No such file or directory beside .*s\.partial, left by a `pack`"):
+    with pytest.raises(DataFault, match=r"got No such file or directory beside .*s\.0123abcd\.partial, of a `pack`"):
         open_store(tmp_path / "s")
     pack(images, None, tmp_path / "s", size=SIZE, workers=1)
     assert not leftover.exists()

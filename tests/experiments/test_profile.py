@@ -96,12 +96,13 @@ def test_a_stop_before_the_last_step_costs_the_trace_alone(
     assert not (tmp_path / "trace.json").exists()
 
 
-@pytest.mark.parametrize("name", ["trace.txt", "trace.gz", "folder.json", "missing/trace.json", "file.json/trace.json"])
+@pytest.mark.parametrize("name", ["trace.txt", "trace.gz", "folder.json", "old.json", "file.json/trace.json"])
 def test_a_trace_that_cannot_be_written_is_refused_before_the_run(
     name: str, sky: Any, tiny_options: Callable[..., list[str]], call: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "file.json").touch()
+    (tmp_path / "old.json").touch()
     result = call("train", sky.store, *tiny_options(), "--run", tmp_path / "run", "--profile", tmp_path / name)
     assert result.exit_code == 2
     assert "--profile" in result.output

@@ -71,7 +71,7 @@ def write(columns: tuple[str, ...], rows: list[dict[str, str]], out: Path | None
     if out is None:
         print(text.getvalue(), end="")
         return
-    with whole_file(out) as file:
+    with whole_file(out, replace=True) as file:
         file.write_text(text.getvalue())
 
 

@@ -89,7 +89,7 @@ def outcomes_of(faults: Sequence[Fault], root: Path) -> Iterator[Outcome]:
 
 def write_table(outcomes: Sequence[Outcome], out: Path) -> None:
     """Write a CSV of them, whole or not at all; DataFault if that is not possible."""
-    with whole_file(out) as temporary, temporary.open("w", newline="") as handle:
+    with whole_file(out, replace=True) as temporary, temporary.open("w", newline="") as handle:
         table = csv.DictWriter(handle, [field.name for field in fields(Outcome)])
         table.writeheader()
         table.writerows(map(asdict, outcomes))

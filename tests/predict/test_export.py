@@ -59,7 +59,9 @@ def predicted(sky: Any, tmp_path: Path, display: Display) -> Callable[[Path], np
     """predicted(run): what `predict` answers about the sky's images."""
 
     def ask(run: Path) -> np.ndarray[Any, Any]:
-        predict(run, sky.images, tmp_path / "out.csv", SubmissionOptions(views=VIEWS, device="cpu"), display)
+        predict(
+            run, sky.images, tmp_path / "out.csv", SubmissionOptions(views=VIEWS, device="cpu", overwrite=True), display
+        )
         return read_answers(tmp_path / "out.csv")[1]
 
     return ask
@@ -144,7 +146,7 @@ def test_export_writes_nothing_when_the_program_answers_otherwise(
     warp_views = export_module.warp_views
     monkeypatch.setattr(export_module, "warp_views", lambda *arguments: warp_views(*arguments) * factor)
     with pytest.raises(DataFault, match="the exported program"):
-        export(run, out, ExportOptions(views=VIEWS), display)
+        export(run, out, ExportOptions(views=VIEWS, overwrite=True), display)
     assert out.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [out]
 

@@ -23,7 +23,7 @@ from galaxy_triton.system.errors import DataFault
 from galaxy_triton.train.options import TrainOptions
 from galaxy_triton.train.run import train
 
-OPTIONS = SubmissionOptions(views=2, device="cpu", batch_size=16)
+OPTIONS = SubmissionOptions(views=2, device="cpu", batch_size=16, overwrite=True)
 
 Predict = Callable[..., str]
 

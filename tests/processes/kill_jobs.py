@@ -13,7 +13,7 @@ from galaxy_triton.evaluate.report import PAGE, PLOTS, read_metrics
 from galaxy_triton.runs import checkpoint
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import IMAGES, VOTES
-from galaxy_triton.system.whole_files import PARTIAL, find_whole
+from galaxy_triton.system.whole_files import find_whole, target_name
 from tests.support import processes
 
 GALAXIES, COPIES = 60, 20  # of the simulated sky; of each of them among the images that are packed and predicted
@@ -87,14 +87,14 @@ class Inputs:
 
 def simulate(inputs: Inputs) -> Job:
     """Writes the folder `sky`."""
-    return _whole_or_nothing("sky", ("simulate", "sky", "--count", str(inputs.galaxies)), replaces=False)
+    return _whole_or_nothing("sky", ("simulate", "sky", "--count", str(inputs.galaxies)))
 
 
 def pack(inputs: Inputs) -> Job:
     """Writes the folder `store`."""
     labelled = (str(inputs.images), "--labels", str(inputs.sky / VOTES))
     arguments = ("pack", *labelled, "--out", "store", "--size", str(SIZE), "--workers", "1")
-    return _whole_or_nothing("store", arguments, replaces=False, check=lambda store: verify(open_store(store)))
+    return _whole_or_nothing("store", arguments, check=lambda store: verify(open_store(store)))
 
 
 def train(inputs: Inputs) -> Job:
@@ -111,7 +111,7 @@ def train(inputs: Inputs) -> Job:
 def predict(inputs: Inputs) -> Job:
     """Writes the file `out.csv`."""
     what = (str(inputs.run), str(inputs.images), "--out", "out.csv")
-    return _whole_or_nothing("out.csv", ("predict", *what, "--views", "2", "--device", "cpu"), replaces=True)
+    return _whole_or_nothing("out.csv", ("predict", *what, "--views", "2", "--device", "cpu"))
 
 
 COMMANDS: dict[str, Callable[[Inputs], Job]] = {"simulate": simulate, "pack": pack, "train": train, "predict": predict}
@@ -130,14 +130,12 @@ def require_end(arguments: Arguments, code: int, folder: Path) -> None:
     require(good, f"{arguments[0]} ended with {ended.code}, not {code}: {ended.said[-500:]}")
 
 
-def _whole_or_nothing(
-    target: str, arguments: Arguments, *, replaces: bool, check: Callable[[Path], None] = lambda target: None
-) -> Job:
-    """A command that writes one file or folder. Where it is there, a second call replaces it, or is a fault."""
+def _whole_or_nothing(target: str, arguments: Arguments, check: Callable[[Path], None] = lambda target: None) -> Job:
+    """A command that writes one file or folder. Where it is there, a second call is wrong use."""
 
     def check_left(folder: Path, whole: Path) -> None:
         names = {path.name for path in folder.iterdir()}
-        require(names <= {target, target + PARTIAL}, f"files of other names: {names}")
+        require({target_name(name) for name in names} <= {target}, f"files of other names: {names}")
         if target in names:
             check(folder / target)
             _require_same(folder / target, whole / target)
@@ -147,7 +145,7 @@ def _whole_or_nothing(
         _require_same(folder / target, whole / target)
 
     def again(folder: Path) -> tuple[Arguments, int]:
-        return arguments, int((folder / target).exists() and not replaces)
+        return arguments, 2 if (folder / target).exists() else 0
 
     return Job(arguments, ".", target, check_left, check_end, again)
 

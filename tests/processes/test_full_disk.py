@@ -53,8 +53,8 @@ RESUME = "train {store} --resume --run {made}"
 CASES = (
     (fault("pack", "pack {images} --labels {labels} --out {out}", FULL), 50_000),
     (fault("simulate", "simulate {out} --count 2", FULL), 2_000),
-    (fault("info", "info {store} --montage {out}", FULL), 5_000),
-    (fault("predict: over another", "predict {run} {store} --out {made}", FULL, old_table), 5_000),
+    (fault("info", "info {store} --montage {out}.png", FULL), 5_000),
+    (fault("predict: over another", "predict {run} {store} --out {made} --overwrite", FULL, old_table), 5_000),
     (fault("train: the start", "train {store} {tiny} --run {out}", FULL, nothing, "out"), 10),
     (fault("resume: the log", RESUME, "Expected to write to it, got File too large", longer_log), 100_100),
 )

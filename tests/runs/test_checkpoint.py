@@ -106,8 +106,8 @@ def test_save_keeps_the_old_one_until_the_new_one_stands(folder: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             save(folder, sample(5))
     check_same(load(folder), sample())
-    folder.with_name("last.partial").mkdir()
-    (folder.with_name("last.partial") / MANIFEST).write_text("{")
+    folder.with_name("last.0123abcd.partial").mkdir()
+    (folder.with_name("last.0123abcd.partial") / MANIFEST).write_text("{")
     save(folder, sample(5))
     check_same(load(folder), sample(5))
     assert [file.name for file in folder.parent.iterdir()] == ["last"]

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,33 +64,38 @@ def test_create_run(folder: Path, sky: Any) -> None:
 def test_create_run_is_whole_or_nothing(folder: Path, sky: Any) -> None:
     """The leftover of a killed process is removed; a run that another process has created meanwhile is left alone."""
     split = Split(np.array([0]), np.array([1]))
-    (folder.with_name("new.partial")).mkdir()
-    (folder.with_name("new.partial") / "config.toml").write_text("half")
+    (folder.with_name("new.0123abcd.partial")).mkdir()
+    (folder.with_name("new.0123abcd.partial") / "config.toml").write_text("half")
     folder.with_name("new").mkdir()
     create(folder.with_name("new"), sky.store, split)
     assert {file.name for file in folder.parent.iterdir()} == {"run", "new"}
     before = (folder / "split.csv").read_text()
-    with pytest.raises(DataFault, match="Expected a new folder"):
+    with pytest.raises(DataFault, match="Expected a new name, got one with files"):
         create(folder, sky.store, split)
     assert (folder / "split.csv").read_text() == before
 
 
-def test_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reserve_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several at the same moment each gets its own; what is released unused is gone."""
     monkeypatch.chdir(tmp_path)
-    first = run_folder.new_folder("demo")
-    first.mkdir(parents=True)
-    second = run_folder.new_folder("demo")
-    assert re.fullmatch(r"demo-\d{8}-\d{6}", first.name)
-    assert second != first
-    assert not second.exists()
+    assert re.fullmatch(r"demo-\d{8}-\d{6}", run_folder.new_folder("demo").name)
+    assert not (tmp_path / "runs").exists()
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(run_folder.reserve_folder, ["demo"] * 40))
+    assert sorted(folders) == sorted(Path("runs").iterdir())
+    assert all(re.fullmatch(r"demo-\d{8}-\d{6}(-\d+)?", folder.name) for folder in folders)
+    (folders[0] / "config.toml").touch()
+    for folder in folders:
+        run_folder.release_folder(folder)
+    assert list(Path("runs").iterdir()) == [folders[0]]
 
 
 def test_repair(folder: Path) -> None:
     """After a kill a checkpoint that was moved aside is put back, and half-written ones are removed."""
-    for name in ("last.replaced", "best", "best.replaced", "best.partial"):
+    for name in ("last.replaced", "best", "best.replaced", "best.0123abcd.partial"):
         (folder / name).mkdir()
         (folder / name / "weights").write_text(name)
-    (folder / "metrics.csv.partial").write_text("half")
+    (folder / "metrics.csv.0123abcd.partial").write_text("half")
     assert run_folder.has_checkpoint(folder)
     run_folder.repair(folder)
     assert {file.name for file in folder.iterdir()} == FILES | {"last", "best"}

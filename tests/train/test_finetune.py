@@ -238,7 +238,7 @@ def _killed(trainer: Trainer, *rest: object) -> None:
 
 
 @contextmanager
-def _stop_at_once() -> Iterator[Stop]:
+def _stop_at_once(say: object) -> Iterator[Stop]:
     """A stop that is requested before the first step."""
     stop = Stop()
     stop.code = REQUEUE
