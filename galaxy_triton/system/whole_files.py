@@ -22,8 +22,7 @@ PARTIAL = ".partial"
 REPLACED = ".replaced"
 OWN = re.compile(r"\.[0-9a-f]{8}\.partial$")  # what a temporary sibling's name adds
 # Endings that no folder may have: a file's ending is a promise.
-FILES = (".csv", ".json", ".zip", ".gz", ".tar", ".tgz", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".fits")
-FILES = (*FILES, ".pt", ".pth", ".pt2", ".png", ".jpg", ".toml", ".txt", ".html")
+FILES = ".csv .json .toml .txt .html .zip .gz .tar .tgz .npy .npz .h5 .hdf5 .parquet .fits .pt .pth .pt2 .png .jpg"
 
 
 def target_name(name: str) -> str:
@@ -182,7 +181,7 @@ def require_folder_name(folder: Path, option: str) -> None:
     Raises:
         UsageFault: it does.
     """
-    if folder.name.endswith(FILES):
+    if folder.name.endswith(tuple(FILES.split())):
         do = f"choose another name, such as {folder.name.partition('.')[0] or 'out'}"
         raise UsageFault(expected("the name of a folder", f"one of a {folder.suffix} file", f"{option} {folder}", do))
 

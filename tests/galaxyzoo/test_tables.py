@@ -228,7 +228,7 @@ def test_write_answers_refuses(
     path = tmp_path / "answers.csv"
     path.write_text("what was there")
     with pytest.raises(DataFault, match=message):
-        write_answers(path, [([3, 4], fractions(2)), (names, answers)])
+        write_answers(path, [([3, 4], fractions(2)), (names, answers)], replace=True)
     assert [file.name for file in tmp_path.iterdir()] == ["answers.csv"]
     assert path.read_text() == "what was there"
 
