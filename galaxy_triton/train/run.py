@@ -22,7 +22,7 @@ from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, Stopped, command, expected
 from galaxy_triton.system.lock import NoLocks, hold_lock
 from galaxy_triton.system.provenance import BITS_DEPEND_ON
-from galaxy_triton.system.signals import Stop, stop_between_steps
+from galaxy_triton.system.signals import INTERRUPTED, Stop, stop_between_steps
 from galaxy_triton.train import finetune
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.options import RESUMABLE, TrainOptions
@@ -60,7 +60,7 @@ def train(options: TrainOptions, display: Display, *, profiler: Profiler | None 
                 with profiled, stop_between_steps(session.display.say) as stop:
                     fit(trainer, stop)
                 if session.processes.first:
-                    _say_result(trainer, report(trainer))
+                    _say_result(trainer, report(trainer, stop))
 
 
 @contextmanager
@@ -120,13 +120,18 @@ def fit(trainer: Trainer, stop: Stop) -> None:
         raise
 
 
-def report(trainer: Trainer) -> Findings | None:
-    """Draw the report of a trained run, with the options that `report` and `evaluate` have by default; after Ctrl-C,
-    say how to draw it."""
+def report(trainer: Trainer, stop: Stop | None = None) -> Findings | None:
+    """Draw the report of a trained run, with the options that `report` and `evaluate` have by default.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, now or in `stop`; it is said how to draw the report.
+    """
     session = trainer.session
     names, predictor = names_of(session.store), trainer.learner.predictor()
     run = LoadedRun(trainer.folder, predictor, session.galaxies, trainer.split, names, session.truth)
     try:
+        if stop is not None and stop.code == INTERRUPTED:  # by Ctrl-C in the last step
+            raise KeyboardInterrupt
         return report_of(run, ReportOptions(), session.display)
     except KeyboardInterrupt:
         of_fold = trainer.folder != session.folder
