@@ -75,31 +75,32 @@ def test_train_stops_politely(
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
 
 
+SAVED = "The network is saved in {run}/last, its report is not drawn. Draw it with: galaxy-triton report"
+
+
+def at_once(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("place", "act", "said"),
     [
-        (
-            "report_of",
-            "The network is saved in {run}/last, its report is not drawn. Draw it with: galaxy-triton report",
-        ),
-        ("Trainer.fit", "The steps since the last checkpoint are lost. Go on with: galaxy-triton train"),
+        ("report_of", at_once, SAVED),
+        ("Trainer.fit", lambda *arguments: os.kill(os.getpid(), signal.SIGINT), SAVED),
+        ("Trainer.fit", at_once, "The steps since the last checkpoint are lost. Go on with: galaxy-triton train"),
     ],
 )
-def test_a_stop_at_once_says_what_is_saved(
-    place: str, said: str, run: Path, tmp_path: Path, call: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+def test_an_end_at_once_says_what_is_saved(
+    place: str, act: Callable[..., None], said: str, run: Path, tmp_path: Path, call: Any, monkeypatch: Any
 ) -> None:
-    """A second Ctrl-C in a step, and any in the final report; the command that is named then works."""
+    """Ctrl-C in the final report or the last step, and a second one in any; the command that is named then works."""
     folder = shutil.copytree(run, tmp_path / "my run")
     with monkeypatch.context() as patch:
-        patch.setattr(f"galaxy_triton.train.run.{place}", interrupted)
+        patch.setattr(f"galaxy_triton.train.run.{place}", act)
         result = call("train", "--run", folder, "--resume")
     assert result.exit_code == 130, result.output
     assert said.format(run=folder) in result.output
     assert call("report", folder, "--views", 1).exit_code == 0
-
-
-def interrupted(*arguments: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_quiet_train_says_the_result_alone(sky: Any, tmp_path: Path, succeed: Succeed, tiny_options: Options) -> None:
