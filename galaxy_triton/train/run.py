@@ -1,6 +1,5 @@
 """One run, from its options to its report."""
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -135,7 +134,7 @@ def report(trainer: Trainer, stop: Stop | None = None) -> Findings | None:
         return report_of(run, ReportOptions(), session.display)
     except KeyboardInterrupt:
         of_fold = trainer.folder != session.folder
-        again = resume_command(session) if of_fold else f"galaxy-triton report {shlex.quote(str(trainer.folder))}"
+        again = resume_command(session) if of_fold else command("report", trainer.folder)
         network = trainer.folder / run_folder.LAST
         session.display.say(f"\nThe network is saved in {network}, its report is not drawn. Draw it with: {again}")
         raise
