@@ -153,7 +153,7 @@ def test_written_answers_are_read_back(ids: list[int | str], data: st.DataObject
     # 7 and 007 are one id, and "nan" is none
     if len(set(numbers)) < len(numbers) or any(NOT_AN_ID.fullmatch(str(name)) for name in ids):
         return
-    write_answers(tmp_path / "a.csv", [(ids, want)])
+    write_answers(tmp_path / "a.csv", [(ids, want)], replace=True)
     got_ids, got = read_answers(tmp_path / "a.csv")
     assert got_ids.tolist() == numbers == read_ids(tmp_path / "a.csv").tolist()
     # 7 digits, and float32's own rounding, which near zero is absolute
