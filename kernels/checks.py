@@ -130,7 +130,8 @@ def _host_integers(values: Any, name: str, device: torch.device) -> Tensor:
         except TypeError:
             tensor = torch.as_tensor(values)
         else:
-            return torch.tensor(_wrap(number), device=device)
+            # Filled there: a copy from the host would make it wait for the device.
+            return torch.full((), _wrap(number), dtype=torch.int64, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         want = "integers of at most 64 bits"
         raise ValueError(f"Expected {want}, got {values!r} ({name}): convert it") from error

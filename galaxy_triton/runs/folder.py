@@ -92,7 +92,8 @@ def reserve_folder(recipe: str) -> Path:
     while True:
         folder = new_folder(recipe)
         folder.parent.mkdir(exist_ok=True)
-        with suppress(FileExistsError):
+        # Another process took the name, or removed the empty folder above.
+        with suppress(FileExistsError, FileNotFoundError):
             folder.mkdir()
             return folder
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,22 +52,22 @@ def hold_lock(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock_itself(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def lock_itself(path: Path, wait: float) -> Iterator[bool]:
     """Hold the lock of a file or folder itself while the block runs; the system releases it when the process ends.
+
+    wait: seconds to wait for another process that holds the lock.
 
     Yields:
         Whether the system has such locks; without them nothing is locked.
 
     Raises:
-        BlockingIOError: another process holds the lock, and `wait` is false.
+        BlockingIOError: another process holds the lock for longer than `wait`.
     """
     with ExitStack() as stack:
         try:
             descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
             stack.callback(os.close, descriptor)
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = fcntl is not None
+            locked = fcntl is not None and _flock(descriptor, time.monotonic() + wait)
         except BlockingIOError:
             raise
         except OSError:
@@ -74,10 +75,21 @@ def lock_itself(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield locked
 
 
+def _flock(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.005)
+
+
 def is_held(path: Path) -> bool | None:
     """Whether a process holds the lock of a file or folder itself; None where the system does not tell."""
     try:
-        with lock_itself(path, wait=False) as locked:
+        with lock_itself(path, 0) as locked:
             return False if locked else None
     except BlockingIOError:
         return True

@@ -1,7 +1,8 @@
 """Files and folders written whole or not at all: beside their place first, then renamed into it.
 
-A process writes NAME in a temporary sibling of its own, NAME.<8 hex digits>.partial, and holds its lock meanwhile: by
-that the leftovers of killed processes are known, and removed.
+A process writes NAME in a temporary folder of its own beside it, NAME.<8 hex digits>.partial, and holds the folder's
+lock meanwhile: by that the leftovers of processes killed on this machine are known, and removed. No file that is
+written is locked: some network file systems would refuse to write it.
 """
 
 import errno
@@ -10,8 +11,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
@@ -20,14 +21,16 @@ from galaxy_triton.system.untrusted_files import require_regular
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
-OWN = re.compile(r"\.[0-9a-f]{8}\.partial$")  # what a temporary sibling's name adds
+OWN = re.compile(r"\.[0-9a-f]{8}\.partial$")  # what a temporary folder's name adds
+ANY = re.compile(r"(\.[0-9a-f]{8})?\.partial$")  # that, or what earlier versions added
+WAIT = 10.0  # seconds for other processes' renames in a folder
 # Endings that no folder may have: a file's ending is a promise.
 FILES = ".csv .json .toml .txt .html .zip .gz .tar .tgz .npy .npz .h5 .hdf5 .parquet .fits .pt .pth .pt2 .png .jpg"
 
 
 def target_name(name: str) -> str:
-    """The name of the file or folder that is written in the sibling of this name; any other name stays as it is."""
-    return OWN.sub("", name)
+    """The name of the file or folder that is written beside it in this one; any other name stays as it is."""
+    return ANY.sub("", name)
 
 
 def partials(target: Path) -> list[Path]:
@@ -37,7 +40,7 @@ def partials(target: Path) -> list[Path]:
 
 @contextmanager
 def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary sibling of `target` to write; rename it into place when the block succeeds.
+    """Yield a temporary file to write; rename it to `target` when the block succeeds.
 
     Without `replace` nothing that is there is replaced, nor what appears there meanwhile.
 
@@ -51,10 +54,12 @@ def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
             require_regular(target)
         if not replace and os.path.lexists(target):
             raise _taken(target)
-        with _temporary(target, lambda path: path.touch(exist_ok=False)) as temporary:
-            yield temporary
-            _sync(temporary)
-            (os.replace if replace else _rename_to_new)(temporary, target)
+        with _temporary(target) as temporary:
+            file = temporary / target.name
+            file.touch()
+            yield file
+            _sync(file)
+            (os.replace if replace else _rename_to_new)(file, target)
     except OSError as error:
         raise _unwritable(target, error) from error
 
@@ -72,7 +77,7 @@ def whole_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         if not replace and (got := _content(target)):
             raise _taken(target, got)
-        with _temporary(target, Path.mkdir) as temporary:
+        with _temporary(target) as temporary:
             yield temporary
             for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
                 _sync(file)
@@ -176,19 +181,21 @@ def require_new_folder(folder: Path, option: str, do: str | None = None) -> None
 
 
 def require_folder_name(folder: Path, option: str) -> None:
-    """Raise if the name of a new folder ends as that of a file does.
+    """Raise if a new folder has no name of its own, or one that ends as that of a file does.
 
     Raises:
         UsageFault: it does.
     """
+    if folder.name in ("", ".."):
+        raise UsageFault(expected("the name of a new folder", str(folder), option, f"choose another {option}"))
     if folder.name.endswith(tuple(FILES.split())):
         do = f"choose another name, such as {folder.name.partition('.')[0] or 'out'}"
         raise UsageFault(expected("the name of a folder", f"one of a {folder.suffix} file", f"{option} {folder}", do))
 
 
 @contextmanager
-def _temporary(target: Path, make: Callable[[Path], object]) -> Iterator[Path]:
-    """Make a temporary sibling of `target` that no other process writes in or removes, and remove it at the end."""
+def _temporary(target: Path) -> Iterator[Path]:
+    """Make a temporary folder beside `target`, in which no other process writes, and remove it at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     with ExitStack() as stack:
@@ -197,16 +204,24 @@ def _temporary(target: Path, make: Callable[[Path], object]) -> Iterator[Path]:
             for other in partials(target):
                 if is_held(other) is False:
                     _remove(other)
-            make(temporary)
+            temporary.mkdir()
             stack.callback(_remove, temporary)
-            stack.enter_context(lock_itself(temporary))
+            stack.enter_context(lock_itself(temporary, WAIT))
         yield temporary
 
 
-def _only_one_in(folder: Path) -> AbstractContextManager[object]:
-    """Inside the block no other process makes, removes or swaps siblings in this folder."""
-    # A temporary folder is this process's alone, and locked by it already.
-    return nullcontext() if OWN.search(folder.name) else lock_itself(folder)
+@contextmanager
+def _only_one_in(folder: Path) -> Iterator[None]:
+    """Inside the block no other process makes, removes or swaps temporary folders in this one.
+
+    Where another program holds its lock for longer than WAIT, the block runs all the same.
+    """
+    with ExitStack() as stack:
+        # A temporary folder is this process's alone, and locked by it already.
+        if not OWN.search(folder.name):
+            with suppress(BlockingIOError):
+                stack.enter_context(lock_itself(folder, WAIT))
+        yield
 
 
 def _place(temporary: Path, target: Path, replace: bool) -> None:

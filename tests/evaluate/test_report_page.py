@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from galaxy_triton.evaluate.figures import DOTS_PER_INCH
-from galaxy_triton.evaluate.report import ReportOptions, write_report
+from galaxy_triton.evaluate.report import PAGE, ReportOptions, write_report
 from galaxy_triton.system.console import Display
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -70,7 +70,8 @@ def browse(folder: Path, page: Path, height: int, *options: str) -> str:
 @pytest.fixture(scope="module")
 def page(run: Path, tmp_path_factory: pytest.TempPathFactory, real_figures: None) -> Path:
     folder = shutil.copytree(run, tmp_path_factory.mktemp("copy") / "run")
-    return write_report(folder, ReportOptions(views=2), Display(quiet=True)).page
+    write_report(folder, ReportOptions(views=2), Display(quiet=True))
+    return folder / PAGE
 
 
 @pytest.fixture(scope="module")
