@@ -75,14 +75,19 @@ def require_constant(tensor: Tensor | None, name: str) -> None:
     require(constant, "a tensor without gradient", "one that requires it", name, "call .detach()")
 
 
-def require_within(values: Tensor, low: float, high: float, want: str, name: str) -> None:
+def require_float(dtype: torch.dtype) -> None:
+    """Raise ValueError unless views can have this dtype."""
+    require(dtype in FLOATS, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
+
+
+def require_within(values: Tensor, low: float, high: float, want: str, name: str, do: str) -> None:
     """Raise ValueError unless all values are within low and high; NaN is not.
 
     On the CPU alone: looking would make the host wait for another device, and what torch.compile traces has no values.
     """
     if values.device.type == "cpu" and not torch.compiler.is_compiling() and values.numel():
         least, most = values.amin().item(), values.amax().item()
-        require(low <= least and most <= high, want, f"{least} to {most}", name, "choose from these")
+        require(low <= least and most <= high, want, f"{least} to {most}", name, do)
 
 
 def integers(values: Integers, name: str, shape: tuple[int | None, ...], device: torch.device) -> Tensor:
@@ -94,6 +99,7 @@ def integers(values: Integers, name: str, shape: tuple[int | None, ...], device:
         ValueError: they are not integers, or of another shape or device.
     """
     tensor = values if isinstance(values, Tensor) else _host_integers(values, name, device)
+    require(tensor.dtype != torch.bool, "integers", "a mask", name, "call .nonzero().flatten()")
     require_tensor(tensor, name, shape, INTEGERS, device)
     return tensor.to(torch.int64).contiguous()
 
@@ -146,7 +152,10 @@ def _wrap(number: int) -> int:
 
 
 def _to_shape(got: tuple[int, ...], want: tuple[int | None, ...]) -> str:
-    """How to give a tensor the shape wanted: images whose channels stand in the other place need another order."""
+    """How to give a tensor the shape wanted: a single sample needs one more dimension, some images another order."""
+    single = len(got) + 1 == len(want) and want[0] in (None, 1)
+    if single and all(size in (None, there) for size, there in zip(want[1:], got, strict=True)):
+        return "call .unsqueeze(0)"
     for order in ((0, 3, 1, 2), (0, 2, 3, 1)) if len(got) == len(want) == 4 else ():
         if all(size in (None, got[axis]) for size, axis in zip(want, order, strict=True)):
             return f"call .permute{order}"

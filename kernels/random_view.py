@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .augmentation import BORDERS, IMPLEMENTATIONS, AugmentDraw, Ranges, scales
-from .augmentation.parameters import DrawWords, Size, check_crop, draw_words, height_width, source_size
+from .augmentation.parameters import DrawTensors, Size, check_crop, draw_tensors, height_width, source_size
 from .availability import unavailable
 from .checks import (
     FLOATS,
@@ -20,6 +20,7 @@ from .checks import (
     require,
     require_choice,
     require_constant,
+    require_float,
     require_tensor,
     require_within,
 )
@@ -82,7 +83,7 @@ class RandomView(nn.Module):
         require_choice(impl, IMPLEMENTATIONS, "impl")
         require_choice(border, BORDERS, "border")
         require_choice(crop, CROPS, "crop")
-        require(dtype in FLOATS, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
+        require_float(dtype)
         self.size, self.mean, self.std = height_width(size), numbers(mean, 3, "mean"), scales(std)
         horizontal, vertical = numbers(flips if hasattr(flips, "__len__") else (flips, flips), 2, "flips")
         brightness, contrast, saturation, hue = numbers(jitter, 4, "jitter")
@@ -111,7 +112,7 @@ class RandomView(nn.Module):
         Args:
             batch: uint8, or float32, float16 or bfloat16 in [0, 1]: [B, 3, H, W]; copied first unless contiguous.
                 Floats outside [0, 1] and NaN are refused on the CPU; on a GPU, where the host would have to wait for
-                them, they are not looked at and their views have no meaning.
+                them, they are not checked, and their views have no meaning.
             ids: integers [B], name the samples: a tensor, an array or a list.
             epoch: 0 to 2**32 - 1; with `ids` and not without.
 
@@ -137,12 +138,11 @@ class RandomView(nn.Module):
 
     def _check(self, batch: Tensor, ranges: Ranges) -> None:
         here = self.step.device
-        _check_shape(batch)
         require_tensor(batch, "batch", (None, 3, None, None), (torch.uint8, *FLOATS), device_of(batch))
         require(batch.device == here, f"a batch on {here}, as the module", batch.device, "batch", "move one of them")
         require_constant(batch, "batch")
         if batch.is_floating_point():
-            require_within(batch, 0, 1, "values in [0, 1]", "batch")
+            require_within(batch, 0, 1, "values in [0, 1]", "batch", "scale it, or give bytes")
         height, width = source_size(batch, None)
         pixels = height * width
         require(0 < pixels <= MAX_PIXELS, f"images of 1 to {MAX_PIXELS} pixels", pixels, "batch", "cut them")
@@ -152,13 +152,13 @@ class RandomView(nn.Module):
             require(reason is None, f"what runs on {batch.device}", repr(self.impl), "impl", f"change it: {reason}")
             self._runs_on = batch.device
 
-    def _draw(self, ids: Integers | None, epoch: int | None, count: int, ranges: Ranges) -> DrawWords:
+    def _draw(self, ids: Integers | None, epoch: int | None, count: int, ranges: Ranges) -> DrawTensors:
         here = self.step.device
         if ids is None or epoch is None:
             require(ids is None and epoch is None, "ids and epoch", "one of them", "forward", "give both or none")
             seed = torch.full_like(self.step, self.seed)
-            return DrawWords(seed, self._count(), torch.arange(count, device=here), ranges)
-        return draw_words(AugmentDraw(self.seed, epoch, ids, ranges), count, here)
+            return DrawTensors(seed, self._count(), torch.arange(count, device=here), ranges)
+        return draw_tensors(AugmentDraw(self.seed, epoch, ids, ranges), count, here)
 
     def _count(self) -> Tensor:
         """The number of this call; in place, so that a captured CUDA graph counts too."""
@@ -174,12 +174,3 @@ def _symmetric(degrees: Any) -> float:
     low, high = numbers(degrees, 2, "degrees")
     require(low == -high, "as much to either side", degrees, "degrees", "turn the images before, or give one number")
     return high
-
-
-def _check_shape(batch: Tensor) -> None:
-    """Name the two shapes that are taken for a batch, and how to make one of them."""
-    shape = list(batch.shape) if isinstance(batch, Tensor) else []
-    single = len(shape) == 3 and shape[0] == 3
-    require(not single, "shape [any, 3, any, any]", f"one image {shape}", "batch", "call .unsqueeze(0)")
-    last = len(shape) == 4 and shape[1] != 3 and shape[3] == 3
-    require(not last, "shape [any, 3, any, any]", f"channels last {shape}", "batch", "call .permute(0, 3, 1, 2)")

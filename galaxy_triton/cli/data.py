@@ -94,7 +94,8 @@ def info(store: Path, verify: bool, montage: Path | None, count: int, overwrite:
     from galaxy_triton.data import inspect
     from galaxy_triton.data import store as stores
     from galaxy_triton.system.console import Display
-    from galaxy_triton.system.whole_files import check_file, whole_file
+    from galaxy_triton.system.output_paths import check_file
+    from galaxy_triton.system.whole_files import whole_file
 
     if montage:
         check_file(montage, "--montage", (".png",), overwrite)

@@ -65,7 +65,7 @@ def evaluate(
     from galaxy_triton.evaluate.evaluate import EvaluateOptions
     from galaxy_triton.evaluate.evaluate import evaluate as score
     from galaxy_triton.system.console import Display
-    from galaxy_triton.system.whole_files import check_file
+    from galaxy_triton.system.output_paths import check_file
 
     for file, option, ending in ((json_file, "--json", ".json"), (errors, "--errors", ".csv")):
         if file:

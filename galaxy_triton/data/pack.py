@@ -20,7 +20,8 @@ from galaxy_triton.galaxyzoo.questions import COLUMNS
 from galaxy_triton.galaxyzoo.tables import read_answers, read_names, shown
 from galaxy_triton.galaxyzoo.tree import ROUNDING, gaps
 from galaxy_triton.system.errors import DataFault, expected
-from galaxy_triton.system.whole_files import require_new_folder, whole_folder
+from galaxy_triton.system.output_paths import require_new_folder
+from galaxy_triton.system.whole_files import whole_folder
 
 FILTER = "Pillow BILINEAR, antialiased, no draft"  # tells readers of store.json how `decode` resizes
 

@@ -109,6 +109,6 @@ class Findings:
         return {"best": best, "middle": rest[start : start + EXAMPLES], "worst": worst}
 
 
-def small(value: float) -> str:
+def four_decimals(value: float) -> str:
     """A number of any size from 0 to 1, in four decimals where these say something."""
     return f"{value:.4f}" if value >= 5e-5 else f"{value:.0e}" if value else "0"

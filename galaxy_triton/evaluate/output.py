@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from galaxy_triton.evaluate.evaluate import Evaluation
-from galaxy_triton.evaluate.findings import Comparison, Findings, small
+from galaxy_triton.evaluate.findings import Comparison, Findings, four_decimals
 from galaxy_triton.evaluate.rotation import RotationConsistency
-from galaxy_triton.evaluate.scores import LEVEL, Estimate, warn_of_worse
+from galaxy_triton.evaluate.scores import LEVEL, Estimate, worse_than_mean
 from galaxy_triton.system.provenance import provenance
 from galaxy_triton.system.whole_files import whole_file
 
@@ -31,7 +31,7 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"{'':<13}  RMSE    {f'{LEVEL:.0%} interval':<16}  mean    ECE      slope  tree gap   max"
     for row in found.by_question():
         calibration = f"{row.mean_answer:.4f}  {row.ece:.4f}  {row.slope:6.2f}"
-        gap = f"{small(row.tree_mean):>6}  {small(row.tree_largest):>6}"
+        gap = f"{four_decimals(row.tree_mean):>6}  {four_decimals(row.tree_largest):>6}"
         yield f"{row.name:<13}  {_estimate(row.rmse)}  {calibration}  {gap}"
     if found.rotation is not None:
         turned = found.rotation.galaxies
@@ -49,7 +49,7 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
 
 def warnings(evaluation: Evaluation) -> Iterator[str]:
     """Whatever makes a figure look better than it is, or leaves galaxies out, and predictions of no use."""
-    if worse := warn_of_worse(evaluation.findings.score.rmse, evaluation.findings.constants.mean.rmse):
+    if worse := worse_than_mean(evaluation.findings.score.rmse, evaluation.findings.constants.mean.rmse):
         yield worse
     if evaluation.trained_on:
         yield f"the network was trained on {evaluation.trained_on} of these galaxies"

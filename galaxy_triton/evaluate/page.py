@@ -9,7 +9,7 @@ import numpy as np
 
 from galaxy_triton.evaluate.calibration import BINS, calibration_error, calibration_slope
 from galaxy_triton.evaluate.figures import FEW, Picture, plain
-from galaxy_triton.evaluate.findings import Comparison, Findings, small
+from galaxy_triton.evaluate.findings import Comparison, Findings, four_decimals
 from galaxy_triton.evaluate.scores import LEVEL
 from galaxy_triton.galaxyzoo.tree import gaps
 
@@ -97,7 +97,7 @@ def _worst(found: Findings) -> Table:
 
 
 def _decimals(value: float) -> str:
-    return "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}" if abs(value) >= 5e-4 else small(value)
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}" if abs(value) >= 5e-4 else four_decimals(value)
 
 
 def _signed(value: float) -> str:

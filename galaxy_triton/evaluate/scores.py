@@ -89,7 +89,7 @@ def constant_scores(labels: Floats, training_mean: Floats | None) -> ConstantSco
     return ConstantScores(zeros, ones, score(np.broadcast_to(mean, labels.shape), labels), training_mean is not None)
 
 
-def warn_of_worse(rmse: float, mean_answer: float) -> str:
+def worse_than_mean(rmse: float, mean_answer: float) -> str:
     """A warning of predictions that are worse than the mean answer in four decimals; "" of others."""
     worse = f"RMSE {rmse:.4f} is worse than that of the mean answer, {mean_answer:.4f}"
     return worse if round(rmse, 4) > round(mean_answer, 4) else ""

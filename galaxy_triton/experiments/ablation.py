@@ -32,8 +32,8 @@ from galaxy_triton.model.backend import Backend, body_unavailable, choose
 from galaxy_triton.model.device import DTYPES
 from galaxy_triton.system.console import Display, duration
 from galaxy_triton.system.errors import UsageFault, expected
+from galaxy_triton.system.output_paths import require_new_folder
 from galaxy_triton.system.provenance import provenance
-from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train.forecast import LONG, smaller
 from galaxy_triton.train.options import TrainOptions, config_of
 

@@ -21,8 +21,9 @@ from torch.profiler import (
 
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, expected
+from galaxy_triton.system.output_paths import check_file
 from galaxy_triton.system.processes import from_environment
-from galaxy_triton.system.whole_files import check_file, whole_file
+from galaxy_triton.system.whole_files import whole_file
 from galaxy_triton.train.learner import no_label
 from galaxy_triton.train.loop import Trainer
 from galaxy_triton.train.run import Profiler

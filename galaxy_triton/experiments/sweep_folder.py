@@ -16,8 +16,9 @@ from galaxy_triton.data.store import Store
 from galaxy_triton.experiments.sweep_space import Space
 from galaxy_triton.experiments.sweep_study import LOCK, find_best, folds_of, lock_sweep
 from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
+from galaxy_triton.system.output_paths import require_folder_name
 from galaxy_triton.system.untrusted_files import read_json
-from galaxy_triton.system.whole_files import require_folder_name, target_name, write_text
+from galaxy_triton.system.whole_files import target_name, write_text
 from galaxy_triton.train.options import RESUMABLE
 
 VERSION = 1  # of sweep.json

@@ -75,8 +75,7 @@ def check(path: Path, options: CheckOptions) -> CheckResult:
     Faults in every table: missing or unknown columns, ragged rows, an id missing, invalid or doubled, values that are
     no fractions of all people (in a conditional table: of those asked), ids other than those of `like`. Of labels the
     tree's sums are too; of a submission any other order or number of columns than Kaggle's, and ids that are no whole
-    numbers. Elsewhere these are notes, as are the order of
-    the rows and a number of rows other than Kaggle's.
+    numbers. Elsewhere these are notes, as are the order of the rows and a number of rows other than Kaggle's.
 
     Raises:
         DataFault: no such file, not a CSV in UTF-8, or no header line.

@@ -23,9 +23,10 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.sky import simulate_galaxy
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
+from galaxy_triton.system.output_paths import check_file
 from galaxy_triton.system.processes import require_alone
 from galaxy_triton.system.provenance import provenance
-from galaxy_triton.system.whole_files import check_file, whole_file
+from galaxy_triton.system.whole_files import whole_file
 
 VERSION = 1  # of the description
 DESCRIPTION = "galaxy-triton.json"  # an extra file inside the program's

@@ -24,8 +24,8 @@ from galaxy_triton.predict.layouts import LAYOUTS, Cells, Layout, Statistics
 from galaxy_triton.predict.predictor import PredictOptions, load_predictor
 from galaxy_triton.system.console import Display, Update
 from galaxy_triton.system.errors import DataFault, UsageFault, expected
+from galaxy_triton.system.output_paths import check_file
 from galaxy_triton.system.processes import Processes, join_processes
-from galaxy_triton.system.whole_files import check_file
 
 ENDINGS = (".csv",)
 CHUNK = 512  # images decoded before they are answered

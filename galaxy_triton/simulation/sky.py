@@ -18,7 +18,8 @@ from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.simulation.morphology import Galaxy, draw_galaxy
 from galaxy_triton.simulation.render import render
 from galaxy_triton.simulation.volunteers import answer_shares, true_answers, vote
-from galaxy_triton.system.whole_files import require_new_folder, whole_folder
+from galaxy_triton.system.output_paths import require_new_folder
+from galaxy_triton.system.whole_files import whole_folder
 
 VERSION = 1  # of the population, the pictures and the files
 IMAGES, VOTES, TRUTH = "images_training_rev1", "training_solutions_rev1.csv", "true_probabilities.csv"

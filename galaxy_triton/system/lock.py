@@ -1,4 +1,4 @@
-"""Locks that one process at a time holds: of a file made for it, or of a file or folder itself."""
+"""Locks that one process at a time holds: a file made for it, or a folder itself."""
 
 import errno
 import os
@@ -52,8 +52,8 @@ def hold_lock(file: Path, wait: float, what: str, do: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock_itself(path: Path, wait: float) -> Iterator[bool]:
-    """Hold the lock of a file or folder itself while the block runs; the system releases it when the process ends.
+def lock_folder(folder: Path, wait: float) -> Iterator[bool]:
+    """Hold the lock of a folder itself while the block runs; the system releases it when the process ends.
 
     wait: seconds to wait for another process that holds the lock.
 
@@ -65,7 +65,7 @@ def lock_itself(path: Path, wait: float) -> Iterator[bool]:
     """
     with ExitStack() as stack:
         try:
-            descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+            descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             locked = fcntl is not None and _flock(descriptor, time.monotonic() + wait)
         except BlockingIOError:
@@ -86,10 +86,10 @@ def _flock(descriptor: int, deadline: float) -> bool:
             time.sleep(0.005)
 
 
-def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock of a file or folder itself; None where the system does not tell."""
+def is_held(folder: Path) -> bool | None:
+    """Whether a process holds the lock of a folder; None where the system does not tell."""
     try:
-        with lock_itself(path, 0) as locked:
+        with lock_folder(folder, 0) as locked:
             return False if locked else None
     except BlockingIOError:
         return True

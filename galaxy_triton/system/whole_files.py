@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from galaxy_triton.system.errors import DataFault, UsageFault, expected, reason
-from galaxy_triton.system.lock import is_held, lock_itself
+from galaxy_triton.system.errors import DataFault, expected, reason
+from galaxy_triton.system.lock import is_held, lock_folder
+from galaxy_triton.system.output_paths import content_of
 from galaxy_triton.system.untrusted_files import require_regular
 
 PARTIAL = ".partial"
@@ -24,8 +25,6 @@ REPLACED = ".replaced"
 OWN = re.compile(r"\.[0-9a-f]{8}\.partial$")  # what a temporary folder's name adds
 ANY = re.compile(r"(\.[0-9a-f]{8})?\.partial$")  # that, or what earlier versions added
 WAIT = 10.0  # seconds for other processes' renames in a folder
-# Endings that no folder may have: a file's ending is a promise.
-FILES = ".csv .json .toml .txt .html .zip .gz .tar .tgz .npy .npz .h5 .hdf5 .parquet .fits .pt .pth .pt2 .png .jpg"
 
 
 def target_name(name: str) -> str:
@@ -34,7 +33,7 @@ def target_name(name: str) -> str:
 
 
 def partials(target: Path) -> list[Path]:
-    """The temporary siblings in which processes write `target`, or were killed while they did."""
+    """The temporary folders in which processes write `target`, or were killed while they did."""
     return sorted(target.parent.glob(f"{glob.escape(target.name)}.{'[0-9a-f]' * 8}{PARTIAL}"))
 
 
@@ -66,7 +65,7 @@ def whole_file(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield an empty temporary sibling of `target` to fill; rename it into place when the block succeeds.
+    """Yield an empty temporary folder to fill; rename it to `target` when the block succeeds.
 
     With `replace` an old `target` is whole until the new one is; a process that is killed between the two renames
     leaves it under another name, where `find_whole` finds it. Without, `target` is absent or empty, also in the end.
@@ -75,7 +74,7 @@ def whole_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         DataFault: `target` is there and is not to be replaced, the disk is full, or the folder cannot be written.
     """
     try:
-        if not replace and (got := _content(target)):
+        if not replace and (got := content_of(target)):
             raise _taken(target, got)
         with _temporary(target) as temporary:
             yield temporary
@@ -133,64 +132,9 @@ def restore(target: Path) -> None:
 
 
 def remove_partial(temporary: Path) -> None:
-    """Remove a temporary sibling, unless a living process is known to write in it."""
+    """Remove a temporary folder, or what an earlier version left, unless a living process is known to write in it."""
     if not is_held(temporary):
         _remove(temporary)
-
-
-def check_file(file: Path, option: str, endings: tuple[str, ...], overwrite: bool | None = None) -> None:
-    """Raise unless a command may write this file, as a check before long work.
-
-    Args:
-        option: the command-line option that names the file.
-        endings: of file names, those that the content keeps: a file's ending is a promise.
-        overwrite: whether an existing file may be replaced; None: no, and the command has no --overwrite.
-
-    Raises:
-        UsageFault: another ending, an existing file, a folder or a device, or a place that cannot be written.
-    """
-    do = f"choose another {option}"
-    if file.exists() and not file.is_file():
-        raise UsageFault(expected("a file to write", "a folder or a device", file, do))
-    if not file.name.endswith(endings):
-        such = f"choose another name, such as {file.stem.removesuffix(endings[0])}{endings[0]}"
-        raise UsageFault(expected(f"a file named {' or '.join(endings)}", file.name, option, such))
-    if os.path.lexists(file) and not overwrite:
-        or_else = ", or add --overwrite" * (overwrite is not None)
-        raise UsageFault(expected("a new file", "one that exists", file, do + or_else))
-    above = next(folder for folder in file.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise UsageFault(expected("a folder to write in", f"the file {above}", file, do))
-    if not os.access(above, os.W_OK):
-        raise UsageFault(expected("a folder to write in", f"{above}, which is read-only to you", file, do))
-
-
-def require_new_folder(folder: Path, option: str, do: str | None = None) -> None:
-    """Raise unless `folder` is absent or empty, and named as a folder.
-
-    Args:
-        option: the command-line option that names the folder.
-        do: what to do if the folder is in use; None for "choose another" of that option.
-
-    Raises:
-        UsageFault: the folder holds something, cannot be read, is a file, or has the name of one.
-    """
-    if got := _content(folder):
-        raise UsageFault(expected("a new or empty folder", got, folder, do or f"choose another {option}"))
-    require_folder_name(folder, option)
-
-
-def require_folder_name(folder: Path, option: str) -> None:
-    """Raise if a new folder has no name of its own, or one that ends as that of a file does.
-
-    Raises:
-        UsageFault: it does.
-    """
-    if folder.name in ("", ".."):
-        raise UsageFault(expected("the name of a new folder", str(folder), option, f"choose another {option}"))
-    if folder.name.endswith(tuple(FILES.split())):
-        do = f"choose another name, such as {folder.name.partition('.')[0] or 'out'}"
-        raise UsageFault(expected("the name of a folder", f"one of a {folder.suffix} file", f"{option} {folder}", do))
 
 
 @contextmanager
@@ -206,7 +150,7 @@ def _temporary(target: Path) -> Iterator[Path]:
                     _remove(other)
             temporary.mkdir()
             stack.callback(_remove, temporary)
-            stack.enter_context(lock_itself(temporary, WAIT))
+            stack.enter_context(lock_folder(temporary, WAIT))
         yield temporary
 
 
@@ -220,7 +164,7 @@ def _only_one_in(folder: Path) -> Iterator[None]:
         # A temporary folder is this process's alone, and locked by it already.
         if not OWN.search(folder.name):
             with suppress(BlockingIOError):
-                stack.enter_context(lock_itself(folder, WAIT))
+                stack.enter_context(lock_folder(folder, WAIT))
         yield
 
 
@@ -247,16 +191,6 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise _taken(target) from error
         os.replace(temporary, target)
-
-
-def _content(folder: Path) -> str | None:
-    """What is in the place of a new folder, for messages; None: nothing, or an empty folder."""
-    try:
-        return "one with files" if any(folder.iterdir()) else None
-    except FileNotFoundError:
-        return "a link to nothing" if folder.is_symlink() else None
-    except OSError as error:
-        return reason(error)
 
 
 def _remove(path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from galaxy_triton.data.folds import FOLDS, Folds, draw_folds, ids_to_hold_out, read_folds, split_of_fold, write_folds
 from galaxy_triton.data.names import warn_of_unknown
 from galaxy_triton.data.split import Split
-from galaxy_triton.evaluate.scores import warn_of_worse
+from galaxy_triton.evaluate.scores import worse_than_mean
 from galaxy_triton.galaxyzoo.write_tables import write_answers
 from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.system.console import Display
@@ -134,5 +134,5 @@ def _summarise(session: Session, folds: Folds) -> None:
         session.display.say(line)
     session.display.note(f"next         {command('evaluate', session.folder)}")
     for fold in summary.folds:
-        if worse := warn_of_worse(fold.rmse, fold.mean_answer):
+        if worse := worse_than_mean(fold.rmse, fold.mean_answer):
             session.display.warn(f"fold {fold.fold}: {worse}")

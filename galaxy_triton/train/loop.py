@@ -56,9 +56,9 @@ class Trainer:
         self.learner = self._make_learner()
         self.losses = torch.zeros(len(self.sizes), device=self.device)  # of an epoch's steps
         self.progress, self.pace, self.last_rmse = Progress(), Pace(), math.nan
-        asked = session.options  # a resumed run cannot change, and a fine-tuned one has its recipe
-        less = "" if asked.resume else "fewer --epochs" + f", or {smaller(session.config)}" * (asked.finetune is None)
-        self.forecast = Forecast(len(self.sizes) * self.run.epochs, asked.folds or 1, less, session.display)
+        options = session.options  # a resumed run cannot change, and a fine-tuned one has its recipe
+        less = "" if options.resume else "fewer --epochs" + f", or {smaller(session.config)}" * (not options.finetune)
+        self.forecast = Forecast(len(self.sizes) * self.run.epochs, options.folds or 1, less, session.display)
         self.made_with = provenance()
         self.after_step: Callable[[], None] = lambda: None
 

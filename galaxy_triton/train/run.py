@@ -12,7 +12,7 @@ from galaxy_triton.data.targets import SHARED
 from galaxy_triton.evaluate.findings import Findings
 from galaxy_triton.evaluate.loaded_run import LoadedRun
 from galaxy_triton.evaluate.report import PAGE, ReportOptions, report_of
-from galaxy_triton.evaluate.scores import warn_of_worse
+from galaxy_triton.evaluate.scores import worse_than_mean
 from galaxy_triton.galaxyzoo.tables import read_ids
 from galaxy_triton.runs import checkpoint as checkpoints
 from galaxy_triton.runs import folder as run_folder
@@ -226,5 +226,5 @@ def _say_result(trainer: Trainer, findings: Findings | None) -> None:
     display.result("network", f"{folder / run_folder.LAST}")
     after = ("evaluate", folder) if findings else ("predict", folder, store, "--out", folder / "predictions.csv")
     display.note(f"next         {command(*after)}")
-    if findings is not None and (worse := warn_of_worse(findings.score.rmse, findings.constants.mean.rmse)):
+    if findings is not None and (worse := worse_than_mean(findings.score.rmse, findings.constants.mean.rmse)):
         display.warn(f"{worse}: train longer (--epochs), or with another --lr")

@@ -23,8 +23,8 @@ from galaxy_triton.runs import folder as run_folder
 from galaxy_triton.simulation.first_run import DemoSky, cache_advice, demo_sky, prepare
 from galaxy_triton.system.console import Display
 from galaxy_triton.system.errors import UsageFault, command, expected
+from galaxy_triton.system.output_paths import require_new_folder
 from galaxy_triton.system.processes import ALONE, Processes, from_environment, join_processes
-from galaxy_triton.system.whole_files import require_new_folder
 from galaxy_triton.train import finetune
 from galaxy_triton.train.batch_size import largest_batch
 from galaxy_triton.train.finetune import Start

@@ -15,17 +15,18 @@ from ..checks import (
     require,
     require_choice,
     require_constant,
+    require_float,
     require_tensor,
     require_within,
 )
 from .parameters import (
     AugmentDraw,
     AugmentParams,
-    DrawWords,
+    DrawTensors,
     Ranges,
     Size,
     check_crop,
-    draw_words,
+    draw_tensors,
     height_width,
     sample,
     settle_params,
@@ -54,7 +55,9 @@ def augment(
     """Views of the images `pixels[index]`, on their device.
 
     Values are scaled to [0, 1], warped with one bilinear interpolation, coloured as by torchvision's float path
-    (brightness, contrast, saturation, hue in each image's own order), then normalised: (value - mean) / std.
+    (brightness, contrast, saturation, hue in each image's own order), then normalised: (value - mean) / std. No
+    gradient flows back. The values of index, epoch, affine, jitter and order are checked on the CPU alone, as the host
+    would have to wait for a GPU: there a row outside the store reads other memory.
 
     Args:
         pixels: uint8 [N, S, S, 4], contiguous: red, green, blue and a byte that is ignored.
@@ -72,9 +75,6 @@ def augment(
         out: a channels_last tensor [B, layout, *size] to fill; `dtype` and `layout` are then its own.
         impl: "torch", "compile" or "triton".
 
-    No gradient flows back. The values of index, epoch, affine, jitter and order are looked at on the CPU alone, as the
-    host would have to wait for a GPU: there a row outside the store reads other memory.
-
     Returns:
         [B, layout, *size], channels_last. Within one implementation, dtype and device a view has the same bits in
         whatever batch it stands.
@@ -88,7 +88,7 @@ def augment(
     view, mean, std = height_width(size), numbers(mean, 3, "mean"), scales(std)
     _check_images(pixels)
     index = integers(index, "index", (None,), pixels.device)
-    require_within(index, 0, len(pixels) - 1, f"rows 0 to {len(pixels) - 1}", "index")
+    require_within(index, 0, len(pixels) - 1, f"rows 0 to {len(pixels) - 1}", "index", "choose from these")
     views = _settle_views(params_or_draw, len(index), (pixels.shape[1], pixels.shape[2]), view, pixels.device)
     if out is None:
         out = _empty_views(len(index), layout, view, dtype, pixels.device)
@@ -101,7 +101,7 @@ def augment(
 def scales(std: Sequence[float]) -> tuple[float, ...]:
     """Three numbers to divide by; ValueError for others."""
     found = numbers(std, 3, "std")
-    require(all(found), "no zero", std, "std", "leave out a channel that is constant")
+    require(all(found), "three numbers other than 0", std, "std", "give 1 for a channel that is constant")
     return found
 
 
@@ -117,19 +117,19 @@ def _settle_views(
     source: tuple[int, int],
     view: tuple[int, int],
     device: torch.device,
-) -> AugmentParams | DrawWords:
+) -> AugmentParams | DrawTensors:
     if isinstance(views, AugmentParams):
         return settle_params(views, count, device)
     kind = type(views).__name__
     require(isinstance(views, AugmentDraw), "AugmentParams or AugmentDraw", kind, "params_or_draw", "make one")
-    words = draw_words(views, count, device)
-    check_crop(words.ranges, source, view)
-    return words
+    tensors = draw_tensors(views, count, device)
+    check_crop(tensors.ranges, source, view)
+    return tensors
 
 
 def _empty_views(count: int, layout: int, view: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
     require(layout in (3, 4), "3 or 4", layout, "layout", "choose one")
-    require(dtype in FLOATS, "float32, float16 or bfloat16", dtype, "dtype", "choose one")
+    require_float(dtype)
     return torch.empty((count, layout, *view), dtype=dtype, device=device, memory_format=torch.channels_last)
 
 
@@ -144,7 +144,7 @@ def _check_out(out: Tensor, count: int, view: tuple[int, int], device: torch.dev
 # (pixels, index, views, mean, std, border, out): fills out [B, 3 or 4, h, w]. The pixels are a store uint8
 # [N, H, W, 4] with the rows of it, or without an index a batch [B, 3, H, W] of bytes or floats in [0, 1], contiguous.
 Fill = Callable[
-    [Tensor, Tensor | None, AugmentParams | DrawWords, tuple[float, ...], tuple[float, ...], str, Tensor], None
+    [Tensor, Tensor | None, AugmentParams | DrawTensors, tuple[float, ...], tuple[float, ...], str, Tensor], None
 ]
 
 

@@ -26,7 +26,7 @@ from ..checks import require
 from ..launch_settings import settings
 from .fused_draw import draw_affine, draw_jitter
 from .fused_image import augment_image, locate_image
-from .parameters import AugmentParams, DrawWords, Ranges, centred_corner, source_size
+from .parameters import AugmentParams, DrawTensors, Ranges, centred_corner, source_size
 
 
 @triton.jit
@@ -195,7 +195,7 @@ def _draw_kernel(
 def augment(
     pixels: Tensor,
     index: Tensor | None,
-    params_or_draw: AugmentParams | DrawWords,
+    params_or_draw: AugmentParams | DrawTensors,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     border: str,

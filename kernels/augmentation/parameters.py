@@ -98,7 +98,7 @@ class AugmentDraw(NamedTuple):
     ranges: Ranges
 
 
-class DrawWords(NamedTuple):
+class DrawTensors(NamedTuple):
     """An AugmentDraw as the implementations take it: contiguous int64 tensors on one device, ids [B]."""
 
     seed: Tensor
@@ -107,8 +107,8 @@ class DrawWords(NamedTuple):
     ranges: Ranges
 
 
-def draw_words(draw: AugmentDraw, count: int | None, device: torch.device) -> DrawWords:
-    """The words that views are drawn from. count: of the ids; None: any.
+def draw_tensors(draw: AugmentDraw, count: int | None, device: torch.device) -> DrawTensors:
+    """The seed, epoch and ids of a draw as tensors. count: of the ids; None: any.
 
     Raises:
         ValueError: other integers than AugmentDraw's; the values are looked at on the CPU alone.
@@ -116,8 +116,8 @@ def draw_words(draw: AugmentDraw, count: int | None, device: torch.device) -> Dr
     require(isinstance(draw.ranges, Ranges), "Ranges", type(draw.ranges).__name__, "AugmentDraw.ranges", "give them")
     seed = integers(draw.seed, "seed", (), device)
     epoch = integers(draw.epoch, "epoch", (), device)
-    require_within(epoch, 0, 2**32 - 1, "0 to 2**32 - 1", "epoch")
-    return DrawWords(seed, epoch, integers(draw.ids, "ids", (count,), device), draw.ranges)
+    require_within(epoch, 0, 2**32 - 1, "0 to 2**32 - 1", "epoch", "count epochs from 0")
+    return DrawTensors(seed, epoch, integers(draw.ids, "ids", (count,), device), draw.ranges)
 
 
 def settle_params(params: AugmentParams, count: int, device: torch.device) -> AugmentParams:
@@ -137,7 +137,7 @@ def settle_params(params: AugmentParams, count: int, device: torch.device) -> Au
     if not isinstance(order, Tensor) or order.dtype != torch.int32:
         order = integers(order, "order", (count,), device)
     require_tensor(order, "order", (count,), (torch.int32, torch.int64), device)
-    require_within(order, 0, 23, "0 to 23", "order")
+    require_within(order, 0, 23, "0 to 23", "order", "choose from these")
     return AugmentParams(affine, jitter, order.to(torch.int32).contiguous())
 
 
@@ -145,7 +145,7 @@ def _finite(values: Tensor, name: str, shape: tuple[int, ...], device: torch.dev
     require_tensor(values, name, shape, (torch.float32,), device)
     require_constant(values, name)
     most = torch.finfo(torch.float32).max
-    require_within(values, -most, most, "finite numbers", name)
+    require_within(values, -most, most, "finite numbers", name, "leave out or replace the others")
     return values.contiguous()
 
 
@@ -165,15 +165,15 @@ def sample(draw: AugmentDraw, *, side: Size, size: Size) -> AugmentParams:
         ValueError: a random crop that is larger than the source, or other integers than AugmentDraw's.
     """
     source, view = height_width(side), height_width(size)
-    tensors = (value for value in (draw.ids, draw.seed, draw.epoch) if isinstance(value, Tensor))
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-    words = draw_words(draw, None, device)
-    check_crop(words.ranges, source, view)
-    return draw_params(words, source, view)
+    given = (value for value in (draw.ids, draw.seed, draw.epoch) if isinstance(value, Tensor))
+    device = next((tensor.device for tensor in given), torch.device("cpu"))
+    tensors = draw_tensors(draw, None, device)
+    check_crop(tensors.ranges, source, view)
+    return draw_params(tensors, source, view)
 
 
-def draw_params(draw: DrawWords, source: tuple[int, int], view: tuple[int, int]) -> AugmentParams:
-    """`sample` of checked words; source and view are (height, width)."""
+def draw_params(draw: DrawTensors, source: tuple[int, int], view: tuple[int, int]) -> AugmentParams:
+    """`sample` of checked tensors; source and view are (height, width)."""
     device = draw.ids.device
     here = torch.device("cpu") if device.type == "mps" else device
     seed, epoch, ids = draw.seed.to(here), draw.epoch.to(here), draw.ids.to(here)

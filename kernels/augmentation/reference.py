@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parameters import AugmentParams, DrawWords, draw_params, source_size
+from .parameters import AugmentParams, DrawTensors, draw_params, source_size
 
 _ORDERS = tuple(itertools.permutations(range(4)))
 _PADDING = {"zeros": "zeros", "reflect": "reflection"}
@@ -24,7 +24,7 @@ Select = Callable[[Tensor, Callable[[Tensor, Tensor], Tensor], Tensor, Tensor], 
 def augment(
     pixels: Tensor,
     index: Tensor | None,
-    params_or_draw: AugmentParams | DrawWords,
+    params_or_draw: AugmentParams | DrawTensors,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     border: str,
@@ -34,7 +34,7 @@ def augment(
 ) -> None:
     """Fill `out` with the views; shapes and meanings as in `galaxy_triton.kernels.augmentation.Fill`."""
     params = params_or_draw
-    if isinstance(params, DrawWords):
+    if isinstance(params, DrawTensors):
         params = draw_params(params, source_size(pixels, index), (out.shape[2], out.shape[3]))
     image = warp(colours(pixels, index), params.affine, (out.shape[2], out.shape[3]), border)
     if params.jitter is not None and params.order is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galaxy_triton.evaluate.evaluate import EvaluateOptions, Evaluation
-from galaxy_triton.evaluate.findings import Comparison, Findings, small
+from galaxy_triton.evaluate.findings import Comparison, Findings, four_decimals
 from galaxy_triton.evaluate.output import lines, warnings, write_errors, write_json
 from galaxy_triton.evaluate.rotation import RotationConsistency
 from galaxy_triton.evaluate.scores import Estimate, compare, constant_scores, score
@@ -72,7 +72,13 @@ def test_lines(evaluation: Evaluation) -> None:
 
 
 def test_a_gap_of_any_size_says_something(evaluation: Evaluation) -> None:
-    assert [small(value) for value in (0.25, 5e-5, 4.9e-5, 6e-8, 0)] == ["0.2500", "0.0001", "5e-05", "6e-08", "0"]
+    assert [four_decimals(value) for value in (0.25, 5e-5, 4.9e-5, 6e-8, 0)] == [
+        "0.2500",
+        "0.0001",
+        "5e-05",
+        "6e-08",
+        "0",
+    ]
 
 
 def test_warnings(evaluation: Evaluation, of_table: Evaluation) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_triton.system.errors import DataFault, UsageFault
-from galaxy_triton.system.whole_files import partials, require_new_folder, whole_file, whole_folder
+from galaxy_triton.system.errors import DataFault
+from galaxy_triton.system.whole_files import partials, whole_file, whole_folder
 
 Whole = Callable[..., AbstractContextManager[Path]]
 
@@ -75,12 +75,3 @@ def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
     for whole in (whole_file, whole_folder):
         with pytest.raises(DataFault, match="Expected a new name"):
             write(whole, tmp_path / "link", "text")
-
-
-def test_a_new_folder_is_absent_or_empty(tmp_path: Path) -> None:
-    require_new_folder(tmp_path / "absent", "--run")
-    require_new_folder(tmp_path, "--run")
-    (tmp_path / "notes").write_text("precious")
-    for folder, got in ((tmp_path, "one with files"), (tmp_path / "notes", "Not a directory")):
-        with pytest.raises(UsageFault, match=f"got {got} .*--run"):
-            require_new_folder(folder, "--run")
